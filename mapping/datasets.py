@@ -1,0 +1,169 @@
+"""MNIST and Fashion-MNIST in their published IDX form: shipped, fetched on demand, or from a folder."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import struct
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from mapping.resources import data_folder
+from xbarsim.errors import FileError, ParameterError
+
+Split = Literal["train", "test"]
+
+# SHA-256 of the uncompressed IDX files. MNIST: LeCun, Cortes, Burges; Fashion-MNIST: Xiao, Rasul, Vollgraf (Zalando).
+HASHES = {
+    "mnist": {
+        "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+        "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+        "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+        "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    },
+    "fashion-mnist": {
+        "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+        "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+        "t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+        "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+    },
+}
+MIRRORS = {
+    "mnist": "https://storage.googleapis.com/cvdf-datasets/mnist/",
+    "fashion-mnist": "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+}
+_PREFIX = {"train": "train", "test": "t10k"}
+
+
+def load_dataset(
+    name: str | Path, split: Split = "test", folder: str | Path | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Load images and labels.
+
+    Parameters
+    ----------
+    name : str or path
+        ``"mnist"`` or ``"fashion-mnist"``; or a folder with IDX files (``*-images-idx3-ubyte[.gz]``); or a ``.npz``
+        file with arrays ``images`` and ``labels``.
+    split : {"train", "test"}
+        Which set; a ``.npz`` file holds one set only and ignores it.
+    folder : path, optional
+        A local folder with the IDX files of a named set, used in place of a download.
+
+    Returns
+    -------
+    images : uint8 array, (n, height, width); from ``.npz`` as stored
+    labels : integer array, (n,)
+
+    Raises
+    ------
+    FileError
+        If files are missing, truncated, or differ from their published SHA-256.
+    ParameterError
+        For an unknown name or split.
+    """
+    if split not in _PREFIX:
+        raise ParameterError(f"split = {split!r}: it is 'train' or 'test'")
+    key = str(name).lower()
+    if key in HASHES:
+        source = Path(folder) if folder is not None else data_folder() / key
+        return _read_pair(*(_locate(key, file, source, folder is None) for file in _files(split)), hashes=HASHES[key])
+    path = Path(name)
+    if path.is_dir():
+        return _read_pair(*(_existing(path, file) for file in _files(split)), hashes={})
+    if path.suffix == ".npz" and path.is_file():
+        return _read_npz(path)
+    raise ParameterError(
+        f"dataset {str(name)!r} is unknown; give one of {', '.join(HASHES)}, a folder with IDX files or a .npz file"
+    )
+
+
+def _files(split: Split) -> tuple[str, str]:
+    prefix = _PREFIX[split]
+    return f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte"
+
+
+def _existing(folder: Path, file: str) -> Path:
+    for path in (folder / f"{file}.gz", folder / file):
+        if path.is_file():
+            return path
+    raise FileError(f"{folder}: holds neither {file}.gz nor {file}; give a folder with the published IDX files")
+
+
+def _locate(name: str, file: str, folder: Path, may_fetch: bool) -> Path:
+    try:
+        return _existing(folder, file)
+    except FileError:
+        if not may_fetch:
+            raise
+    return fetch(name, file)
+
+
+def fetch(name: str, file: str) -> Path:
+    """Download one IDX file into the cache folder, once; raise :class:`FileError` if the mirror cannot be reached."""
+    import pooch
+    import requests
+
+    cache = Path(pooch.os_cache("xbarsim")) / name
+    pooch.get_logger().setLevel("WARNING")
+    try:
+        path = pooch.retrieve(f"{MIRRORS[name]}{file}.gz", known_hash=None, fname=f"{file}.gz", path=cache)
+    except (requests.RequestException, OSError) as error:
+        reason = str(error).splitlines()[0][:120]
+        raise FileError(
+            f"{name}: {file}.gz could not be fetched ({reason}); give a local folder with the IDX files"
+        ) from None
+    try:
+        _check(Path(path), _raw(Path(path)), HASHES[name])
+    except FileError:
+        Path(path).unlink()
+        raise
+    return Path(path)
+
+
+def _raw(path: Path) -> bytes:
+    try:
+        data = path.read_bytes()
+        return gzip.decompress(data) if path.suffix == ".gz" else data
+    except (OSError, EOFError) as error:
+        raise FileError(f"{path}: cannot be read ({error}); replace the file") from None
+
+
+def _check(path: Path, raw: bytes, hashes: dict[str, str]) -> None:
+    expected = hashes.get(path.name.removesuffix(".gz"))
+    if expected is not None and hashlib.sha256(raw).hexdigest() != expected:
+        raise FileError(f"{path}: differs from the published file (SHA-256 of the raw bytes); replace the file")
+
+
+def _read_idx(path: Path, n_dims: int, hashes: dict[str, str]) -> np.ndarray:
+    raw = _raw(path)
+    _check(path, raw, hashes)
+    header = 4 + 4 * n_dims
+    if len(raw) < header or raw[:4] != bytes((0, 0, 8, n_dims)):
+        raise FileError(f"{path}: not an IDX file of bytes with {n_dims} dimension(s); replace the file")
+    shape = struct.unpack(f">{n_dims}I", raw[4:header])
+    if len(raw) - header != int(np.prod(shape)):
+        raise FileError(f"{path}: truncated, {len(raw) - header} bytes of data where {shape} is declared; replace the file")
+    return np.frombuffer(raw, np.uint8, offset=header).reshape(shape)
+
+
+def _read_pair(images: Path, labels: Path, hashes: dict[str, str]) -> tuple[np.ndarray, np.ndarray]:
+    x, y = _read_idx(images, 3, hashes), _read_idx(labels, 1, hashes).astype(np.int64)
+    return x, _matching(images, x, y)
+
+
+def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            x, y = file["images"], file["labels"]
+    except (KeyError, ValueError, OSError, EOFError) as error:
+        raise FileError(f"{path}: needs arrays 'images' and 'labels' ({error})") from None
+    return x, _matching(path, x, y)
+
+
+def _matching(path: Path, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    if y.shape != (len(x),) or not np.issubdtype(y.dtype, np.integer):
+        raise FileError(f"{path}: {len(x)} images need as many integer labels; the labels have shape {y.shape}, {y.dtype}")
+    return y

@@ -1,0 +1,25 @@
+"""xbarsim: circuit-exact simulation of memristive crossbars."""
+
+from xbarsim.cells import Ohmic
+from xbarsim.crossbar import Crossbar
+from xbarsim.errors import ConvergenceError, FileError, ParameterError, XbarsimError
+from xbarsim.nodal import solve
+from xbarsim.ports import PortModel, reduce
+from xbarsim.solution import Solution
+from xbarsim.wires import Wires
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ConvergenceError",
+    "Crossbar",
+    "FileError",
+    "Ohmic",
+    "ParameterError",
+    "PortModel",
+    "Solution",
+    "Wires",
+    "XbarsimError",
+    "reduce",
+    "solve",
+]

@@ -1,0 +1,79 @@
+"""The crossbar: conductances, cells and wires, the one input of every solver."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from xbarsim.cells import Ohmic
+from xbarsim.errors import ParameterError
+from xbarsim.wires import Wires
+
+
+class Crossbar:
+    """An array of cells between wordlines (rows, inputs) and bitlines (columns, outputs).
+
+    Parameters
+    ----------
+    g : array, (n_rows, n_cols)
+        Cell conductances in siemens; 0 is an open cell.
+    wires : Wires, optional
+        Line, driver and sense resistances; none means ideal wires.
+    cell : Ohmic, optional
+        The cell model.
+
+    Raises
+    ------
+    ParameterError
+        If the shape is wrong or a conductance is negative or not finite.
+    """
+
+    __slots__ = ("cell", "g", "wires")
+
+    g: np.ndarray
+    wires: Wires
+    cell: Ohmic
+
+    def __init__(self, g: Any, wires: Wires | None = None, cell: Ohmic | None = None) -> None:
+        g = real_array(g, "g", "conductances in siemens")
+        if g.ndim != 2 or g.size == 0:
+            raise ParameterError(f"g has the shape {g.shape}; give conductances as (n_rows, n_cols)")
+        if g.min() < 0:
+            row, col = np.argwhere(g < 0)[0]
+            raise ParameterError(f"g[{row}, {col}] = {g[row, col]:.6g} S: a conductance cannot be negative")
+        g.flags.writeable = False
+        object.__setattr__(self, "g", g)
+        object.__setattr__(self, "wires", wires or Wires())
+        object.__setattr__(self, "cell", cell or Ohmic())
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a Crossbar is immutable; build a new one to change {name}")
+
+    def __repr__(self) -> str:
+        return f"Crossbar({self.n_rows} x {self.n_cols}, g {self.g.min():.3g}..{self.g.max():.3g} S, {self.wires!r})"
+
+    @property
+    def n_rows(self) -> int:
+        """Number of wordlines."""
+        return int(self.g.shape[0])
+
+    @property
+    def n_cols(self) -> int:
+        """Number of bitlines."""
+        return int(self.g.shape[1])
+
+
+def real_array(values: Any, name: str, meaning: str) -> np.ndarray:
+    """Return a contiguous float64 copy of ``values``; refuse what is not real and finite, naming the entry."""
+    try:
+        array = np.array(values, order="C")
+        if array.dtype.kind not in "biuf":
+            raise TypeError
+        array = array.astype(np.float64, copy=False)
+    except (TypeError, ValueError):
+        raise ParameterError(f"{name} is no array of real numbers; give {meaning}") from None
+    if not np.isfinite(array).all():
+        index = tuple(int(k) for k in np.argwhere(~np.isfinite(array))[0])
+        raise ParameterError(f"{name}{list(index)} = {array[index]}: give finite {meaning}")
+    return array

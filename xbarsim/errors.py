@@ -1,0 +1,17 @@
+"""The exceptions of xbarsim: every message says what is wrong, where, which value, and what to change."""
+
+
+class XbarsimError(Exception):
+    """Base of every error that xbarsim and mapping raise on purpose."""
+
+
+class ParameterError(XbarsimError, ValueError):
+    """A parameter or an array has a value, shape or type that is not allowed."""
+
+
+class FileError(XbarsimError, OSError):
+    """A file is missing, truncated, damaged or of the wrong kind."""
+
+
+class ConvergenceError(XbarsimError, RuntimeError):
+    """A solver did not reach its tolerance; no result is returned."""

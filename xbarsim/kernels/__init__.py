@@ -1,0 +1,1 @@
+"""Compiled kernels over arrays and scalars; they return a status and never raise."""

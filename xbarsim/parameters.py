@@ -1,0 +1,65 @@
+"""Frozen, validated parameter objects; a wrong value is refused where it enters, in one line."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from xbarsim.errors import FileError, ParameterError
+
+
+class Parameters(BaseModel):
+    """Base of all parameter sets: immutable, no unknown fields, errors as :class:`ParameterError`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise ParameterError(_one_line(type(self), error)) from None
+
+    @classmethod
+    def from_toml(cls, path: str | Path) -> Self:
+        """Read a parameter set from a TOML file.
+
+        Raises
+        ------
+        FileError
+            If the file cannot be read or is not TOML.
+        ParameterError
+            If a field is unknown, missing or out of range.
+        """
+        values = read_toml(path)
+        try:
+            return cls(**values)
+        except ParameterError as error:
+            raise ParameterError(f"{path}: {error}") from None
+
+
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """Read a TOML file into a dictionary; raise :class:`FileError` with the reason if that fails."""
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read ({error.strerror}); give the path of a TOML file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise FileError(f"{path}: not valid TOML ({error}); correct the file") from None
+
+
+def _one_line(model: type[BaseModel], error: ValidationError) -> str:
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"])
+    where = f"{model.__name__}.{field}" if field else model.__name__
+    if first["type"] == "extra_forbidden":
+        return f"{where} is not a field; the fields are {', '.join(model.model_fields)}"
+    if first["type"] == "missing":
+        return f"{where} is missing; give it a value"
+    if first["type"] == "value_error":
+        reason = str(first["ctx"]["error"])
+        return f"{where}: {reason}" if field else reason
+    remedy = first["msg"][0].lower() + first["msg"][1:]
+    return f"{where} = {first['input']!r}: {remedy}"
