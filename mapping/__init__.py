@@ -1,0 +1,40 @@
+"""mapping: binarized spiking networks on the arrays of xbarsim; importing it does not import torch."""
+
+from importlib import import_module
+from typing import Any
+
+_HOMES = {
+    "ChargeNeuron": "mapping.periphery.neuron_circuit",
+    "Chip": "mapping.chip",
+    "DigitalNeuron": "mapping.periphery.neuron_circuit",
+    "Driver": "mapping.periphery.driver",
+    "LayerSpec": "mapping.bsnn.spec",
+    "MappedNetwork": "mapping.network",
+    "Network": "mapping.bsnn.network",
+    "NetworkSpec": "mapping.bsnn.spec",
+    "Report": "mapping.report",
+    "SarAdc": "mapping.periphery.sar_adc",
+    "SenseAmp": "mapping.periphery.sense_amp",
+    "TrainingSettings": "mapping.bsnn.train",
+    "list_chips": "mapping.chip",
+    "list_networks": "mapping.bsnn.store",
+    "load_chip": "mapping.chip",
+    "load_dataset": "mapping.datasets",
+    "load_network": "mapping.bsnn.store",
+    "map_network": "mapping.network",
+    "paper_network": "mapping.bsnn.spec",
+    "save_network": "mapping.bsnn.store",
+    "train": "mapping.bsnn.train",
+}
+
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'mapping' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

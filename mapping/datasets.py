@@ -69,10 +69,12 @@ def load_dataset(
     key = str(name).lower()
     if key in HASHES:
         source = Path(folder) if folder is not None else data_folder() / key
-        return _read_pair(*(_locate(key, file, source, folder is None) for file in _files(split)), hashes=HASHES[key])
+        x, y = (_locate(key, file, source, folder is None) for file in _files(split))
+        return _read_pair(x, y, HASHES[key])
     path = Path(name)
     if path.is_dir():
-        return _read_pair(*(_existing(path, file) for file in _files(split)), hashes={})
+        x, y = (_existing(path, file) for file in _files(split))
+        return _read_pair(x, y, {})
     if path.suffix == ".npz" and path.is_file():
         return _read_npz(path)
     raise ParameterError(
@@ -145,7 +147,9 @@ def _read_idx(path: Path, n_dims: int, hashes: dict[str, str]) -> np.ndarray:
         raise FileError(f"{path}: not an IDX file of bytes with {n_dims} dimension(s); replace the file")
     shape = struct.unpack(f">{n_dims}I", raw[4:header])
     if len(raw) - header != int(np.prod(shape)):
-        raise FileError(f"{path}: truncated, {len(raw) - header} bytes of data where {shape} is declared; replace the file")
+        raise FileError(
+            f"{path}: truncated, {len(raw) - header} bytes of data where {shape} is declared; replace the file"
+        )
     return np.frombuffer(raw, np.uint8, offset=header).reshape(shape)
 
 
@@ -165,5 +169,7 @@ def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def _matching(path: Path, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     if y.shape != (len(x),) or not np.issubdtype(y.dtype, np.integer):
-        raise FileError(f"{path}: {len(x)} images need as many integer labels; the labels have shape {y.shape}, {y.dtype}")
+        raise FileError(
+            f"{path}: {len(x)} images need as many integer labels; the labels have shape {y.shape}, {y.dtype}"
+        )
     return y

@@ -9,8 +9,8 @@ import numpy as np
 from xbarsim.crossbar import Crossbar, real_array
 from xbarsim.errors import ConvergenceError, ParameterError
 from xbarsim.kernels.ladder import bitline_ladders, wordline_ladders
-from xbarsim.kernels.residual import cell_currents, kirchhoff_residuals
-from xbarsim.kernels.schur import CONVERGED, solve_batch
+from xbarsim.kernels.read import read, read_batch
+from xbarsim.kernels.schur import CONVERGED
 from xbarsim.solution import Solution
 
 SMALLEST_TOLERANCE = 1e-14
@@ -64,7 +64,9 @@ def solve(
             f"v_bitline has the shape {v_end.shape}; give one that broadcasts to {(*lead, crossbar.n_cols)}"
         ) from None
     if not SMALLEST_TOLERANCE <= tol < 1:
-        raise ParameterError(f"tol = {tol}: give a value from {SMALLEST_TOLERANCE:g}, the limit of rounding, to below 1")
+        raise ParameterError(
+            f"tol = {tol}: give a value from {SMALLEST_TOLERANCE:g}, the limit of rounding, to below 1"
+        )
     if max_iterations < 1:
         raise ParameterError(f"max_iterations = {max_iterations}: at least 1 is needed")
     n = int(np.prod(lead))
@@ -75,21 +77,25 @@ def _solve(
     crossbar: Crossbar, v: np.ndarray, v_end: np.ndarray, lead: tuple[int, ...], tol: float, max_iterations: int
 ) -> Solution:
     g, wires = crossbar.g, crossbar.wires
-    pull, lean_w, z_b, lean_b = (np.empty_like(g) for _ in range(4))
-    wordline_ladders(g, wires.r_wordline, wires.r_driver, pull, lean_w)
-    bitline_ladders(g, wires.r_bitline, wires.r_sense, z_b, lean_b)
-    x, u, i_cell = (np.empty((len(v), *g.shape)) for _ in range(3))
-    iterations, status = np.empty(len(v), np.int64), np.empty(len(v), np.int64)
-    solve_batch(g, pull, lean_w, z_b, lean_b, v, v_end, tol, max_iterations, x, iterations, status)
+    ladders = tuple(np.empty_like(g) for _ in range(4))
+    wordline_ladders(g, wires.r_wordline, wires.r_driver, *ladders[:2])
+    bitline_ladders(g, wires.r_bitline, wires.r_sense, *ladders[2:])
+    resistances = (wires.r_wordline, wires.r_bitline, wires.r_driver, wires.r_sense)
+    n = len(v)
+    x, u, i_cell = (np.empty((n, *g.shape)) for _ in range(3))
+    iterations, status, residual = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n)
+    circuit = (g, resistances, ladders)
+    if n == 1:
+        iterations[0], status[0], residual[0] = read(
+            *circuit, v[0], v_end[0], tol, max_iterations, x[0], u[0], i_cell[0]
+        )
+    else:
+        read_batch(*circuit, v, v_end, tol, max_iterations, x, u, i_cell, iterations, status, residual)
     if np.any(status != CONVERGED):
         raise ConvergenceError(
-            f"{np.count_nonzero(status != CONVERGED)} of {len(v)} reads missed tol = {tol:g} within "
+            f"{np.count_nonzero(status != CONVERGED)} of {n} reads missed tol = {tol:g} within "
             f"{int(iterations.max())} iterations; raise max_iterations or tol"
         )
-    cell_currents(g, pull, lean_w, v, x, u, i_cell)
-    residual = np.empty(len(v))
-    ends = (wires.r_wordline, wires.r_bitline, wires.r_driver, wires.r_sense)
-    kirchhoff_residuals(g, u, x, v, v_end, *ends, residual)
     shape = (*lead, *g.shape)
     return Solution(
         crossbar,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -83,8 +83,8 @@ def reduce(crossbar: Crossbar) -> PortModel:
         turned = np.ascontiguousarray(g[::-1, ::-1].T)
         t, h, y = _eliminate(turned, wires.r_bitline, wires.r_wordline, wires.r_sense, wires.r_driver)
         t, h, y = t[::-1, ::-1].T, h[::-1, ::-1], y[::-1, ::-1]
-    model = PortModel(*(np.ascontiguousarray(matrix) for matrix in (t, y, h)), error=0.0)
-    return PortModel(model.transfer, model.admittance, model.driver_admittance, _certify(crossbar, model))
+    model = PortModel(np.ascontiguousarray(t), np.ascontiguousarray(y), np.ascontiguousarray(h), error=0.0)
+    return replace(model, error=_certify(crossbar, model))
 
 
 def _eliminate(

@@ -44,15 +44,15 @@ def format_quantity(value: float, unit: str, digits: int = 3) -> str:
     return Quantity(value, unit).render(prec=max(digits - 1, 0), strip_zeros=True)
 
 
-def quantity(unit: str, **limits: Any) -> Any:
-    """Give the type of a parameter in ``unit`` that accepts engineering notation and obeys pydantic ``limits``."""
-    return Annotated[float, BeforeValidator(lambda value: parse_quantity(value, unit)), Field(**limits)]
+def _in(unit: str) -> BeforeValidator:
+    return BeforeValidator(lambda value: parse_quantity(value, unit))
 
 
-Resistance = quantity("Ohm", ge=0, allow_inf_nan=False)
-Conductance = quantity("S", gt=0, allow_inf_nan=False)
-Voltage = quantity("V", gt=0, allow_inf_nan=False)
-Time = quantity("s", gt=0, allow_inf_nan=False)
-Frequency = quantity("Hz", gt=0, allow_inf_nan=False)
-Power = quantity("W", ge=0, allow_inf_nan=False)
-Energy = quantity("J", ge=0, allow_inf_nan=False)
+Resistance = Annotated[float, _in("Ohm"), Field(ge=0, allow_inf_nan=False)]
+Conductance = Annotated[float, _in("S"), Field(gt=0, allow_inf_nan=False)]
+Voltage = Annotated[float, _in("V"), Field(gt=0, allow_inf_nan=False)]
+Current = Annotated[float, _in("A"), Field(gt=0, allow_inf_nan=False)]
+Time = Annotated[float, _in("s"), Field(gt=0, allow_inf_nan=False)]
+Frequency = Annotated[float, _in("Hz"), Field(gt=0, allow_inf_nan=False)]
+Power = Annotated[float, _in("W"), Field(ge=0, allow_inf_nan=False)]
+Energy = Annotated[float, _in("J"), Field(ge=0, allow_inf_nan=False)]

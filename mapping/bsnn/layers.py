@@ -23,7 +23,7 @@ class _Sign(torch.autograd.Function):
 
 def binarize(weight: Tensor) -> Tensor:
     """Return the signs of the weights, sign(0) = +1, with gradient 1 (equations 4-5 of Eshraghian et al. 2022)."""
-    signs: Tensor = _Sign.apply(weight)
+    signs: Tensor = _Sign.apply(weight)  # type: ignore[no-untyped-call]
     return signs
 
 

@@ -68,7 +68,7 @@ def lif(current: Tensor, threshold: Tensor, beta: float, slope: float, clip: boo
     Tensor, (t_steps, n, ...)
         Spikes, 0 or 1.
     """
-    spikes: Tensor = _Lif.apply(current, threshold, beta, slope, clip, t_steps)
+    spikes: Tensor = _Lif.apply(current, threshold, beta, slope, clip, t_steps)  # type: ignore[no-untyped-call]
     return spikes
 
 

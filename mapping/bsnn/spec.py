@@ -50,13 +50,13 @@ class LayerSpec(Parameters):
             return (channels * height * width, 1, 1), (self.out, 1, 1)
         if height % self.pool or width % self.pool:
             raise ParameterError(
-                f"a pooling window of {self.pool} does not divide its {height}x{width} input; change pool or input_shape"
+                f"pool = {self.pool} does not divide the {height}x{width} input; change pool or input_shape"
             )
         return shape, (self.out, height // self.pool, width // self.pool)
 
 
 class NetworkSpec(Parameters):
-    """A feed-forward spiking network, equations 1-7 of Eshraghian et al. 2022 (doi 10.1109/MNANO.2022.3141443).
+    """A feed-forward spiking network, equations 1-7 of Eshraghian et al. 2022.
 
     Attributes
     ----------
@@ -88,8 +88,10 @@ class NetworkSpec(Parameters):
 
     @model_validator(mode="after")
     def _chain(self) -> Self:
-        if any(earlier.kind == "dense" and later.kind == "conv" for earlier, later in zip(self.layers, self.layers[1:])):
-            raise ValueError("NetworkSpec.layers: a convolution cannot follow a dense layer; put the convolutions first")
+        if any(
+            earlier.kind == "dense" and later.kind == "conv" for earlier, later in zip(self.layers, self.layers[1:])
+        ):
+            raise ValueError("NetworkSpec.layers: a convolution follows a dense layer; put the convolutions first")
         self.shapes()
         return self
 

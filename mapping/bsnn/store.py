@@ -26,10 +26,9 @@ def save_network(network: Network, path: str | Path) -> None:
     """Write a network; the weights of binary layers are stored as int8 in {-1, +1}."""
     tensors: dict[str, Tensor] = {}
     for name, value in network.state_dict().items():
-        if name.endswith(".weight") and not name.endswith("norm.weight") and network.spec.weights == "binary":
-            value = torch.where(value >= 0, 1, -1).to(torch.int8)
+        binary = network.spec.weights == "binary" and name.endswith(".weight") and not name.endswith("norm.weight")
         if not name.endswith("num_batches_tracked"):
-            tensors[name] = value.contiguous()
+            tensors[name] = torch.where(value >= 0, 1, -1).to(torch.int8) if binary else value.contiguous()
     metadata = {"spec": network.spec.model_dump_json(), "training": json.dumps(network.metadata)}
     save_file(tensors, path, metadata=metadata)
 
@@ -64,7 +63,9 @@ def load_network(source: str | Path) -> Network:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
     except (OSError, SafetensorError) as error:
-        raise FileError(f"{path}: cannot be read as safetensors ({error}); give the path of a trained network") from None
+        raise FileError(
+            f"{path}: cannot be read as safetensors ({error}); give the path of a trained network"
+        ) from None
     if "spec" not in metadata:
         raise FileError(f"{path}: carries no 'spec' in its metadata; it was not written by save_network")
     try:

@@ -1,0 +1,1 @@
+"""Compiled kernels of inference and training, over arrays."""

@@ -1,0 +1,1 @@
+"""What surrounds the arrays: behaviour and energy of drivers, converters, comparators and neurons."""

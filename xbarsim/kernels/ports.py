@@ -40,7 +40,7 @@ def _eliminate_wordline(g, r_wire, r_end, lean, beyond, k_row, a_row):
 
 @jit
 def eliminate(g, r_wordline, r_bitline, r_driver, r_sense, transfer, admittance, driver_admittance):
-    """Fill T (n_cols, n_rows), Y (n_cols, n_cols) and H (n_rows, n_rows) for drivers before column 0, sense after rows."""
+    """Fill T (n_cols, n_rows), Y (n_cols, n_cols) and H (n_rows, n_rows) for drivers at column 0."""
     n_rows, n_cols = g.shape
     a = np.empty((n_rows, n_cols))
     p = np.empty((n_rows, n_cols, n_cols))

@@ -1,7 +1,6 @@
 """The certificate: the largest Kirchhoff residual of given node voltages, recomputed from the circuit itself."""
 
-from xbarsim.kernels.jit import jit, parallel_jit, prange
-from xbarsim.kernels.ladder import wordline_voltages
+from xbarsim.kernels.jit import jit
 
 
 @jit
@@ -39,24 +38,12 @@ def _line(u, x, g, v_end, r_wire, r_end):
     return worst
 
 
-@parallel_jit
-def kirchhoff_residuals(g, u, x, v, v_end, r_wordline, r_bitline, r_driver, r_sense, worst):
-    """Fill ``worst`` (n) for node voltages u (wordlines) and x (bitlines), each (n, n_rows, n_cols)."""
-    for k in prange(len(u)):
-        largest = 0.0
-        for i in range(g.shape[0]):
-            largest = max(largest, _line(u[k, i], x[k, i], g[i], v[k, i], r_wordline, r_driver))
-        for j in range(g.shape[1]):
-            bitline, wordline = x[k, ::-1, j], u[k, ::-1, j]
-            largest = max(largest, _line(bitline, wordline, g[::-1, j], v_end[k, j], r_bitline, r_sense))
-        worst[k] = largest
-
-
-@parallel_jit
-def cell_currents(g, pull, lean, v, x, u, i_cell):
-    """Fill wordline node voltages u and cell currents, each (n, n_rows, n_cols), from bitline node voltages x."""
-    for k in prange(len(v)):
-        wordline_voltages(v[k], x[k], pull, lean, u[k])
-        for i in range(g.shape[0]):
-            for j in range(g.shape[1]):
-                i_cell[k, i, j] = g[i, j] * (u[k, i, j] - x[k, i, j])
+@jit
+def kirchhoff_residual(g, u, x, v, v_end, r_wordline, r_bitline, r_driver, r_sense):
+    """Return the largest residual of node voltages u (wordlines) and x (bitlines), each (n_rows, n_cols)."""
+    largest = 0.0
+    for i in range(g.shape[0]):
+        largest = max(largest, _line(u[i], x[i], g[i], v[i], r_wordline, r_driver))
+    for j in range(g.shape[1]):
+        largest = max(largest, _line(x[::-1, j], u[::-1, j], g[::-1, j], v_end[j], r_bitline, r_sense))
+    return largest

@@ -11,7 +11,7 @@ The error in the energy norm before step k is at least sqrt(alpha_k r_k.z_k) and
 
 import numpy as np
 
-from xbarsim.kernels.jit import jit, parallel_jit, prange
+from xbarsim.kernels.jit import jit
 from xbarsim.kernels.ladder import bitline_voltages, wordline_voltages
 
 CONVERGED, STALLED = 0, 1
@@ -30,7 +30,7 @@ def _apply_schur(p, s, g, pull, lean, u, q):
 
 
 @jit
-def solve_one(g, pull, lean_w, z_b, lean_b, v, v_end, tol, max_iterations, x):
+def solve_bitlines(g, pull, lean_w, z_b, lean_b, v, v_end, tol, max_iterations, x):
     """Fill the bitline node voltages x (n_rows, n_cols); return (iterations, status)."""
     grounded = np.zeros(x.shape[1])
     r = np.zeros_like(x)
@@ -69,12 +69,3 @@ def solve_one(g, pull, lean_w, z_b, lean_b, v, v_end, tol, max_iterations, x):
                 p[i, j] = z[i, j] + beta * p[i, j]
                 s[i, j] = r[i, j] + beta * s[i, j]
     return max_iterations, STALLED
-
-
-@parallel_jit
-def solve_batch(g, pull, lean_w, z_b, lean_b, v, v_end, tol, max_iterations, x, iterations, status):
-    """Solve every vector of v (n, n_rows) and v_end (n, n_cols) on its own; x is (n, n_rows, n_cols)."""
-    for k in prange(len(v)):
-        iterations[k], status[k] = solve_one(
-            g, pull, lean_w, z_b, lean_b, v[k], v_end[k], tol, max_iterations, x[k]
-        )

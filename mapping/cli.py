@@ -1,0 +1,142 @@
+"""The ``xbarsim`` command: a parser, and one call of the Python interface for each verb."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xbarsim.errors import FileError, ParameterError, XbarsimError
+
+app = typer.Typer(
+    help="Circuit-exact memristive crossbars, and binarized spiking networks on them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def _verbs() -> None:
+    """Keep verbs as sub-commands however many there are."""
+
+
+@app.command()
+def report(
+    network: Annotated[str, typer.Argument(help="Name or .safetensors file of a trained network.")] = "mnist-bsnn",
+    chip: Annotated[
+        list[str] | None,
+        typer.Option(help="Name or .toml file of a chip; repeat to compare.  [default: paper-ann, paper-bsnn]"),
+    ] = None,
+    dataset: Annotated[str, typer.Option(help="Name, folder with IDX files, or .npz file.")] = "mnist",
+    images: Annotated[str, typer.Option(help="How many test images, or 'all'.")] = "1000",
+    seed: Annotated[int, typer.Option(min=0, help="Root seed; another seed is another die.")] = 0,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write the reports to this file.")] = None,
+) -> None:
+    """Run a trained network on chips: accuracy, TOPS/W, energy, share of data conversion."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    import mapping as mp
+    from mapping.report import render, write_text
+
+    n_images = _count(images)
+    _writable(json_file)
+    chips = [mp.load_chip(name) for name in chip or ("paper-ann", "paper-bsnn")]
+    x, y = mp.load_dataset(dataset)
+    if n_images is not None and n_images > len(x):
+        raise ParameterError(f"--images {n_images}: the data set has {len(x)}; give at most that, or 'all'")
+    net = mp.load_network(network)
+    x, y = x[:n_images], y[:n_images]
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    reports = []
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        for one in chips:
+            task = bar.add_task(f"{one.name}: solving arrays (the first run also compiles)", total=len(x))
+            mapped = mp.map_network(net, one, seed=seed)
+            bar.update(task, description=f"{one.name}: images")
+            reports.append(mapped.evaluate(x, y, progress=lambda done, task=task: bar.advance(task, done)))
+    Console().print(render(reports))
+    if json_file is not None:
+        values = {"network": network, "dataset": dataset, "reports": [r.to_dict() for r in reports]}
+        write_text(json_file, json.dumps(values, indent=2))
+
+
+@app.command()
+def train(
+    out: Annotated[Path, typer.Argument(help="The .safetensors file to write.")],
+    dataset: Annotated[str, typer.Option(help="Name, or folder with IDX files.")] = "mnist",
+    folder: Annotated[Path | None, typer.Option(help="Local folder with the IDX files of a named data set.")] = None,
+    epochs: Annotated[int, typer.Option(min=1)] = 8,
+    t_steps: Annotated[int, typer.Option(min=1, help="Time steps.")] = 25,
+    learning_rate: Annotated[float, typer.Option(help="Adam's, annealed by a cosine.")] = 2.7e-3,
+    batch_size: Annotated[int, typer.Option(min=1)] = 128,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Folder to save to after each epoch, and resume from.")
+    ] = None,
+) -> None:
+    """Train the paper's BSNN (tables 2 and 3 of Eshraghian et al. 2022) and store it with its test accuracy."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    import mapping as mp
+
+    if out.suffix != ".safetensors":
+        raise ParameterError(f"{out}: the file to write must end in .safetensors")
+    _writable(out)
+    settings = mp.TrainingSettings(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, seed=seed)
+    spec = mp.paper_network(t_steps=t_steps)
+    x_test, y_test = mp.load_dataset(dataset, "test")
+    x, y = mp.load_dataset(dataset, "train", folder=folder)
+    n_batches = (len(x) - settings.n_validation) // batch_size
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("training", total=epochs * n_batches)
+
+        def show(epoch: int, batches: int, loss: float) -> None:
+            text = f"epoch {epoch + 1}/{epochs}, loss {loss:.3f}"
+            bar.update(task, completed=epoch * n_batches + batches, description=text)
+
+        net = mp.train(spec, x, y, settings, checkpoint=checkpoint, progress=show)
+    accuracy = float((net.predict(x_test) == y_test).mean())
+    net.metadata |= {"dataset": Path(dataset).name, "test_accuracy": accuracy}
+    mp.save_network(net, out)
+    validation = net.metadata["validation_accuracy"]
+    Console().print(
+        f"{out}: test accuracy {accuracy:.2%}, epoch {net.metadata['best_epoch']} ({validation:.2%} validation)"
+    )
+
+
+def _count(images: str) -> int | None:
+    if images == "all":
+        return None
+    if images.isdecimal() and int(images) > 0:
+        return int(images)
+    raise ParameterError(f"--images {images}: give a whole number above 0, or 'all'")
+
+
+def _writable(path: Path | None) -> None:
+    """Refuse an output file before any work if it cannot be written."""
+    if path is not None and (path.is_dir() or not os.access(path.resolve().parent, os.W_OK)):
+        raise FileError(f"{path}: cannot be written; give a file in an existing, writable folder")
+
+
+def main() -> None:
+    """Run the command; errors made on purpose become one line and exit status 2, Ctrl-C exit status 130."""
+    os.environ.setdefault("NUMBA_THREADING_LAYER", "workqueue")  # idle OpenMP threads would slow torch's down
+    try:
+        app(standalone_mode=True)
+    except XbarsimError as error:
+        print(f"xbarsim: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("xbarsim: interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

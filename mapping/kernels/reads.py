@@ -1,0 +1,47 @@
+"""What the reads of a layer draw from the drivers, from the spikes that really occurred."""
+
+import numpy as np
+
+from xbarsim.kernels.jit import parallel_jit, prange
+
+
+@parallel_jit
+def read_sums(spikes, kernel, admittance, supply, tile_rows, quadratic, linear, driven):
+    """Sum over all reads of each sample: s^t H s, supply.s and the number of active wordlines.
+
+    A read presents the kernel x kernel patch around one pixel to the array: active wordlines s in {0, 1}, in the order
+    (channel, kernel row, kernel column), zero outside the image.
+
+    spikes : (n, channels, height, width)
+    admittance : (n_tiles, tile_rows, tile_rows), H of each row tile; wordline w is row w % tile_rows of its tile
+    supply : (n_wordlines)
+    quadratic, linear, driven : (n), filled
+    """
+    n, channels, height, width = spikes.shape
+    margin = kernel // 2
+    for sample in prange(n):
+        image = spikes[sample]
+        active = np.empty((height * width, channels * kernel * kernel), np.int32)
+        count = np.zeros(height * width, np.int64)
+        for c in range(channels):
+            for y in range(height):
+                for x in range(width):
+                    if image[c, y, x] == 0:
+                        continue
+                    for ky in range(max(0, y + margin - height + 1), min(kernel, y + margin + 1)):
+                        for kx in range(max(0, x + margin - width + 1), min(kernel, x + margin + 1)):
+                            position = (y + margin - ky) * width + x + margin - kx
+                            active[position, count[position]] = (c * kernel + ky) * kernel + kx
+                            count[position] += 1
+        total, drawn, lines = 0.0, 0.0, 0
+        for position in range(height * width):
+            listed = active[position]
+            lines += count[position]
+            for a in range(count[position]):
+                tile, row = listed[a] // tile_rows, listed[a] % tile_rows
+                drawn += supply[listed[a]]
+                total += admittance[tile, row, row]
+                for b in range(a):
+                    if listed[b] // tile_rows == tile:
+                        total += 2.0 * admittance[tile, row, listed[b] % tile_rows]
+        quadratic[sample], linear[sample], driven[sample] = total, drawn, lines

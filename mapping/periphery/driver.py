@@ -1,0 +1,36 @@
+"""Wordline drivers: one bit for spikes, a DAC where inputs are analog."""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import Field
+
+from xbarsim.parameters import Parameters
+from xbarsim.units import Power
+
+
+class Driver(Parameters):
+    """Drives wordlines at 0 V or v_read, or, in a layer with analog inputs, at the levels of a DAC.
+
+    Attributes
+    ----------
+    dac_bits : int or None
+        Resolution for analog inputs; None is an ideal, unquantized DAC that is charged like ``n_bits`` = 8.
+    power_per_bit : float
+        Power [W] of a driver per bit of resolution while it drives a wordline above 0 V.
+    """
+
+    dac_bits: int | None = Field(default=8, ge=1, le=16)
+    power_per_bit: Power
+
+    def quantize(self, x: np.ndarray) -> np.ndarray:
+        """Return inputs in [0, 1] at the nearest of the 2^dac_bits levels."""
+        if self.dac_bits is None:
+            return x
+        top = 2**self.dac_bits - 1
+        return np.asarray(np.rint(x * top) / top, dtype=x.dtype)
+
+    def energy(self, t_read: float, analog: bool) -> float:
+        """Energy [J] of driving one wordline above 0 V for one read pulse."""
+        bits = (self.dac_bits or 8) if analog else 1
+        return bits * self.power_per_bit * t_read

@@ -1,0 +1,108 @@
+"""Slow twins, written from Kirchhoff's laws and from the paper's equations, not from the code under test."""
+
+import numpy as np
+
+
+def solve_circuit(g, wires, v, v_sense=None):
+    """Nodal analysis of a crossbar by one dense matrix; returns v_wordline, v_bitline, i_wordline, i_bitline.
+
+    Nodes joined by zero resistance are merged first; merged groups that hold a source are known voltages.
+    """
+    m, n = g.shape
+    v_sense = np.zeros(n) if v_sense is None else v_sense
+    driver, sense = 2 * m * n, 2 * m * n + m  # node numbers: wordline, bitline, drivers, sense nodes
+    wordline = np.arange(m * n).reshape(m, n)
+    bitline = wordline + m * n
+    branches = [(wordline[i, j], bitline[i, j], g[i, j]) for i in range(m) for j in range(n)]
+    joined = []
+
+    def wire(a, b, r):
+        if r == 0:
+            joined.append((a, b))
+        else:
+            branches.append((a, b, 1 / r))
+
+    for i in range(m):
+        wire(driver + i, wordline[i, 0], wires.r_driver)
+        for j in range(n - 1):
+            wire(wordline[i, j], wordline[i, j + 1], wires.r_wordline)
+    for j in range(n):
+        wire(sense + j, bitline[m - 1, j], wires.r_sense)
+        for i in range(m - 1):
+            wire(bitline[i, j], bitline[i + 1, j], wires.r_bitline)
+
+    group = np.arange(2 * m * n + m + n)
+    for a, b in joined:
+        group[group == group[b]] = group[a]
+    sources = {int(group[driver + i]): v[i] for i in range(m)} | {int(group[sense + j]): v_sense[j] for j in range(n)}
+    unknown = [k for k in np.unique(group) if k not in sources]
+    index = {int(k): p for p, k in enumerate(unknown)}
+    matrix, right = np.zeros((len(unknown), len(unknown))), np.zeros(len(unknown))
+    for a, b, conductance in branches:
+        for here, there in ((int(group[a]), int(group[b])), (int(group[b]), int(group[a]))):
+            if here not in index:
+                continue
+            matrix[index[here], index[here]] += conductance
+            if there in index:
+                matrix[index[here], index[there]] -= conductance
+            else:
+                right[index[here]] += conductance * sources[there]
+    solved = np.linalg.solve(matrix, right) if len(unknown) else right
+    voltage = np.array([sources[int(k)] if int(k) in sources else solved[index[int(k)]] for k in group])
+    v_w, v_b = voltage[wordline], voltage[bitline]
+    i_cell = g * (v_w - v_b)
+    return v_w, v_b, i_cell.sum(1), i_cell.sum(0)
+
+
+def conv_same(x, kernel):
+    """Correlate x (c, h, w) with kernel (out, c, k, k), zero padding, one output pixel at a time."""
+    k = kernel.shape[-1]
+    padded = np.pad(x, ((0, 0), (k // 2, k // 2), (k // 2, k // 2)))
+    out = np.empty((len(kernel), *x.shape[1:]))
+    for y in range(x.shape[1]):
+        for z in range(x.shape[2]):
+            out[:, y, z] = np.tensordot(kernel, padded[:, y : y + k, z : z + k], axes=3)
+    return out
+
+
+def average_pool(x, size):
+    c, h, w = x.shape
+    return x.reshape(c, h // size, size, w // size, size).mean((2, 4))
+
+
+def weighted_input(layer, x):
+    """Current into the neurons of one layer: sign of the weights, pooling, batch norm in inference mode."""
+    weight = np.where(layer.weight.detach().numpy() >= 0, 1.0, -1.0)
+    if layer.spec.kind == "dense":
+        current = (weight[:, :, 0, 0] @ x.reshape(-1))[:, None, None]
+    else:
+        current = average_pool(conv_same(x, weight), layer.spec.pool)
+    if layer.norm is None:
+        return current
+    norm = layer.norm
+    mean, variance = norm.running_mean.numpy().astype(float), norm.running_var.numpy().astype(float)
+    gamma, bias = norm.weight.detach().numpy().astype(float), norm.bias.detach().numpy().astype(float)
+    scaled = (current - mean[:, None, None]) / np.sqrt(variance + norm.eps)[:, None, None]
+    return scaled * gamma[:, None, None] + bias[:, None, None]
+
+
+def run_network(network, image):
+    """Equations 1 and 2 of Eshraghian et al. 2022 for one image in [0, 1]; spikes and membranes of each layer."""
+    spec = network.spec
+    inputs = [image] * spec.t_steps
+    history = []
+    for layer in network.layers:
+        constant = weighted_input(layer, inputs[0]) if layer is network.layers[0] else None
+        u = s = 0.0
+        spikes, membranes = [], []
+        for t in range(spec.t_steps):
+            current = weighted_input(layer, inputs[t]) if constant is None else constant
+            u = spec.beta * u + current - s * spec.threshold
+            if spec.clip:
+                u = np.clip(u, -spec.threshold, spec.threshold)
+            s = (u >= spec.threshold).astype(float)
+            membranes.append(u)
+            spikes.append(s)
+        history.append((np.array(spikes), np.array(membranes)))
+        inputs = spikes
+    return history

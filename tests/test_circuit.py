@@ -1,0 +1,203 @@
+"""solve(): against goldens, against the naive dense twin, and against what any linear circuit obeys."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import xbarsim as xb
+from tests.naive import solve_circuit
+
+GOLDEN = Path(__file__).parent / "golden"
+resistance = st.sampled_from([0.0, 0.01, 1.0, 30.0, 2e3])
+
+
+@st.composite
+def circuits(draw):
+    m, n = draw(st.integers(1, 6)), draw(st.integers(1, 6))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    g = 10 ** rng.uniform(-7, -3, (m, n)) * (rng.random((m, n)) < 0.9)
+    lines = ("r_wordline", "r_bitline", "r_driver", "r_sense")
+    wires = xb.Wires(**{line: draw(resistance) for line in lines})
+    return xb.Crossbar(g, wires=wires), rng.uniform(-1, 1, m), rng.uniform(-0.3, 0.3, n)
+
+
+@settings(max_examples=150, deadline=None)
+@given(circuits())
+def test_equals_dense_nodal_analysis(circuit):
+    crossbar, v, v_sense = circuit
+    v_w, v_b, i_w, i_b = solve_circuit(crossbar.g, crossbar.wires, v, v_sense)
+    solution = xb.solve(crossbar, v, v_bitline=v_sense)
+    scale = np.abs(solution.i_cell).max()
+    np.testing.assert_allclose(solution.i_bitline, i_b, rtol=0, atol=1e-9 * scale)
+    np.testing.assert_allclose(solution.i_wordline, i_w, rtol=0, atol=1e-9 * scale)
+    np.testing.assert_allclose(solution.v_wordline, v_w, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(solution.v_bitline, v_b, rtol=0, atol=1e-9)
+    assert solution.residual <= 1e-9
+
+
+@settings(max_examples=60, deadline=None)
+@given(circuits())
+def test_ports_equal_solve_and_are_reciprocal(circuit):
+    crossbar, v, v_sense = circuit
+    ports = xb.reduce(crossbar)
+    _, _, i_w, i_b = solve_circuit(crossbar.g, crossbar.wires, v, v_sense)
+    scale = max(np.abs(i_w).max(), np.abs(i_b).max())
+    np.testing.assert_allclose(ports.i_bitline(v, v_sense), i_b, rtol=0, atol=1e-9 * scale)
+    np.testing.assert_allclose(ports.i_wordline(v, v_sense), i_w, rtol=0, atol=1e-9 * scale)
+    np.testing.assert_allclose(ports.power(v, v_sense), v @ i_w - v_sense @ i_b, rtol=0, atol=1e-9 * scale)
+    for matrix in (ports.admittance, ports.driver_admittance):
+        np.testing.assert_allclose(matrix, matrix.T, rtol=0, atol=1e-12 * np.abs(matrix).max(initial=0))
+    turned = xb.Crossbar(  # sense nodes drive, drivers sense: T turns into its transpose
+        crossbar.g[::-1, ::-1].T,
+        wires=xb.Wires(
+            r_wordline=crossbar.wires.r_bitline,
+            r_bitline=crossbar.wires.r_wordline,
+            r_driver=crossbar.wires.r_sense,
+            r_sense=crossbar.wires.r_driver,
+        ),
+    )
+    transposed = xb.reduce(turned).transfer[::-1, ::-1].T
+    np.testing.assert_allclose(ports.transfer, transposed, rtol=0, atol=1e-11 * np.abs(ports.transfer).max(initial=0))
+
+
+@settings(max_examples=40, deadline=None)
+@given(circuits())
+def test_power_is_dissipated_in_cells_and_wires(circuit):
+    crossbar, v, v_sense = circuit
+    solution = xb.solve(crossbar, v, v_bitline=v_sense)
+    wires = crossbar.wires
+    u, x, i = solution.v_wordline, solution.v_bitline, solution.i_cell
+    along_wordline = np.cumsum(i[:, ::-1], 1)[:, ::-1]  # current entering each wordline node
+    along_bitline = np.cumsum(i, 0)
+    lost = (i * (u - x)).sum()
+    lost += wires.r_driver * (along_wordline[:, 0] ** 2).sum() + wires.r_wordline * (along_wordline[:, 1:] ** 2).sum()
+    lost += wires.r_sense * (along_bitline[-1] ** 2).sum() + wires.r_bitline * (along_bitline[:-1] ** 2).sum()
+    assert solution.power == pytest.approx(lost, rel=1e-9, abs=1e-24)
+
+
+def test_without_wires_is_a_matrix_product():
+    rng = np.random.default_rng(0)
+    g, v = rng.uniform(1e-6, 1e-4, (9, 5)), rng.uniform(0, 1, (3, 2, 9))
+    solution = xb.solve(xb.Crossbar(g), v)
+    np.testing.assert_allclose(solution.i_bitline, v @ g, rtol=1e-14)
+    assert solution.i_bitline.shape == (3, 2, 5)
+    assert solution.power.shape == solution.residual.shape == solution.iterations.shape == (3, 2)
+
+
+def test_vanishing_wires_approach_no_wires():
+    g = np.random.default_rng(1).uniform(1e-6, 1e-4, (12, 7))
+    ideal = np.ones(12) @ g
+    thin = xb.Wires(r_wordline=1e-3, r_bitline=1e-3, r_driver=1e-3, r_sense=1e-3)
+    loss = 1 - xb.solve(xb.Crossbar(g, wires=thin), np.ones(12)).i_bitline / ideal
+    assert np.all((loss > 0) & (loss < 1e-4))
+
+
+def test_batch_equals_loop_and_superposition_holds():
+    rng = np.random.default_rng(2)
+    wires = xb.Wires(r_wordline=3, r_bitline=2, r_driver=10, r_sense=5)
+    crossbar = xb.Crossbar(rng.uniform(1e-6, 1e-3, (20, 11)), wires=wires)
+    v = rng.uniform(0, 1, (4, 20))
+    batch = xb.solve(crossbar, v)
+    for k in range(4):
+        np.testing.assert_array_equal(batch.i_bitline[k], xb.solve(crossbar, v[k]).i_bitline)
+    together = xb.solve(crossbar, v[0] + 2 * v[1]).i_bitline
+    np.testing.assert_allclose(together, batch.i_bitline[0] + 2 * batch.i_bitline[1], rtol=1e-10)
+
+
+def test_zero_input_gives_zero_with_zero_residual():
+    crossbar = xb.Crossbar(np.full((4, 3), 1e-5), wires=xb.Wires(r_wordline=1, r_bitline=1, r_driver=1, r_sense=1))
+    solution = xb.solve(crossbar, np.zeros(4))
+    assert not solution.i_bitline.any() and solution.residual == 0 and solution.power == 0
+
+
+@pytest.mark.compiled
+def test_golden_256x64():
+    golden = np.load(GOLDEN / "circuit_256x64.npz")
+    wires = xb.Wires(r_wordline=1, r_bitline=1, r_driver=1, r_sense=1)
+    crossbar = xb.Crossbar(1 / golden["R"], wires=wires)
+    solution = xb.solve(crossbar, golden["V"])
+    largest = np.abs(golden["I"]).max()
+    np.testing.assert_allclose(solution.i_bitline, golden["I"], rtol=0, atol=1e-9 * largest)
+    np.testing.assert_allclose(solution.v_wordline[0], golden["v_wordline"], rtol=0, atol=1e-10)
+    np.testing.assert_allclose(solution.v_bitline[0], golden["v_bitline"], rtol=0, atol=1e-10)
+    assert solution.residual.max() < 1e-14 and solution.iterations.max() < 10
+    ports = xb.reduce(crossbar)
+    np.testing.assert_allclose(ports.i_bitline(golden["V"]), golden["I"], rtol=0, atol=1e-9 * largest)
+    np.testing.assert_allclose(ports.power(golden["V"]), solution.power, rtol=1e-9)
+
+
+@pytest.mark.parametrize("case", ["base", "source_sense", "aniso"])
+def test_golden_ngspice(case):
+    golden = np.load(GOLDEN / "ngspice_32x24.npz")
+    given_ = {"r_wl": 1, "r_bl": 1, "r_source": 0, "r_sense": 0} | json.loads(str(golden[f"{case}/cfg"]))
+    wires = xb.Wires(
+        r_wordline=given_["r_wl"],
+        r_bitline=given_["r_bl"],
+        r_driver=given_["r_source"] + given_["r_wl"],
+        r_sense=given_["r_sense"] + given_["r_bl"],
+    )
+    solution = xb.solve(xb.Crossbar(1 / golden["R"], wires=wires), golden["V"])
+    current = golden[f"{case}/I"]
+    np.testing.assert_allclose(solution.i_bitline, current, rtol=0, atol=1e-9 * np.abs(current).max())
+    np.testing.assert_allclose(solution.v_wordline, golden[f"{case}/vw"], rtol=0, atol=1e-9)
+    np.testing.assert_allclose(solution.v_bitline, golden[f"{case}/vb"], rtol=0, atol=1e-9)
+
+
+def test_missed_tolerance_raises():
+    wires = xb.Wires(r_wordline=1, r_bitline=1, r_driver=1, r_sense=1)
+    crossbar = xb.Crossbar(np.random.default_rng(4).uniform(1e-4, 1e-2, (16, 16)), wires=wires)
+    with pytest.raises(xb.ConvergenceError, match=r"missed tol = 1e-12 within 2 iterations; raise max_iterations"):
+        xb.solve(crossbar, np.ones(16), max_iterations=2)
+    with pytest.raises(xb.ConvergenceError, match="Kirchhoff residual"):
+        xb.solve(crossbar, np.ones(16)).check(1e-30)
+
+
+@pytest.mark.parametrize(
+    ("g", "message"),
+    [
+        ([1e-5, 1e-5], r"g has the shape \(2,\)"),
+        ([[1e-5, -1e-5]], r"g\[0, 1\] = -1e-05 S: a conductance cannot be negative"),
+        ([[1e-5, np.nan]], r"g\[0, 1\] = nan"),
+        ([["low"]], "g is no array of real numbers"),
+    ],
+)
+def test_bad_conductances(g, message):
+    with pytest.raises(xb.ParameterError, match=message):
+        xb.Crossbar(g)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"v_wordline": np.ones(3)}, r"v_wordline has the shape \(3,\); the last axis must be the 2 rows"),
+        ({"v_wordline": [np.inf, 0]}, r"v_wordline\[0\] = inf"),
+        ({"v_wordline": np.ones(2), "v_bitline": np.ones(4)}, r"v_bitline has the shape \(4,\)"),
+        ({"v_wordline": np.ones(2), "tol": 1e-20}, "tol = 1e-20"),
+        ({"v_wordline": np.ones(2), "max_iterations": 0}, "max_iterations = 0"),
+    ],
+)
+def test_bad_voltages(arguments, message):
+    with pytest.raises(xb.ParameterError, match=message):
+        xb.solve(xb.Crossbar(np.full((2, 3), 1e-5)), **arguments)
+
+
+@pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf"), "1 V", "much"])
+def test_bad_wires(value):
+    with pytest.raises(xb.ParameterError, match=r"Wires\.r_driver"):
+        xb.Wires(r_driver=value)
+
+
+def test_engineering_notation():
+    assert xb.Wires(r_wordline="2.5 Ohm", r_sense="1 kOhm").r_sense == 1e3
+
+
+def test_immutable():
+    crossbar = xb.Crossbar([[1e-5]])
+    with pytest.raises(AttributeError, match="immutable"):
+        crossbar.g = np.ones((1, 1))
+    with pytest.raises(ValueError, match="read-only"):
+        crossbar.g[0, 0] = 1

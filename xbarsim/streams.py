@@ -1,0 +1,22 @@
+"""Random streams keyed by what they are for, never by the order of calls."""
+
+from __future__ import annotations
+
+from zlib import crc32
+
+import numpy as np
+
+
+def stream(seed: int, purpose: str, *key: int) -> np.random.Generator:
+    """Return the generator of (seed, purpose, key), the same wherever and whenever it is asked for.
+
+    Parameters
+    ----------
+    seed : int
+        Root seed of the study, 0 or above.
+    purpose : str
+        What is drawn, for example ``"d2d"``.
+    *key : int
+        Die, layer, tile, image, step: whatever tells this draw from others of the same purpose.
+    """
+    return np.random.default_rng([seed, crc32(purpose.encode()), *key])
