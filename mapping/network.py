@@ -107,7 +107,7 @@ class MappedNetwork:
             accounting=note,
             n_images=len(images),
             seed=self.seed,
-            first_layer=f"constant analog input, read {self.chip.constant_input}" if analog else "spikes",
+            first_layer=f"constant, read {self.chip.constant_input}" if analog else "spikes",
             accuracy=float(np.mean(np.concatenate(classes) == labels)),
             ideal_accuracy=float(np.mean(ideal == labels)),
             layers=rows,

@@ -182,10 +182,10 @@ def write_text(path: str | Path, text: str) -> None:
 
 def render(reports: Sequence[Report]) -> Group:
     """Return the per-layer table and the totals of some reports, side by side, with the accounting convention."""
-    layers = Table(title="Layers")
+    layers = Table(title="Layers, energy per image")
     for heading in ("layer", "chip"):
-        layers.add_column(heading)
-    for heading in ("arrays", "utilization", "spike rate", "IR drop", "energy / image"):
+        layers.add_column(heading, no_wrap=True)
+    for heading in ("arrays", "cells used", "spike rate", "IR drop", "energy"):
         layers.add_column(heading, justify="right")
     for rows in zip(*(report.layers for report in reports)):
         for report, row in zip(reports, rows):
@@ -207,15 +207,15 @@ def render(reports: Sequence[Report]) -> Group:
     lines = {
         "accuracy in software": [f"{r.ideal_accuracy:.2%}" for r in reports],
         "accuracy on the chip": [f"{r.accuracy:.2%}" for r in reports],
-        "TOPS/W (dense)": [f"{r.tops_per_watt:.3g}" for r in reports],
-        "TOPS/W (synaptic)": [f"{r.synaptic_tops_per_watt:.3g}" for r in reports],
+        "TOPS/W, dense": [f"{r.tops_per_watt:.1f}" for r in reports],
+        "TOPS/W, synaptic": [f"{r.synaptic_tops_per_watt:.1f}" for r in reports],
         "energy / image": [format_quantity(r.energy_per_inference, "J") for r in reports],
         "  arrays": [_part(r, "array") for r in reports],
         "  data conversion": [_part(r, "conversion") for r in reports],
         "  wordline drivers": [_part(r, "driver") for r in reports],
         "  neurons": [_part(r, "neuron") for r in reports],
         "data conversion share": [f"{r.adc_power_share:.3%}" for r in reports],
-        "conversions clipped": [f"{r.fraction_clipped:.3%}" for r in reports],
+        "ADC conversions clipped": [f"{r.fraction_clipped:.3%}" for r in reports],
         "first layer": [r.first_layer for r in reports],
     }
     for heading, cells in lines.items():

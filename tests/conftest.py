@@ -41,4 +41,4 @@ def tiny():
 @pytest.fixture
 def chip():
     """The 1-bit chip on arrays small enough that every layer of ``tiny`` needs several."""
-    return mp.load_chip("paper-bsnn").model_copy(update={"rows": 8, "cols": 6})
+    return mp.load_chip("paper-bsnn").replace(rows=8, cols=6)

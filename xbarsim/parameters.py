@@ -22,6 +22,16 @@ class Parameters(BaseModel):
         except ValidationError as error:
             raise ParameterError(_one_line(type(self), error)) from None
 
+    def replace(self, **values: Any) -> Self:
+        """Return a copy with some fields changed, validated like a new object; ``device__d2d`` reaches into a part."""
+        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        for name, value in values.items():
+            part, _, inner = name.partition("__")
+            if inner and not isinstance(fields.get(part), Parameters):
+                raise ParameterError(f"{type(self).__name__}.{part} has no field {inner!r}")
+            fields[part] = fields[part].replace(**{inner: value}) if inner else value
+        return type(self)(**fields)
+
     @classmethod
     def from_toml(cls, path: str | Path) -> Self:
         """Read a parameter set from a TOML file.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from xbarsim.parameters import Parameters
 from xbarsim.units import Current, Frequency, Power
@@ -45,6 +45,12 @@ class SarAdc(Parameters):
     sense: Literal["bitline", "difference"] = "bitline"
     full_scale: Literal["worst-case"] | Current = "worst-case"
 
+    @model_validator(mode="after")
+    def _signed(self) -> Self:
+        if self.sense == "difference" and self.n_bits < 2:
+            raise ValueError("SarAdc.n_bits = 1: a difference needs a bit for its sign; use sense = 'bitline'")
+        return self
+
     @property
     def energy(self) -> float:
         """Energy of one conversion [J]."""
@@ -53,4 +59,4 @@ class SarAdc(Parameters):
     @property
     def top_code(self) -> int:
         """Largest code: of a bitline's current, or of the magnitude of a difference."""
-        return (1 << self.n_bits) - 1 if self.sense == "bitline" else max((1 << self.n_bits - 1) - 1, 1)
+        return (1 << self.n_bits) - 1 if self.sense == "bitline" else (1 << self.n_bits - 1) - 1

@@ -1,0 +1,248 @@
+"""The software network: against equations 1 and 2 in plain NumPy, its gradients, its training, its files."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import mapping as mp
+import xbarsim as xb
+from mapping.bsnn.encode import encode
+from mapping.bsnn.layers import binarize, fuse_pool, weighted_input
+from mapping.bsnn.network import Network
+from mapping.bsnn.neuron import _backward_on_device, _forward_on_device, lif
+from tests.naive import average_pool, conv_same, run_network
+
+
+def assert_matches_naive(network, images):
+    spikes = network.spikes(images)
+    scale = 255 if images.dtype == np.uint8 else 1
+    for k, image in enumerate(images.reshape(-1, *network.spec.input_shape)):
+        for ours, (expected, membranes) in zip(spikes, run_network(network, image / scale)):
+            differs = (ours[:, k] != expected).any(0)
+            gap = np.abs(membranes / network.spec.threshold - 1).min(0)
+            assert not differs.any() or gap[differs].max() < 1e-6
+    assert spikes[-1].sum() > 0
+
+
+@pytest.mark.compiled
+def test_mnist_network_matches_naive_numpy(digits):
+    assert_matches_naive(mp.load_network("mnist-bsnn").double(), digits[0][:50])
+
+
+@pytest.mark.parametrize("clip", [False, True])
+def test_tiny_network_matches_naive_numpy(tiny, clip):
+    network, images = tiny
+    network.spec = network.spec.model_copy(update={"clip": clip})
+    assert_matches_naive(network, images)
+
+
+@pytest.mark.compiled
+def test_shipped_network_is_as_accurate_as_its_metadata_says(digits):
+    network = mp.load_network("mnist-bsnn")
+    images, labels = mp.load_dataset("mnist")
+    assert network.metadata["test_accuracy"] >= 0.985
+    assert {"seed", "epochs", "best_epoch", "learning_rate", "validation_accuracy"} <= network.metadata.keys()
+    assert network.t_steps == 25
+    accuracy = np.mean(network.predict(images[:2000]) == labels[:2000])
+    assert abs(accuracy - network.metadata["test_accuracy"]) < 0.015  # 2000 of 10,000 images
+
+
+def test_pooling_fused_into_the_kernel_is_exact():
+    rng = np.random.default_rng(0)
+    x, kernel = rng.normal(size=(3, 8, 8)), rng.normal(size=(5, 3, 5, 5))
+    fused = weighted_input(torch.from_numpy(x[None]), torch.from_numpy(kernel), 2)[0].numpy()
+    np.testing.assert_allclose(fused, average_pool(conv_same(x, kernel), 2), rtol=0, atol=1e-12)
+    assert fuse_pool(torch.from_numpy(kernel), 2).shape == (5, 3, 6, 6)
+
+
+def test_signs_and_their_gradient():
+    weight = torch.tensor([-0.2, 0.0, -0.0, 3.0], requires_grad=True)
+    signs = binarize(weight)
+    assert signs.tolist() == [-1, 1, 1, 1]
+    (signs * torch.tensor([1.0, 2.0, 3.0, 4.0])).sum().backward()
+    assert weight.grad.tolist() == [1, 2, 3, 4]
+
+
+def surrogate_gradient(current, upstream, theta, beta, slope, clip, t_steps):
+    """Differentiate sum(upstream * surrogate(U)) by finite differences, the resets of the true run held fixed."""
+
+    def run(values, resets=None):
+        u, membranes, spikes = 0.0, [], []
+        for t in range(t_steps):
+            reset = 0.0 if t == 0 else (spikes[-1] if resets is None else resets[t - 1])
+            u = beta * u + values[min(t, len(values) - 1)] - reset * theta
+            u = np.clip(u, -theta, theta) if clip else u
+            membranes.append(u)
+            spikes.append((u >= theta) * 1.0)
+        return np.array(membranes), np.array(spikes)
+
+    resets = run(current)[1]
+
+    def loss(values):
+        distance = run(values, resets)[0] - theta
+        return np.sum(upstream * distance / (1 + slope * np.abs(distance)))
+
+    grad, step = np.empty_like(current), 1e-6
+    for index in np.ndindex(current.shape):
+        moved = np.zeros_like(current)
+        moved[index] = step
+        grad[index] = (loss(current + moved) - loss(current - moved)) / (2 * step)
+    return grad
+
+
+@pytest.mark.parametrize("clip", [False, True])
+@pytest.mark.parametrize("constant", [False, True])
+def test_lif_gradient_is_that_of_the_surrogate(clip, constant):
+    rng = np.random.default_rng(7)
+    beta, slope, steps = 0.8, 2.5, 6
+    theta = np.array([1.0, 1.4, 0.7])
+    current = rng.normal(0.6, 0.8, (1 if constant else steps, 4, 3))
+    upstream = rng.normal(size=(steps, 4, 3))
+    x = torch.from_numpy(current).requires_grad_()
+    spikes = lif(x, torch.from_numpy(theta), beta, slope, clip, steps)
+    spikes.backward(torch.from_numpy(upstream))
+    expected = surrogate_gradient(current, upstream, theta, beta, slope, clip, steps)
+    np.testing.assert_allclose(x.grad.numpy(), expected, rtol=0, atol=2e-8)
+
+    membrane, again, grad = torch.empty(3, steps, 4, 3, dtype=torch.float64)
+    grad = grad[: len(current)].clone()
+    threshold = torch.from_numpy(theta)
+    _forward_on_device(x.detach(), threshold, beta, clip, membrane, again)
+    _backward_on_device(torch.from_numpy(upstream), membrane, threshold, beta, slope, clip, grad)
+    assert torch.equal(again, spikes.detach())
+    torch.testing.assert_close(grad, x.grad, rtol=0, atol=1e-12)
+
+
+def small_task():
+    rng = np.random.default_rng(0)
+    labels = np.arange(400) % 2
+    images = rng.uniform(0, 0.4, (400, 4, 4)) + 0.6 * (labels[:, None, None] == (np.arange(4) >= 2))
+    return images, labels
+
+
+SMALL = mp.NetworkSpec(
+    input_shape=(1, 4, 4),
+    layers=[mp.LayerSpec(kind="conv", out=6, kernel=3, pool=2, batch_norm=True), mp.LayerSpec(kind="dense", out=2)],
+    beta=0.8,
+    threshold=2.0,
+    slope=2.0,
+    dropout=0.1,
+    t_steps=5,
+)
+
+
+def test_training_learns_repeats_and_resumes_exactly(tmp_path):
+    images, labels = small_task()
+    settings = mp.TrainingSettings(epochs=4, batch_size=20, learning_rate=0.02, n_validation=100, seed=5)
+    calls = []
+    network = mp.train(SMALL, images, labels, settings, progress=lambda *state: calls.append(state))
+    assert network.metadata["validation_accuracy"] > 0.9
+    assert len(calls) == 4 * 15 and calls[-1][2] < calls[14][2]
+
+    class Stop(Exception):
+        pass
+
+    def stop_in_third_epoch(epoch, batch, loss):
+        if (epoch, batch) == (2, 4):
+            raise Stop
+
+    with pytest.raises(Stop):
+        mp.train(SMALL, images, labels, settings, checkpoint=tmp_path, progress=stop_in_third_epoch)
+    resumed = mp.train(SMALL, images, labels, settings, checkpoint=tmp_path)
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+
+    other = mp.TrainingSettings(epochs=5, batch_size=20, learning_rate=0.02, n_validation=100, seed=5)
+    with pytest.raises(xb.FileError, match="other settings"):
+        mp.train(SMALL, images, labels, other, checkpoint=tmp_path)
+
+
+def test_bad_training_settings():
+    with pytest.raises(xb.ParameterError, match=r"TrainingSettings\.epochs = 0"):
+        mp.TrainingSettings(epochs=0)
+    with pytest.raises(xb.ParameterError, match="the set has only 400 images"):
+        mp.train(SMALL, *small_task())
+
+
+def test_stored_network_is_the_same_network(tiny, tmp_path):
+    network, images = tiny
+    network.metadata = {"seed": 3}
+    mp.save_network(network, tmp_path / "net.safetensors")
+    assert load_file(tmp_path / "net.safetensors")["layers.0.weight"].dtype == torch.int8
+    loaded = mp.load_network(tmp_path / "net.safetensors")
+    assert loaded.metadata == {"seed": 3} and loaded.spec == network.spec
+    for ours, theirs in zip(network.float().spikes(images), loaded.spikes(images)):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def damaged(tmp_path, change, spec=None):
+    path = tmp_path / "net.safetensors"
+    network = Network(SMALL)
+    mp.save_network(network, path)
+    tensors = load_file(path)
+    change(tensors)
+    save_file(tensors, path, metadata={"spec": spec or SMALL.model_dump_json()})
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.pop("layers.1.weight"), "tensor 'layers.1.weight' is missing"),
+        (lambda t: t.update({"layers.1.weight": t["layers.1.weight"][:1]}), r"shape \(1, 24, 1, 1\), not \(2, 24, 1"),
+        (lambda t: t["layers.0.weight"].fill_(3), "binary tensor 'layers.0.weight' holds values other than -1 and"),
+        (lambda t: t["layers.0.norm.bias"].fill_(float("nan")), "'layers.0.norm.bias' holds values that are not"),
+        (lambda t: t.update({"extra": torch.zeros(1)}), "tensor 'extra' belongs to no layer"),
+    ],
+)
+def test_damaged_networks_are_refused(tmp_path, change, message):
+    with pytest.raises(xb.FileError, match=message):
+        mp.load_network(damaged(tmp_path, change))
+
+
+def test_networks_that_do_not_chain_are_refused(tmp_path):
+    spec = json.loads(SMALL.model_dump_json())
+    spec["layers"][0]["pool"] = 3
+    with pytest.raises(xb.FileError, match="layer 1: pool = 3 does not divide the 4x4 input"):
+        mp.load_network(damaged(tmp_path, lambda t: None, json.dumps(spec)))
+    with pytest.raises(xb.ParameterError, match="a convolution follows a dense layer"):
+        mp.NetworkSpec(**(spec | {"layers": [{"kind": "dense", "out": 4}, {"kind": "conv", "out": 2, "kernel": 3}]}))
+    with pytest.raises(xb.ParameterError, match="even|odd"):
+        mp.LayerSpec(kind="conv", out=1, kernel=4)
+
+
+def test_missing_and_truncated_network_files(tmp_path):
+    with pytest.raises(xb.ParameterError, match="network 'minst' is unknown; give one of mnist-bsnn"):
+        mp.load_network("minst")
+    with pytest.raises(xb.FileError, match="cannot be read"):
+        mp.load_network(tmp_path / "none.safetensors")
+    whole = (mp.resources.data_folder() / "mnist_bsnn.safetensors").read_bytes()
+    (tmp_path / "cut.safetensors").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(xb.FileError, match=r"cut\.safetensors: cannot be read as safetensors"):
+        mp.load_network(tmp_path / "cut.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (np.zeros((2, 5, 5), np.uint8), r"shape \(2, 1, 5, 5\); the network takes \(n, 1, 4, 4\)"),
+        (np.zeros((0, 4, 4), np.uint8), "n > 0"),
+        (np.zeros((2, 4, 4), np.int32), "type int32"),
+        (np.full((2, 4, 4), np.nan), "not finite"),
+        (np.full((2, 4, 4), 2.0), "outside"),
+        (np.zeros((2, 3, 1, 4, 4)), "3 time steps; the network runs 5"),
+        (np.full((2, 5, 1, 4, 4), 0.5), "other than 0 and 1"),
+    ],
+)
+def test_bad_images(images, message):
+    with pytest.raises(xb.ParameterError, match=message):
+        encode(images, SMALL)
+
+
+def test_prediction_counts_spikes_in_any_batch(tiny):
+    network, images = tiny
+    counts = network.spikes(images)[-1].sum(0).reshape(len(images), -1)
+    np.testing.assert_array_equal(network.predict(images, batch_size=2), counts.argmax(1))
