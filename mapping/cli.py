@@ -42,6 +42,7 @@ def report(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     import mapping as mp
+    from mapping.bsnn.encode import encode
     from mapping.report import render, write_text
 
     n_images = _count(images)
@@ -52,6 +53,7 @@ def report(
         raise ParameterError(f"--images {n_images}: the data set has {len(x)}; give at most that, or 'all'")
     net = mp.load_network(network)
     x, y = x[:n_images], y[:n_images]
+    encode(x, net.spec)  # refuses images that do not fit before the arrays are solved
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     reports = []
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
@@ -75,6 +77,7 @@ def train(
     t_steps: Annotated[int, typer.Option(min=1, help="Time steps.")] = 25,
     learning_rate: Annotated[float, typer.Option(help="Adam's, annealed by a cosine.")] = 2.7e-3,
     batch_size: Annotated[int, typer.Option(min=1)] = 128,
+    validation: Annotated[int, typer.Option(min=1, help="Training images held out to choose the epoch.")] = 5000,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     checkpoint: Annotated[
         Path | None, typer.Option(help="Folder to save to after each epoch, and resume from.")
@@ -89,7 +92,7 @@ def train(
     if out.suffix != ".safetensors":
         raise ParameterError(f"{out}: the file to write must end in .safetensors")
     _writable(out)
-    settings = mp.TrainingSettings(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, seed=seed)
+    settings = mp.TrainingSettings(epochs, batch_size, learning_rate, validation, seed)
     spec = mp.paper_network(t_steps=t_steps)
     x_test, y_test = mp.load_dataset(dataset, "test")
     x, y = mp.load_dataset(dataset, "train", folder=folder)
@@ -126,16 +129,13 @@ def _writable(path: Path | None) -> None:
 
 
 def main() -> None:
-    """Run the command; errors made on purpose become one line and exit status 2, Ctrl-C exit status 130."""
+    """Run the command; errors made on purpose become one line and exit status 2 (and Ctrl-C, by typer, 130)."""
     os.environ.setdefault("NUMBA_THREADING_LAYER", "workqueue")  # idle OpenMP threads would slow torch's down
     try:
-        app(standalone_mode=True)
+        app()
     except XbarsimError as error:
         print(f"xbarsim: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("xbarsim: interrupted", file=sys.stderr)
-        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from xbarsim.cells import Ohmic
 from xbarsim.crossbar import Crossbar
+from xbarsim.device import Device, Die
 from xbarsim.errors import ConvergenceError, FileError, ParameterError, XbarsimError
 from xbarsim.nodal import solve
 from xbarsim.ports import PortModel, reduce
@@ -13,6 +14,8 @@ __version__ = "0.1.0"
 __all__ = [
     "ConvergenceError",
     "Crossbar",
+    "Device",
+    "Die",
     "FileError",
     "Ohmic",
     "ParameterError",

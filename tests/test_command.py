@@ -1,0 +1,140 @@
+"""The command line as a user meets it, the shipped wheel, and what importing costs."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import mapping as mp
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(*arguments, cwd=None, **options):
+    command = [sys.executable, "-m", "mapping", *map(str, arguments)]
+    environment = os.environ | {"COLUMNS": "80", "NO_COLOR": "1"}
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, timeout=300, **options)
+
+
+@pytest.mark.compiled
+def test_report_compares_chips_from_any_folder(tmp_path):
+    done = run("report", "--images", 40, "--seed", 3, "--json", tmp_path / "report.json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for words in ("conv 16-64", "paper-ann", "paper-bsnn", "IR drop", "TOPS/W, dense", "data conversion share"):
+        assert words in done.stdout
+    assert "full accounting: every read" in done.stdout and "…" not in done.stdout
+    reports = json.loads((tmp_path / "report.json").read_text())["reports"]
+    assert [r["chip"] for r in reports] == ["paper-ann", "paper-bsnn"]
+    for report, share in zip(reports, [(0.5, 0.9), (0.001, 0.02)]):
+        assert report["accuracy"] > 0.9 and report["ideal_accuracy"] > 0.95 and report["seed"] == 3
+        assert share[0] < report["adc_power_share"] < share[1]
+        assert report["tops_per_watt"] > report["synaptic_tops_per_watt"] > 0
+        assert report["energy_per_inference"] == pytest.approx(sum(layer["energy"] for layer in report["layers"]))
+        assert [layer["n_tiles"] for layer in report["layers"]] == [1, 4, 13]
+
+    net, chip = mp.load_network("mnist-bsnn"), mp.load_chip("paper-bsnn")
+    images, labels = mp.load_dataset("mnist")
+    same = mp.map_network(net, chip, seed=3).evaluate(images[:40], labels[:40])
+    assert same.accuracy == reports[1]["accuracy"]
+    assert json.loads(same.to_json())["energy_per_inference"] == pytest.approx(reports[1]["energy_per_inference"])
+    assert same.to_dataframe()["energy"].sum() == pytest.approx(same.energy_per_inference)
+    assert "paper-bsnn" in str(same)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["report", "mnist-snn"], "network 'mnist-snn' is unknown; give one of mnist-bsnn"),
+        (["report", "--chip", "tpu"], "chip 'tpu' is unknown"),
+        (["report", "--chip", "none.toml"], "none.toml: no such file"),
+        (["report", "--dataset", "cifar"], "dataset 'cifar' is unknown"),
+        (["report", "--images", "-5"], "--images -5: give a whole number above 0, or 'all'"),
+        (["report", "--images", "10001"], "--images 10001: the data set has 10000"),
+        (["report", "--json", "no/such/folder.json"], "cannot be written"),
+        (["train", "net.bin"], "must end in .safetensors"),
+        (["train", "net.safetensors", "--folder", "nowhere"], "nowhere: holds neither"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(arguments, message, tmp_path):
+    done = run(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr and done.stderr.count("\n") == 1 and done.stdout == ""
+
+
+def test_a_data_set_of_another_shape_is_refused(tmp_path):
+    np.savez(tmp_path / "small.npz", images=np.zeros((3, 8, 8), np.uint8), labels=np.zeros(3, int))
+    done = run("report", "--dataset", tmp_path / "small.npz", "--images", 3)
+    assert done.returncode == 2 and "the network takes (n, 1, 28, 28)" in done.stderr
+
+
+def test_unknown_options_are_status_2():
+    done = run("report", "--chps", "x")
+    assert done.returncode == 2 and "No such option" in done.stderr
+
+
+@pytest.mark.compiled
+def test_interrupt_ends_cleanly():
+    command = [sys.executable, "-m", "mapping", "report", "--images", "all"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    time.sleep(8)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+
+
+@pytest.mark.compiled
+def test_train_writes_a_network_that_loads(tmp_path):
+    images, labels = mp.load_dataset("mnist")
+    from tests.test_inputs import write_idx
+
+    write_idx(tmp_path, "train", images[:400], labels[:400])
+    write_idx(tmp_path, "test", images[400:500], labels[400:500])
+    done = run(
+        "train", "net.safetensors", "--dataset", ".", "--epochs", 1, "--t-steps", 4, "--validation", 100, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    network = mp.load_network(tmp_path / "net.safetensors")
+    assert network.t_steps == 4
+    accuracy = np.mean(network.predict(images[400:500]) == labels[400:500])
+    assert network.metadata["test_accuracy"] == pytest.approx(accuracy)
+
+
+@pytest.mark.parametrize("module", ["xbarsim", "mapping", "mapping.cli"])
+def test_importing_is_light(module):
+    code = f"import sys, {module}; print(sorted({{'torch', 'pandas', 'matplotlib'}} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_help_lists_the_verbs():
+    done = run("--help")
+    assert done.returncode == 0 and "report" in done.stdout and "train" in done.stdout
+
+
+@pytest.mark.compiled
+@pytest.mark.skipif(shutil.which("git") is None, reason="needs a clean copy of the sources")
+def test_wheel_carries_data_and_works_elsewhere(tmp_path):
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", tmp_path, ROOT]
+    subprocess.run(build, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    site = tmp_path / "site"
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", site, wheel]
+    subprocess.run(install, check=True, capture_output=True)
+    assert not (site / "tests").exists() and (site / "mapping" / "data" / "README.md").is_file()
+    code = (
+        "import mapping as mp; from mapping.resources import data_folder; x, y = mp.load_dataset('mnist');"
+        "net = mp.load_network('mnist-bsnn'); mp.load_chip('paper-ann');"
+        "print(data_folder()); print((net.predict(x[:50]) == y[:50]).mean())"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(site)}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    folder, accuracy = done.stdout.split()
+    assert folder == str(site / "mapping" / "data") and float(accuracy) > 0.9
