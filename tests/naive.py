@@ -3,13 +3,17 @@
 import numpy as np
 
 
-def solve_circuit(g, wires, v, v_sense=None):
+def solve_circuit(g, wires, v, v_sense=None, floating_rows=(), floating_cols=()):
     """Nodal analysis of a crossbar by one dense matrix; returns v_wordline, v_bitline, i_wordline, i_bitline.
 
-    Nodes joined by zero resistance are merged first; merged groups that hold a source are known voltages.
+    Nodes joined by zero resistance are merged first; merged groups that hold a source are known voltages. Infinite
+    resistances are no branches.
     """
     m, n = g.shape
     v_sense = np.zeros(n) if v_sense is None else v_sense
+    r_wordline, r_bitline = np.broadcast_to(wires.r_wordline, (m, n - 1)), np.broadcast_to(wires.r_bitline, (m - 1, n))
+    r_driver, r_sense = np.array(np.broadcast_to(wires.r_driver, m)), np.array(np.broadcast_to(wires.r_sense, n))
+    r_driver[list(floating_rows)] = r_sense[list(floating_cols)] = np.inf
     driver, sense = 2 * m * n, 2 * m * n + m  # node numbers: wordline, bitline, drivers, sense nodes
     wordline = np.arange(m * n).reshape(m, n)
     bitline = wordline + m * n
@@ -19,17 +23,21 @@ def solve_circuit(g, wires, v, v_sense=None):
     def wire(a, b, r):
         if r == 0:
             joined.append((a, b))
-        else:
+        elif r < np.inf:
             branches.append((a, b, 1 / r))
 
     for i in range(m):
-        wire(driver + i, wordline[i, 0], wires.r_driver)
+        wire(driver + i, wordline[i, 0], r_driver[i])
+        if wires.drive_both_ends:
+            wire(driver + i, wordline[i, n - 1], r_driver[i])
         for j in range(n - 1):
-            wire(wordline[i, j], wordline[i, j + 1], wires.r_wordline)
+            wire(wordline[i, j], wordline[i, j + 1], r_wordline[i, j])
     for j in range(n):
-        wire(sense + j, bitline[m - 1, j], wires.r_sense)
+        wire(sense + j, bitline[m - 1, j], r_sense[j])
+        if wires.sense_both_ends:
+            wire(sense + j, bitline[0, j], r_sense[j])
         for i in range(m - 1):
-            wire(bitline[i, j], bitline[i + 1, j], wires.r_bitline)
+            wire(bitline[i, j], bitline[i + 1, j], r_bitline[i, j])
 
     group = np.arange(2 * m * n + m + n)
     for a, b in joined:
@@ -37,6 +45,13 @@ def solve_circuit(g, wires, v, v_sense=None):
     sources = {int(group[driver + i]): v[i] for i in range(m)} | {int(group[sense + j]): v_sense[j] for j in range(n)}
     unknown = [k for k in np.unique(group) if k not in sources]
     index = {int(k): p for p, k in enumerate(unknown)}
+    reached, grown = set(sources), True
+    while grown:
+        ends = [{int(group[a]), int(group[b])} for a, b, conductance in branches if conductance > 0]
+        more = set().union(*(pair for pair in ends if pair & reached)) | reached
+        reached, grown = more, len(more) > len(reached)
+    if not set(index) <= reached:
+        raise np.linalg.LinAlgError("a node has no path to any source")
     matrix, right = np.zeros((len(unknown), len(unknown))), np.zeros(len(unknown))
     for a, b, conductance in branches:
         for here, there in ((int(group[a]), int(group[b])), (int(group[b]), int(group[a]))):

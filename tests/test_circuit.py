@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import xbarsim as xb
@@ -25,6 +25,49 @@ def circuits(draw):
     return xb.Crossbar(g, wires=wires), rng.uniform(-1, 1, m), rng.uniform(-0.3, 0.3, n)
 
 
+@st.composite
+def general_circuits(draw):
+    """Any boundary: resistances per segment, broken or joined, both ends driven or sensed, floating lines."""
+    m, n = draw(st.integers(1, 6)), draw(st.integers(1, 6))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    g = 10 ** rng.uniform(-7, -3, (m, n)) * (rng.random((m, n)) < 0.95)
+    values = np.array([0.0, 0.01, 1.0, 30.0, 2e3, np.inf])
+
+    def lines(*shape):
+        return rng.choice(values, shape, p=[0.1, 0.2, 0.3, 0.2, 0.15, 0.05])
+
+    wires = xb.Wires(
+        r_wordline=lines(m, n - 1),
+        r_bitline=lines(m - 1, n),
+        r_driver=lines(m),
+        r_sense=lines(n),
+        drive_both_ends=draw(st.booleans()),
+        sense_both_ends=draw(st.booleans()),
+    )
+    floating = {"floating_wordlines": rng.random(m) < 0.2, "floating_bitlines": rng.random(n) < 0.2}
+    return xb.Crossbar(g, wires=wires), rng.uniform(-1, 1, m), rng.uniform(-0.3, 0.3, n), floating
+
+
+@settings(max_examples=300, deadline=None)
+@given(general_circuits())
+def test_any_boundary_equals_dense_nodal_analysis(circuit):
+    crossbar, v, v_sense, floating = circuit
+    rows, cols = (np.flatnonzero(floating[f"floating_{kind}"]) for kind in ("wordlines", "bitlines"))
+    try:
+        v_w, v_b, i_w, i_b = solve_circuit(crossbar.g, crossbar.wires, v, v_sense, rows, cols)
+    except np.linalg.LinAlgError:  # a node without a path to any source
+        with pytest.raises(xb.ParameterError, match="has no path to any source"):
+            xb.solve(crossbar, v, v_bitline=v_sense, **floating)
+        return
+    solution = xb.solve(crossbar, v, v_bitline=v_sense, **floating)
+    tolerance = 1e-9 * np.abs(solution.i_cell).max() + 1e-13  # rounding of the dense solve at 100 S and 1 V
+    np.testing.assert_allclose(solution.i_bitline, i_b, rtol=0, atol=tolerance)
+    np.testing.assert_allclose(solution.i_wordline, i_w, rtol=0, atol=tolerance)
+    np.testing.assert_allclose(solution.v_wordline, v_w, rtol=0, atol=1e-7)
+    np.testing.assert_allclose(solution.v_bitline, v_b, rtol=0, atol=1e-7)
+    assert solution.residual <= 1e-9
+
+
 @settings(max_examples=150, deadline=None)
 @given(circuits())
 def test_equals_dense_nodal_analysis(circuit):
@@ -37,6 +80,37 @@ def test_equals_dense_nodal_analysis(circuit):
     np.testing.assert_allclose(solution.v_wordline, v_w, rtol=0, atol=1e-9)
     np.testing.assert_allclose(solution.v_bitline, v_b, rtol=0, atol=1e-9)
     assert solution.residual <= 1e-9
+
+
+@settings(max_examples=200, deadline=None)
+@given(general_circuits())
+def test_ports_of_any_boundary(circuit):
+    crossbar, v, v_sense, floating = circuit
+    try:
+        solution = xb.solve(crossbar, v, v_bitline=v_sense, **floating)
+    except xb.ParameterError:
+        assume(False)
+    ports = xb.reduce(crossbar, **floating)
+    tolerance = 1e-9 * max(np.abs(solution.i_wordline).max(), np.abs(solution.i_bitline).max(), 1e-6 * crossbar.g.max())
+    v[floating["floating_wordlines"]], v_sense[floating["floating_bitlines"]] = 5.0, 7.0  # must not matter
+    np.testing.assert_allclose(ports.i_bitline(v, v_sense), solution.i_bitline, rtol=0, atol=tolerance)
+    np.testing.assert_allclose(ports.i_wordline(v, v_sense), solution.i_wordline, rtol=0, atol=tolerance)
+
+
+@settings(max_examples=60, deadline=None)
+@given(circuits())
+def test_sensitivities_are_derivatives(circuit):
+    crossbar, v, _ = circuit
+    i, j = crossbar.n_rows // 2, crossbar.n_cols // 2
+    step = 1e-4 * crossbar.g.max(initial=1e-9)
+    g = np.array([crossbar.g + 2 * step, crossbar.g + 2 * step])
+    middle = xb.Crossbar(g[0], wires=crossbar.wires)
+    g[0, i, j] -= step
+    g[1, i, j] += step
+    low, high = (xb.solve(xb.Crossbar(part, wires=crossbar.wires), v).i_bitline for part in g)
+    sensitive, solution = xb.sensitivities(middle), xb.solve(middle, v)
+    expected = sensitive[:, i, j] * (solution.v_wordline - solution.v_bitline)[i, j]
+    np.testing.assert_allclose((high - low) / (2 * step), expected, rtol=0, atol=1e-5)
 
 
 @settings(max_examples=60, deadline=None)
@@ -77,6 +151,7 @@ def test_power_is_dissipated_in_cells_and_wires(circuit):
     lost += wires.r_driver * (along_wordline[:, 0] ** 2).sum() + wires.r_wordline * (along_wordline[:, 1:] ** 2).sum()
     lost += wires.r_sense * (along_bitline[-1] ** 2).sum() + wires.r_bitline * (along_bitline[:-1] ** 2).sum()
     assert solution.power == pytest.approx(lost, rel=1e-9, abs=1e-24)
+    solution.check(power_balance=1e-8)
 
 
 def test_without_wires_is_a_matrix_product():
@@ -130,7 +205,7 @@ def test_golden_256x64():
     np.testing.assert_allclose(ports.power(golden["V"]), solution.power, rtol=1e-9)
 
 
-@pytest.mark.parametrize("case", ["base", "source_sense", "aniso"])
+@pytest.mark.parametrize("case", ["base", "source_sense", "aniso", "wl_both", "bl_float"])
 def test_golden_ngspice(case):
     golden = np.load(GOLDEN / "ngspice_32x24.npz")
     given_ = {"r_wl": 1, "r_bl": 1, "r_source": 0, "r_sense": 0} | json.loads(str(golden[f"{case}/cfg"]))
@@ -139,8 +214,10 @@ def test_golden_ngspice(case):
         r_bitline=given_["r_bl"],
         r_driver=given_["r_source"] + given_["r_wl"],
         r_sense=given_["r_sense"] + given_["r_bl"],
+        drive_both_ends=bool(given_.get("wl_both", False)),
     )
-    solution = xb.solve(xb.Crossbar(1 / golden["R"], wires=wires), golden["V"])
+    floating = np.array(given_.get("sense_float", [False] * golden["R"].shape[1]), bool)
+    solution = xb.solve(xb.Crossbar(1 / golden["R"], wires=wires), golden["V"], floating_bitlines=floating)
     current = golden[f"{case}/I"]
     np.testing.assert_allclose(solution.i_bitline, current, rtol=0, atol=1e-9 * np.abs(current).max())
     np.testing.assert_allclose(solution.v_wordline, golden[f"{case}/vw"], rtol=0, atol=1e-9)
@@ -185,10 +262,27 @@ def test_bad_voltages(arguments, message):
         xb.solve(xb.Crossbar(np.full((2, 3), 1e-5)), **arguments)
 
 
-@pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf"), "1 V", "much"])
+@pytest.mark.parametrize("value", [-1.0, float("nan"), True, "1 V", "much", [1.0, -2.0], ["a", "b"]])
 def test_bad_wires(value):
     with pytest.raises(xb.ParameterError, match=r"Wires\.r_driver"):
         xb.Wires(r_driver=value)
+
+
+def test_wires_of_another_shape():
+    with pytest.raises(xb.ParameterError, match=r"Wires\.r_sense has the shape \(2,\); this crossbar needs \(3,\)"):
+        xb.Crossbar(np.full((2, 3), 1e-5), wires=xb.Wires(r_sense=[1.0, 2.0]))
+
+
+def test_lines_without_a_source_are_named():
+    g = np.full((3, 4), 1e-5)
+    g[1] = 0
+    with pytest.raises(xb.ParameterError, match="wordline 1 has no path to any source at row 1, column 0"):
+        xb.solve(xb.Crossbar(g), np.ones(3), floating_wordlines=np.array([False, True, False]))
+    everything = np.ones(3, bool), np.ones(4, bool)
+    with pytest.raises(xb.ParameterError, match="wordline 0 has no path to any source"):
+        xb.solve(xb.Crossbar(g), np.ones(3), floating_wordlines=everything[0], floating_bitlines=everything[1])
+    with pytest.raises(xb.ParameterError, match=r"floating_bitlines has the shape \(3,\)"):
+        xb.solve(xb.Crossbar(g), np.ones(3), floating_bitlines=everything[0])
 
 
 def test_engineering_notation():
@@ -201,3 +295,36 @@ def test_immutable():
         crossbar.g = np.ones((1, 1))
     with pytest.raises(ValueError, match="read-only"):
         crossbar.g[0, 0] = 1
+
+
+def charged(ports, v, c, t, g_leak, v0, steps=20000):
+    """Integrate C dV/dt = T v - (Y + g_leak) V by the classical Runge-Kutta method."""
+    voltage, step = np.array(v0, float), t / steps
+
+    def slope(u):
+        return (ports.i_bitline(v, u) - g_leak * u) / c
+
+    for _ in range(steps):
+        k1 = slope(voltage)
+        k2 = slope(voltage + step / 2 * k1)
+        k3 = slope(voltage + step / 2 * k2)
+        k4 = slope(voltage + step * k3)
+        voltage = voltage + step / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+    return voltage
+
+
+def test_charge_on_floating_bitlines_equals_transient_integration():
+    rng = np.random.default_rng(3)
+    wires = xb.Wires(r_wordline=20, r_bitline=20, r_driver=100, r_sense=50)
+    ports = xb.reduce(xb.Crossbar(rng.uniform(1e-6, 1e-4, (6, 4)), wires=wires))
+    v, c = rng.uniform(0, 0.3, 6), np.array([40e-15, 50e-15, 60e-15, 80e-15])
+    for t in (2e-12, 50e-12, 1e-9):
+        expected = charged(ports, v, c, t, 1e-6, [0.1, 0.0, -0.05, 0.2])
+        ours = ports.charge(v, c, t, g_leak=1e-6, v0=[0.1, 0.0, -0.05, 0.2])
+        np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-9)
+    settled = ports.charge(v, c, 1e-6)
+    np.testing.assert_allclose(ports.i_bitline(v, settled), 0, atol=1e-15)
+    with pytest.raises(xb.ParameterError, match="c_bitline = 0"):
+        ports.charge(v, 0.0, 1e-9)
+    with pytest.raises(xb.ParameterError, match="t = -1 s"):
+        ports.charge(v, 1e-15, -1.0)

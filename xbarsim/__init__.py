@@ -1,11 +1,11 @@
 """xbarsim: circuit-exact simulation of memristive crossbars."""
 
-from xbarsim.cells import Ohmic
+from xbarsim.cells import Ohmic, OneSelectorOneResistor, OneTransistorOneResistor, Sinh, Table
 from xbarsim.crossbar import Crossbar
 from xbarsim.device import Device, Die
 from xbarsim.errors import ConvergenceError, FileError, ParameterError, XbarsimError
 from xbarsim.nodal import solve
-from xbarsim.ports import PortModel, reduce
+from xbarsim.ports import PortModel, reduce, sensitivities
 from xbarsim.solution import Solution
 from xbarsim.wires import Wires
 
@@ -18,11 +18,16 @@ __all__ = [
     "Die",
     "FileError",
     "Ohmic",
+    "OneSelectorOneResistor",
+    "OneTransistorOneResistor",
     "ParameterError",
     "PortModel",
+    "Sinh",
     "Solution",
+    "Table",
     "Wires",
     "XbarsimError",
     "reduce",
+    "sensitivities",
     "solve",
 ]

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from xbarsim.cells import Ohmic
+from xbarsim.cells import Cell, Ohmic
 from xbarsim.errors import ParameterError
 from xbarsim.wires import Wires
 
@@ -20,22 +20,22 @@ class Crossbar:
         Cell conductances in siemens; 0 is an open cell.
     wires : Wires, optional
         Line, driver and sense resistances; none means ideal wires.
-    cell : Ohmic, optional
+    cell : Ohmic, Sinh, OneTransistorOneResistor, OneSelectorOneResistor or Table, optional
         The cell model.
 
     Raises
     ------
     ParameterError
-        If the shape is wrong or a conductance is negative or not finite.
+        If a shape is wrong, or a conductance is negative or not finite.
     """
 
     __slots__ = ("cell", "g", "wires")
 
     g: np.ndarray
     wires: Wires
-    cell: Ohmic
+    cell: Cell
 
-    def __init__(self, g: Any, wires: Wires | None = None, cell: Ohmic | None = None) -> None:
+    def __init__(self, g: Any, wires: Wires | None = None, cell: Cell | None = None) -> None:
         g = real_array(g, "g", "conductances in siemens")
         if g.ndim != 2 or g.size == 0:
             raise ParameterError(f"g has the shape {g.shape}; give conductances as (n_rows, n_cols)")
@@ -43,6 +43,7 @@ class Crossbar:
             row, col = np.argwhere(g < 0)[0]
             raise ParameterError(f"g[{row}, {col}] = {g[row, col]:.6g} S: a conductance cannot be negative")
         g.flags.writeable = False
+        (wires or Wires()).arrays(*g.shape)  # refuses resistances of another shape
         object.__setattr__(self, "g", g)
         object.__setattr__(self, "wires", wires or Wires())
         object.__setattr__(self, "cell", cell or Ohmic())

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from xbarsim.circuit import conductances, ladders, mask, resistances, wire_conductances
 from xbarsim.crossbar import Crossbar, real_array
 from xbarsim.errors import ConvergenceError, ParameterError
-from xbarsim.kernels.ladder import bitline_ladders, wordline_ladders
-from xbarsim.kernels.read import read, read_batch
+from xbarsim.kernels.read import read, read_batch, wordline_nodes
 from xbarsim.kernels.schur import CONVERGED
-from xbarsim.solution import Solution
+from xbarsim.solution import Nodes, Solution
 
 SMALLEST_TOLERANCE = 1e-14
 
@@ -21,6 +21,9 @@ def solve(
     v_wordline: Any,
     *,
     v_bitline: Any = 0.0,
+    floating_wordlines: Any = None,
+    floating_bitlines: Any = None,
+    selected: Any = None,
     tol: float = 1e-12,
     max_iterations: int = 10_000,
 ) -> Solution:
@@ -36,6 +39,10 @@ def solve(
         Driver voltages [V]; leading axes are independent reads.
     v_bitline : array broadcastable to (..., n_cols), optional
         Voltages of the sense nodes [V].
+    floating_wordlines, floating_bitlines : bool array, (n_rows,) and (n_cols,), optional
+        Lines whose ends are open; the voltages given for them do not matter, their currents are 0.
+    selected : bool array, (n_rows,), optional
+        Rows whose transistors conduct, with 1T1R cells; all unless told.
     tol : float
         Error of the solution in the energy norm, relative to its own norm.
     max_iterations : int
@@ -48,7 +55,7 @@ def solve(
     Raises
     ------
     ParameterError
-        If a shape, voltage or tolerance is not allowed.
+        If a shape, voltage or tolerance is not allowed, or a node has no path to any source.
     ConvergenceError
         If a read did not reach the tolerance.
     """
@@ -58,52 +65,54 @@ def solve(
     v_end = real_array(v_bitline, "v_bitline", "voltages in volts")
     lead = v.shape[:-1]
     try:
-        v_end = np.broadcast_to(v_end, (*lead, crossbar.n_cols))
+        v_end = np.array(np.broadcast_to(v_end, (*lead, crossbar.n_cols)))
     except ValueError:
         raise ParameterError(
             f"v_bitline has the shape {v_end.shape}; give one that broadcasts to {(*lead, crossbar.n_cols)}"
         ) from None
     if not SMALLEST_TOLERANCE <= tol < 1:
         raise ParameterError(
-            f"tol = {tol}: give a value from {SMALLEST_TOLERANCE:g}, the limit of rounding, to below 1"
+            f"tol = {tol}: give a value below 1 and from {SMALLEST_TOLERANCE:g}, the limit of rounding"
         )
     if max_iterations < 1:
         raise ParameterError(f"max_iterations = {max_iterations}: at least 1 is needed")
-    n = int(np.prod(lead))
-    return _solve(crossbar, v.reshape(n, -1), np.array(v_end).reshape(n, -1), lead, tol, max_iterations)
+    v[..., mask(floating_wordlines, "floating_wordlines", crossbar.n_rows)] = 0.0
+    v_end[..., mask(floating_bitlines, "floating_bitlines", crossbar.n_cols)] = 0.0
 
-
-def _solve(
-    crossbar: Crossbar, v: np.ndarray, v_end: np.ndarray, lead: tuple[int, ...], tol: float, max_iterations: int
-) -> Solution:
-    g, wires = crossbar.g, crossbar.wires
-    ladders = tuple(np.empty_like(g) for _ in range(4))
-    wordline_ladders(g, wires.r_wordline, wires.r_driver, *ladders[:2])
-    bitline_ladders(g, wires.r_bitline, wires.r_sense, *ladders[2:])
-    resistances = (wires.r_wordline, wires.r_bitline, wires.r_driver, wires.r_sense)
-    n = len(v)
-    x, u, i_cell = (np.empty((n, *g.shape)) for _ in range(3))
+    g, n = conductances(crossbar, selected), int(np.prod(lead))
+    r = resistances(crossbar, floating_wordlines, floating_bitlines)
+    wordlines, bitlines = ladders(g, r)
+    flat_v, flat_end = v.reshape(n, -1), v_end.reshape(n, -1)
+    x, i_w, i_b = np.empty((n, *g.shape)), np.empty((n, g.shape[0])), np.empty((n, g.shape[1]))
     iterations, status, residual = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n)
-    circuit = (g, resistances, ladders)
+    circuit = (g, wire_conductances(r), wordlines, bitlines)
     if n == 1:
+        work = np.empty((5, *g.shape))
         iterations[0], status[0], residual[0] = read(
-            *circuit, v[0], v_end[0], tol, max_iterations, x[0], u[0], i_cell[0]
+            *circuit, flat_v[0], flat_end[0], tol, max_iterations, work, x[0], i_w[0], i_b[0]
         )
     else:
-        read_batch(*circuit, v, v_end, tol, max_iterations, x, u, i_cell, iterations, status, residual)
+        read_batch(*circuit, flat_v, flat_end, tol, max_iterations, x, i_w, i_b, iterations, status, residual)
     if np.any(status != CONVERGED):
         raise ConvergenceError(
             f"{np.count_nonzero(status != CONVERGED)} of {n} reads missed tol = {tol:g} within "
             f"{int(iterations.max())} iterations; raise max_iterations or tol"
         )
-    shape = (*lead, *g.shape)
+
+    def nodes() -> Nodes:
+        u, current = np.empty_like(x), np.empty_like(x)
+        wordline_nodes(wordlines, flat_v, x, u, current)
+        return u.reshape(*lead, *g.shape), (g * (u - x)).reshape(*lead, *g.shape)
+
     return Solution(
         crossbar,
-        i_cell=i_cell.reshape(shape),
-        v_wordline=u.reshape(shape),
-        v_bitline=x.reshape(shape),
+        i_bitline=i_b.reshape(*lead, -1),
+        i_wordline=i_w.reshape(*lead, -1),
+        v_bitline=x.reshape(*lead, *g.shape),
         iterations=iterations.reshape(lead),
         residual=residual.reshape(lead),
-        _v_driver=v.reshape(*lead, -1),
-        _v_sense=v_end.reshape(*lead, -1),
+        v_driver=v,
+        v_sense=v_end,
+        _resistances=r,
+        _nodes=nodes,
     ).check()

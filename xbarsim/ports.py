@@ -7,8 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from xbarsim.crossbar import Crossbar
-from xbarsim.errors import ConvergenceError
+from xbarsim.cells import Ohmic, OneTransistorOneResistor
+from xbarsim.circuit import Resistances, conductances, resistances
+from xbarsim.crossbar import Crossbar, real_array
+from xbarsim.errors import ConvergenceError, ParameterError
+from xbarsim.kernels.ladder import OPEN
 from xbarsim.kernels.ports import eliminate
 from xbarsim.nodal import solve
 
@@ -51,12 +54,54 @@ class PortModel:
         driven = (np.asarray(v) * self.i_wordline(v, v_bitline)).sum(-1)
         return np.asarray(driven - (np.asarray(v_bitline) * self.i_bitline(v, v_bitline)).sum(-1))
 
+    def charge(self, v: Any, c_bitline: Any, t: float, *, g_leak: float = 0.0, v0: Any = 0.0) -> np.ndarray:
+        """Return the voltages of floating capacitive bitlines after a time, (..., n_cols) [V].
+
+        The sense nodes are capacitors: C dV/dt = T v - (Y + g_leak) V, solved exactly by the eigenvectors of
+        C^-1/2 (Y + g_leak) C^-1/2. Sneak coupling between bitlines is in Y.
+
+        Parameters
+        ----------
+        v : array, (..., n_rows)
+            Driver voltages [V], constant from time 0.
+        c_bitline : float or array (n_cols,)
+            Capacitance of each sense node [F].
+        t : float
+            Time [s].
+        g_leak : float
+            Leakage conductance from each sense node to 0 V [S].
+        v0 : float or array (..., n_cols)
+            Voltages at time 0 [V].
+
+        Raises
+        ------
+        ParameterError
+            If a capacitance is not above 0, or the time or leakage is negative.
+        """
+        c = np.broadcast_to(real_array(c_bitline, "c_bitline", "capacitances in farad"), len(self.admittance))
+        if not (c > 0).all():
+            raise ParameterError(f"c_bitline = {c.min():g}: capacitances are above 0 F")
+        if not (0 <= t < np.inf and 0 <= g_leak < np.inf):
+            raise ParameterError(f"t = {t:g} s, g_leak = {g_leak:g} S: both must be finite and not negative")
+        root = np.sqrt(c)
+        rate, modes = np.linalg.eigh((self.admittance + g_leak * np.eye(len(c))) / np.outer(root, root))
+        rate = np.maximum(rate, 0.0)
+        decay = np.exp(-rate * t)
+        grown = np.where(
+            rate * t > 1e-300, -np.expm1(-rate * t) / np.maximum(rate, 1e-300), t
+        )  # int_0^t exp(-rate s) ds
+        driven = (np.asarray(v) @ self.transfer.T / root) @ modes
+        start = (np.broadcast_to(v0, (*np.shape(v)[:-1], len(c))) * root) @ modes
+        return np.asarray(((decay * start + grown * driven) @ modes.T) / root)
+
     def __repr__(self) -> str:
         n_cols, n_rows = self.transfer.shape
         return f"PortModel({n_rows} wordlines x {n_cols} bitlines, certified to {self.error:.0e})"
 
 
-def reduce(crossbar: Crossbar) -> PortModel:
+def reduce(
+    crossbar: Crossbar, *, floating_wordlines: Any = None, floating_bitlines: Any = None, selected: Any = None
+) -> PortModel:
     """Reduce an ohmic crossbar to its ports, exactly, by block elimination along its longer side.
 
     Cost: about 7 n_long n_short^3 multiply-adds and n_long n_short^2 numbers of memory.
@@ -64,7 +109,9 @@ def reduce(crossbar: Crossbar) -> PortModel:
     Parameters
     ----------
     crossbar : Crossbar
-        The circuit.
+        The circuit; its cells ohmic or 1T1R.
+    floating_wordlines, floating_bitlines, selected : bool arrays, optional
+        As in :func:`xbarsim.solve`; the ports of floating lines carry no current.
 
     Returns
     -------
@@ -72,35 +119,45 @@ def reduce(crossbar: Crossbar) -> PortModel:
 
     Raises
     ------
+    ParameterError
+        If the cells are not linear, or a node has no path to any source.
     ConvergenceError
         If the matrices disagree with a solve of a probe vector by more than 1e-9 of the largest current.
     """
-    g, wires = crossbar.g, crossbar.wires
-    n_rows, n_cols = g.shape
-    if n_rows >= n_cols:
-        t, y, h = _eliminate(g, wires.r_wordline, wires.r_bitline, wires.r_driver, wires.r_sense)
-    else:  # the same circuit seen with wordlines and bitlines exchanged: terminals first and last again
-        turned = np.ascontiguousarray(g[::-1, ::-1].T)
-        t, h, y = _eliminate(turned, wires.r_bitline, wires.r_wordline, wires.r_sense, wires.r_driver)
+    if not isinstance(crossbar.cell, Ohmic | OneTransistorOneResistor):
+        raise ParameterError(
+            f"cells are {type(crossbar.cell).__name__}; only linear cells have port matrices, use solve()"
+        )
+    g, r = conductances(crossbar, selected), resistances(crossbar, floating_wordlines, floating_bitlines)
+    if g.shape[0] >= g.shape[1]:
+        t, y, h = _eliminate(g, r)
+    else:  # the same circuit with wordlines and bitlines exchanged: near ends are first and last again
+        t, h, y = _eliminate(np.ascontiguousarray(g[::-1, ::-1].T), _exchanged(r))
         t, h, y = t[::-1, ::-1].T, h[::-1, ::-1], y[::-1, ::-1]
     model = PortModel(np.ascontiguousarray(t), np.ascontiguousarray(y), np.ascontiguousarray(h), error=0.0)
-    return replace(model, error=_certify(crossbar, model))
+    masks = {"floating_wordlines": floating_wordlines, "floating_bitlines": floating_bitlines, "selected": selected}
+    return replace(model, error=_certify(crossbar, model, masks))
 
 
-def _eliminate(
-    g: np.ndarray, r_wordline: float, r_bitline: float, r_driver: float, r_sense: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _exchanged(r: Resistances) -> Resistances:
+    turned = (r.bitline[::-1, ::-1].T, r.wordline[::-1, ::-1].T)
+    ends = (r.near_bitline, r.far_bitline, r.near_wordline, r.far_wordline)
+    return Resistances(*map(np.ascontiguousarray, (*turned, *(end[::-1] for end in ends))))
+
+
+def _eliminate(g: np.ndarray, r: Resistances) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     n_rows, n_cols = g.shape
     t, y, h = np.empty((n_cols, n_rows)), np.empty((n_cols, n_cols)), np.empty((n_rows, n_rows))
-    eliminate(g, r_wordline, r_bitline, r_driver, r_sense, t, y, h)
+    eliminate(g, *r, bool((r.far_bitline < OPEN).any()), t, y, h)
     return t, y, h
 
 
-def _certify(crossbar: Crossbar, model: PortModel) -> float:
+def _certify(crossbar: Crossbar, model: PortModel, masks: dict[str, Any]) -> float:
     rng = np.random.default_rng(0)
     v, v_end = rng.uniform(0.2, 1.0, crossbar.n_rows), rng.uniform(-0.2, 0.2, crossbar.n_cols)
-    probe = solve(crossbar, v, v_bitline=v_end)
-    scale = max(np.abs(probe.i_bitline).max(), np.abs(probe.i_wordline).max())
+    probe = solve(crossbar, v, v_bitline=v_end, **masks)
+    floor = 1e-6 * crossbar.g.max()  # lines that float carry rounding only; this is the largest cell's current at 1 uV
+    scale = max(np.abs(probe.i_bitline).max(), np.abs(probe.i_wordline).max(), floor)
     apart = max(
         np.abs(model.i_bitline(v, v_end) - probe.i_bitline).max(),
         np.abs(model.i_wordline(v, v_end) - probe.i_wordline).max(),
@@ -112,3 +169,24 @@ def _certify(crossbar: Crossbar, model: PortModel) -> float:
             "use solve() for this crossbar, or less extreme resistances"
         )
     return error
+
+
+def sensitivities(crossbar: Crossbar, **masks: Any) -> np.ndarray:
+    """Return the adjoint fields of all bitlines, a (n_cols, n_rows, n_cols).
+
+    A small change dg of cell (i, j) changes the current of bitline k by a[k, i, j] v_cell[i, j] dg, v_cell being the
+    solved voltage of the cell; a noise current i_n of the cell changes it by a[k, i, j] i_n (adjoint network theorem:
+    S. W. Director, R. A. Rohrer, IEEE Trans. Circuit Theory 16, 1969).
+
+    Parameters
+    ----------
+    crossbar : Crossbar
+        The circuit; its cells ohmic or 1T1R.
+    **masks
+        ``floating_wordlines``, ``floating_bitlines``, ``selected``, as in :func:`xbarsim.solve`.
+    """
+    if not isinstance(crossbar.cell, Ohmic | OneTransistorOneResistor):
+        raise ParameterError(f"cells are {type(crossbar.cell).__name__}; sensitivities are defined for linear cells")
+    silent = np.zeros((crossbar.n_cols, crossbar.n_rows))
+    field = solve(crossbar, silent, v_bitline=np.eye(crossbar.n_cols), **masks)
+    return np.asarray(field.v_bitline - field.v_wordline)

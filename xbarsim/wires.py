@@ -2,12 +2,38 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import BeforeValidator, ConfigDict
+
+from xbarsim.errors import ParameterError
 from xbarsim.parameters import Parameters
-from xbarsim.units import Resistance
+from xbarsim.units import parse_quantity
+
+
+def _resistance(value: Any) -> float | np.ndarray:
+    if isinstance(value, bool):
+        raise ValueError("give a resistance in ohm")
+    if isinstance(value, int | float | str):
+        value = parse_quantity(value, "Ohm")
+    try:
+        array = np.array(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError("give a resistance in ohm, or an array of them") from None
+    if np.isnan(array).any() or (array < 0).any():
+        raise ValueError(f"{value!r}: a resistance is 0 or more; give ohm, or inf for an open connection")
+    if array.ndim == 0:
+        return float(array)
+    array.flags.writeable = False
+    return array
+
+
+LineResistance = Annotated[float | np.ndarray, BeforeValidator(_resistance)]
 
 
 class Wires(Parameters):
-    """Wire, driver and sense resistances, all in ohm and all allowed to be zero.
+    """Wire, driver and sense resistances in ohm; 0 joins its two nodes, inf is a broken connection.
 
     Wordline i is driven at column 0, bitline j is sensed after the last row::
 
@@ -16,15 +42,47 @@ class Wires(Parameters):
 
     Attributes
     ----------
-    r_wordline, r_bitline : float
-        One segment of wire between neighbouring cells.
-    r_driver : float
+    r_wordline : float or array (n_rows, n_cols - 1)
+        Each segment of wire between neighbouring cells of a wordline.
+    r_bitline : float or array (n_rows - 1, n_cols)
+        Each segment of wire between neighbouring cells of a bitline.
+    r_driver : float or array (n_rows,)
         Everything between the ideal source and the first cell of a wordline.
-    r_sense : float
+    r_sense : float or array (n_cols,)
         Everything between the last cell of a bitline and its sense node.
+    drive_both_ends, sense_both_ends : bool
+        Whether the same driver (sense node), through the same resistance, is also at the other end of each line.
     """
 
-    r_wordline: Resistance = 0.0
-    r_bitline: Resistance = 0.0
-    r_driver: Resistance = 0.0
-    r_sense: Resistance = 0.0
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    r_wordline: LineResistance = 0.0
+    r_bitline: LineResistance = 0.0
+    r_driver: LineResistance = 0.0
+    r_sense: LineResistance = 0.0
+    drive_both_ends: bool = False
+    sense_both_ends: bool = False
+
+    def arrays(self, n_rows: int, n_cols: int) -> dict[str, np.ndarray]:
+        """Return the four resistances as arrays for a crossbar of this size, open connections as inf.
+
+        Raises
+        ------
+        ParameterError
+            If an array does not have the shape that the crossbar needs.
+        """
+        shapes = {
+            "r_wordline": (n_rows, n_cols - 1),
+            "r_bitline": (n_rows - 1, n_cols),
+            "r_driver": (n_rows,),
+            "r_sense": (n_cols,),
+        }
+        full = {}
+        for name, shape in shapes.items():
+            value = np.asarray(getattr(self, name))
+            if value.ndim and value.shape != shape:
+                raise ParameterError(
+                    f"Wires.{name} has the shape {value.shape}; this crossbar needs {shape} or a number"
+                )
+            full[name] = np.ascontiguousarray(np.broadcast_to(value, shape), dtype=np.float64)
+        return full

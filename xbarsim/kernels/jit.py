@@ -1,18 +1,46 @@
-"""All options of the Numba compiler, in one place: cached on disk, IEEE arithmetic, bounds unchecked."""
+"""All options of the Numba compiler, in one place: cached on disk, no fast math but fused multiply-adds.
 
+Numba recompiles a kernel when its own file changes, but not when a kernel that it calls does. The cache folder
+therefore carries a hash of all kernels, so that an upgraded or edited kernel never runs against stale callees.
+"""
+
+import hashlib
+import os
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numba
 
 prange = numba.prange
+_OPTIONS = {"nogil": True, "fastmath": {"contract"}}
 
 
 def jit(function: Callable[..., Any]) -> Any:
     """Compile a kernel that runs on the calling thread."""
-    return numba.njit(cache=True, nogil=True)(function)
+    return _compile(function, **_OPTIONS)
 
 
 def parallel_jit(function: Callable[..., Any]) -> Any:
     """Compile a kernel whose ``prange`` loops, with disjoint writes, run on all threads."""
-    return numba.njit(cache=True, nogil=True, parallel=True)(function)
+    return _compile(function, parallel=True, **_OPTIONS)
+
+
+def _compile(function: Callable[..., Any], **options: Any) -> Any:
+    before = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = _cache_folder(Path(function.__code__.co_filename).parent)
+    try:
+        return numba.njit(cache=True, **options)(function)
+    finally:
+        numba.config.CACHE_DIR = before
+
+
+@cache
+def _cache_folder(kernels: Path) -> str:
+    digest = hashlib.sha256()
+    for folder in sorted({kernels, Path(__file__).parent}):
+        for file in sorted(folder.glob("*.py")):
+            digest.update(file.read_bytes())
+    base = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return str(Path(base) / "xbarsim" / f"kernels-{digest.hexdigest()[:16]}")

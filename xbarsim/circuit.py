@@ -1,0 +1,126 @@
+"""The crossbar as kernels see it: conductances, line resistances with their ends, ladders; what is connected."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from xbarsim.cells import OneTransistorOneResistor
+from xbarsim.crossbar import Crossbar
+from xbarsim.errors import ParameterError
+from xbarsim.kernels.ladder import OPEN, bitline_ladders, wordline_ladders
+
+
+class Resistances(NamedTuple):
+    """Wire segments and line ends [ohm]; an open connection is ``OPEN``."""
+
+    wordline: np.ndarray  # (n_rows, n_cols - 1)
+    bitline: np.ndarray  # (n_rows - 1, n_cols)
+    near_wordline: np.ndarray  # (n_rows,), at column 0
+    far_wordline: np.ndarray  # (n_rows,), after the last column
+    near_bitline: np.ndarray  # (n_cols,), after the last row
+    far_bitline: np.ndarray  # (n_cols,), before row 0
+
+
+def resistances(crossbar: Crossbar, floating_wordlines: Any = None, floating_bitlines: Any = None) -> Resistances:
+    """Return the resistances of a crossbar with some lines left floating, open at both ends.
+
+    Raises
+    ------
+    ParameterError
+        If a mask has the wrong shape, or a node has no path to any source.
+    """
+    wires = crossbar.wires
+    full = wires.arrays(crossbar.n_rows, crossbar.n_cols)
+    driver = np.where(mask(floating_wordlines, "floating_wordlines", crossbar.n_rows), np.inf, full["r_driver"])
+    sense = np.where(mask(floating_bitlines, "floating_bitlines", crossbar.n_cols), np.inf, full["r_sense"])
+    nowhere_w, nowhere_b = np.full_like(driver, np.inf), np.full_like(sense, np.inf)
+    parts = (
+        full["r_wordline"],
+        full["r_bitline"],
+        driver,
+        driver if wires.drive_both_ends else nowhere_w,
+        sense,
+        sense if wires.sense_both_ends else nowhere_b,
+    )
+    if any(np.isinf(part).any() for part in (*parts[:2], driver, sense)):
+        _check_paths(crossbar.g, *parts)
+    return Resistances(*(np.minimum(part, OPEN) for part in parts))
+
+
+def mask(values: Any, name: str, length: int) -> np.ndarray:
+    """Return a boolean mask (length,); None means nowhere."""
+    if values is None:
+        return np.zeros(length, bool)
+    array = np.asarray(values)
+    if array.shape != (length,) or array.dtype != bool:
+        raise ParameterError(f"{name} has the shape {array.shape} and type {array.dtype}; give ({length},) booleans")
+    return array
+
+
+def conductances(crossbar: Crossbar, selected: Any = None) -> np.ndarray:
+    """Return what the cells conduct at small voltages, (n_rows, n_cols) [S]; 1T1R cells with their transistors.
+
+    ``selected`` (n_rows,) tells the rows whose transistors are on; None means all.
+    """
+    g, cell = crossbar.g, crossbar.cell
+    if not isinstance(cell, OneTransistorOneResistor):
+        if selected is not None:
+            raise ParameterError(f"selected is given, but cells are {type(cell).__name__}; only 1T1R cells have gates")
+        return g
+    on = np.ones(crossbar.n_rows, bool) if selected is None else mask(selected, "selected", crossbar.n_rows)
+    leak = g * cell.g_off / np.maximum(g + cell.g_off, np.finfo(float).tiny)
+    return np.where(on[:, None], g / (1 + g * cell.r_on), leak)
+
+
+def ladders(g: np.ndarray, r: Resistances) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
+    """Return the coefficients of all wordlines (g, pull, lean) and bitlines (keep, Z, lean)."""
+    pull, lean, *bitlines = (np.empty_like(g) for _ in range(5))
+    wordline_ladders(g, r.wordline, r.near_wordline, r.far_wordline, pull, lean)
+    bitline_ladders(g, r.bitline, r.near_bitline, r.far_bitline, *bitlines)
+    return (g, pull, lean), tuple(bitlines)
+
+
+def wire_conductances(r: Resistances) -> tuple[np.ndarray, ...]:
+    """Return the conductances [S] of all segments and ends, inf where nodes are joined."""
+    with np.errstate(divide="ignore"):
+        return tuple(1.0 / part for part in r)
+
+
+def _check_paths(
+    g: np.ndarray,
+    r_wordline: np.ndarray,
+    r_bitline: np.ndarray,
+    near_w: np.ndarray,
+    far_w: np.ndarray,
+    near_b: np.ndarray,
+    far_b: np.ndarray,
+) -> None:
+    """Raise an error that names the line of a node without a path to any source."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    m, n = g.shape
+    wordline = np.arange(m * n).reshape(m, n)
+    bitline = wordline + m * n
+    ground = 2 * m * n
+    pairs = [
+        (wordline[g > 0], bitline[g > 0]),
+        (wordline[:, :-1][r_wordline < np.inf], wordline[:, 1:][r_wordline < np.inf]),
+        (bitline[:-1][r_bitline < np.inf], bitline[1:][r_bitline < np.inf]),
+    ]
+    ends = ((wordline[:, 0], near_w), (wordline[:, -1], far_w), (bitline[-1], near_b), (bitline[0], far_b))
+    pairs += [(nodes[r < np.inf], np.full(np.count_nonzero(r < np.inf), ground)) for nodes, r in ends]
+    a, b = (np.concatenate(part) for part in zip(*pairs))
+    graph = coo_array((np.ones(len(a)), (a, b)), shape=(ground + 1, ground + 1))
+    _, label = connected_components(graph, directed=False)
+    lost = np.flatnonzero(label[:-1] != label[-1])
+    if len(lost):
+        kind, node = ("wordline", lost[0]) if lost[0] < m * n else ("bitline", lost[0] - m * n)
+        row, col = divmod(int(node), n)
+        line = row if kind == "wordline" else col
+        raise ParameterError(
+            f"{kind} {line} has no path to any source at row {row}, column {col}; "
+            "connect its driver or sense node, or a cell that conducts"
+        )
