@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from xbarsim.cells import OneTransistorOneResistor
+from xbarsim.cells import Cell, OneSelectorOneResistor, OneTransistorOneResistor, Sinh, Table
 from xbarsim.crossbar import Crossbar
 from xbarsim.errors import ParameterError
+from xbarsim.kernels.cells import OHMIC, SELECTOR, SINH, TABLE
 from xbarsim.kernels.ladder import OPEN, bitline_ladders, wordline_ladders
 
 
@@ -72,6 +73,17 @@ def conductances(crossbar: Crossbar, selected: Any = None) -> np.ndarray:
     on = np.ones(crossbar.n_rows, bool) if selected is None else mask(selected, "selected", crossbar.n_rows)
     leak = g * cell.g_off / np.maximum(g + cell.g_off, np.finfo(float).tiny)
     return np.where(on[:, None], g / (1 + g * cell.r_on), leak)
+
+
+def cell_law(cell: Cell) -> tuple[int, np.ndarray]:
+    """Return the number of a cell's law and its parameters (2, k), as kernels take them."""
+    if isinstance(cell, Sinh):
+        return SINH, np.array([[cell.v_char], [0.0]])
+    if isinstance(cell, OneSelectorOneResistor):
+        return SELECTOR, np.array([[cell.i_selector], [cell.v_selector]])
+    if isinstance(cell, Table):
+        return TABLE, np.array(cell.normalized())
+    return OHMIC, np.zeros((2, 1))
 
 
 def ladders(g: np.ndarray, r: Resistances) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from xbarsim.circuit import conductances, ladders, mask, resistances, wire_conductances
+from xbarsim.cells import Cell, Ohmic, OneTransistorOneResistor
+from xbarsim.circuit import Resistances, cell_law, conductances, ladders, mask, resistances, wire_conductances
 from xbarsim.crossbar import Crossbar, real_array
 from xbarsim.errors import ConvergenceError, ParameterError
+from xbarsim.kernels.newton import newton_batch, newton_read
 from xbarsim.kernels.read import read, read_batch, wordline_nodes
 from xbarsim.kernels.schur import CONVERGED
 from xbarsim.solution import Nodes, Solution
@@ -29,7 +32,8 @@ def solve(
 ) -> Solution:
     """Solve Kirchhoff's equations of a crossbar exactly, up to a tolerance.
 
-    Conjugate gradients on the bitline Schur complement, preconditioned by the bitlines, in double precision.
+    Conjugate gradients on the bitline Schur complement, preconditioned by the bitlines, in double precision; with
+    non-linear cells inside a globally convergent Newton iteration.
 
     Parameters
     ----------
@@ -81,38 +85,81 @@ def solve(
 
     g, n = conductances(crossbar, selected), int(np.prod(lead))
     r = resistances(crossbar, floating_wordlines, floating_bitlines)
+    flat = v.reshape(n, -1), v_end.reshape(n, -1)
+    method = _solve_linear if isinstance(crossbar.cell, Ohmic | OneTransistorOneResistor) else _solve_nonlinear
+    outcome = method(crossbar.cell, g, r, *flat, tol, max_iterations)
+    missed = np.count_nonzero(outcome.status != CONVERGED)
+    if missed:
+        raise ConvergenceError(
+            f"{missed} of {n} reads missed tol = {tol:g} within {int(outcome.iterations.max())} iterations; "
+            "raise max_iterations or tol"
+        )
+
+    def nodes() -> Nodes:
+        u, i_cell = outcome.nodes()
+        return u.reshape(*lead, *g.shape), i_cell.reshape(*lead, *g.shape)
+
+    return Solution(
+        crossbar,
+        i_bitline=outcome.i_bitline.reshape(*lead, -1),
+        i_wordline=outcome.i_wordline.reshape(*lead, -1),
+        v_bitline=outcome.x.reshape(*lead, *g.shape),
+        iterations=outcome.iterations.reshape(lead),
+        residual=outcome.residual.reshape(lead),
+        v_driver=v,
+        v_sense=v_end,
+        _resistances=r,
+        _nodes=nodes,
+    ).check()
+
+
+class _Outcome(NamedTuple):
+    """What kernels return for n reads: bitline nodes, line currents, certificate; and how to get the other nodes."""
+
+    x: np.ndarray
+    i_wordline: np.ndarray
+    i_bitline: np.ndarray
+    iterations: np.ndarray
+    status: np.ndarray
+    residual: np.ndarray
+    nodes: Callable[[], Nodes]
+
+
+def _solve_linear(
+    cell: Cell, g: np.ndarray, r: Resistances, v: np.ndarray, v_end: np.ndarray, tol: float, max_iterations: int
+) -> _Outcome:
+    n = len(v)
     wordlines, bitlines = ladders(g, r)
-    flat_v, flat_end = v.reshape(n, -1), v_end.reshape(n, -1)
     x, i_w, i_b = np.empty((n, *g.shape)), np.empty((n, g.shape[0])), np.empty((n, g.shape[1]))
     iterations, status, residual = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n)
     circuit = (g, wire_conductances(r), wordlines, bitlines)
     if n == 1:
         work = np.empty((5, *g.shape))
         iterations[0], status[0], residual[0] = read(
-            *circuit, flat_v[0], flat_end[0], tol, max_iterations, work, x[0], i_w[0], i_b[0]
+            *circuit, v[0], v_end[0], tol, max_iterations, work, x[0], i_w[0], i_b[0]
         )
     else:
-        read_batch(*circuit, flat_v, flat_end, tol, max_iterations, x, i_w, i_b, iterations, status, residual)
-    if np.any(status != CONVERGED):
-        raise ConvergenceError(
-            f"{np.count_nonzero(status != CONVERGED)} of {n} reads missed tol = {tol:g} within "
-            f"{int(iterations.max())} iterations; raise max_iterations or tol"
-        )
+        read_batch(*circuit, v, v_end, tol, max_iterations, x, i_w, i_b, iterations, status, residual)
 
     def nodes() -> Nodes:
         u, current = np.empty_like(x), np.empty_like(x)
-        wordline_nodes(wordlines, flat_v, x, u, current)
-        return u.reshape(*lead, *g.shape), (g * (u - x)).reshape(*lead, *g.shape)
+        wordline_nodes(wordlines, v, x, u, current)
+        return u, g * (u - x)
 
-    return Solution(
-        crossbar,
-        i_bitline=i_b.reshape(*lead, -1),
-        i_wordline=i_w.reshape(*lead, -1),
-        v_bitline=x.reshape(*lead, *g.shape),
-        iterations=iterations.reshape(lead),
-        residual=residual.reshape(lead),
-        v_driver=v,
-        v_sense=v_end,
-        _resistances=r,
-        _nodes=nodes,
-    ).check()
+    return _Outcome(x, i_w, i_b, iterations, status, residual, nodes)
+
+
+def _solve_nonlinear(
+    cell: Cell, g: np.ndarray, r: Resistances, v: np.ndarray, v_end: np.ndarray, tol: float, max_iterations: int
+) -> _Outcome:
+    n = len(v)
+    x, u, i_cell = (np.empty((n, *g.shape)) for _ in range(3))
+    iterations, status, residual = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n)
+    circuit = (g, tuple(r), wire_conductances(r), *cell_law(cell))
+    if n == 1:
+        iterations[0], status[0], residual[0] = newton_read(
+            *circuit, v[0], v_end[0], tol, max_iterations, x[0], u[0], i_cell[0]
+        )
+    else:
+        newton_batch(*circuit, v, v_end, tol, max_iterations, x, u, i_cell, iterations, status, residual)
+    return _Outcome(x, i_cell.sum(2), i_cell.sum(1), iterations, status, residual, lambda: (u, i_cell))

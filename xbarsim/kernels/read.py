@@ -17,7 +17,8 @@ def read(g, wires, wordlines, bitlines, v, v_end, tol, max_iterations, work, x, 
     work : (5, n_rows, n_cols), contents free
     Returns (iterations, status, residual).
     """
-    iterations, status = solve_bitlines(wordlines, bitlines, v, v_end, tol, max_iterations, work, x)
+    none = np.empty((0, 0))
+    iterations, status = solve_bitlines(wordlines, bitlines, v, v_end, none, tol, max_iterations, work, x)
     u, current = work[0], work[1]
     deliver(v, x, *wordlines, u, current)
     i_bitline[:] = 0.0

@@ -66,8 +66,10 @@ def _precondition(alpha, q, keep, z_line, lean, r, z):
 
 
 @jit
-def solve_bitlines(wordlines, bitlines, v, v_end, tol, max_iterations, work, x):
+def solve_bitlines(wordlines, bitlines, v, v_end, offset, tol, max_iterations, work, x):
     """Fill the bitline node voltages x (n_rows, n_cols); return (iterations, status).
+
+    offset : (n_rows, n_cols) voltages in series with the cells, i = g (v_cell + offset), or (0, 0) for none
 
     wordlines : (g, pull, lean), bitlines : (keep, z, lean), as ``ladder.py`` fills them
     work : (5, n_rows, n_cols), contents free
@@ -77,7 +79,13 @@ def solve_bitlines(wordlines, bitlines, v, v_end, tol, max_iterations, work, x):
     r, z, p, s, q = work
     q[:] = 0.0
     bitline_voltages(v_end, q, keep, z_line, lean_b, x)
-    deliver(v, x, g, pull, lean_w, p, r)
+    if offset.size:
+        q[:] = x - offset
+        deliver(v, q, g, pull, lean_w, p, r)
+        r += g * offset
+        q[:] = 0.0
+    else:
+        deliver(v, x, g, pull, lean_w, p, r)
     p[:] = 0.0
     s[:] = 0.0
     rz = _precondition(0.0, q, keep, z_line, lean_b, r, z)
