@@ -4,6 +4,7 @@ from xbarsim.cells import Ohmic, OneSelectorOneResistor, OneTransistorOneResisto
 from xbarsim.crossbar import Crossbar
 from xbarsim.device import Device, Die
 from xbarsim.errors import ConvergenceError, FileError, ParameterError, XbarsimError
+from xbarsim.memory import MemoryRead, read_cell, read_margin
 from xbarsim.nodal import solve
 from xbarsim.ports import PortModel, reduce, sensitivities
 from xbarsim.solution import Solution
@@ -17,6 +18,7 @@ __all__ = [
     "Device",
     "Die",
     "FileError",
+    "MemoryRead",
     "Ohmic",
     "OneSelectorOneResistor",
     "OneTransistorOneResistor",
@@ -27,6 +29,8 @@ __all__ = [
     "Table",
     "Wires",
     "XbarsimError",
+    "read_cell",
+    "read_margin",
     "reduce",
     "sensitivities",
     "solve",

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from xbarsim.cells import Cell, Ohmic
+from xbarsim.cells import Cell, Ohmic, OneTransistorOneResistor
 from xbarsim.errors import ParameterError
 from xbarsim.wires import Wires
 
@@ -53,6 +53,16 @@ class Crossbar:
 
     def __repr__(self) -> str:
         return f"Crossbar({self.n_rows} x {self.n_cols}, g {self.g.min():.3g}..{self.g.max():.3g} S, {self.wires!r})"
+
+    @property
+    def linear(self) -> bool:
+        """Whether currents are proportional to voltages."""
+        return isinstance(self.cell, Ohmic | OneTransistorOneResistor)
+
+    @property
+    def gated(self) -> bool:
+        """Whether cells have transistors, gated by row."""
+        return isinstance(self.cell, OneTransistorOneResistor)
 
     @property
     def n_rows(self) -> int:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from xbarsim.cells import Cell, Ohmic, OneTransistorOneResistor
+from xbarsim.cells import Cell
 from xbarsim.circuit import Resistances, cell_law, conductances, ladders, mask, resistances, wire_conductances
 from xbarsim.crossbar import Crossbar, real_array
 from xbarsim.errors import ConvergenceError, ParameterError
@@ -86,7 +86,7 @@ def solve(
     g, n = conductances(crossbar, selected), int(np.prod(lead))
     r = resistances(crossbar, floating_wordlines, floating_bitlines)
     flat = v.reshape(n, -1), v_end.reshape(n, -1)
-    method = _solve_linear if isinstance(crossbar.cell, Ohmic | OneTransistorOneResistor) else _solve_nonlinear
+    method = _solve_linear if crossbar.linear else _solve_nonlinear
     outcome = method(crossbar.cell, g, r, *flat, tol, max_iterations)
     missed = np.count_nonzero(outcome.status != CONVERGED)
     if missed:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from xbarsim.cells import Ohmic, OneTransistorOneResistor
 from xbarsim.circuit import Resistances, conductances, resistances
 from xbarsim.crossbar import Crossbar, real_array
 from xbarsim.errors import ConvergenceError, ParameterError
@@ -124,7 +123,7 @@ def reduce(
     ConvergenceError
         If the matrices disagree with a solve of a probe vector by more than 1e-9 of the largest current.
     """
-    if not isinstance(crossbar.cell, Ohmic | OneTransistorOneResistor):
+    if not crossbar.linear:
         raise ParameterError(
             f"cells are {type(crossbar.cell).__name__}; only linear cells have port matrices, use solve()"
         )
@@ -185,7 +184,7 @@ def sensitivities(crossbar: Crossbar, **masks: Any) -> np.ndarray:
     **masks
         ``floating_wordlines``, ``floating_bitlines``, ``selected``, as in :func:`xbarsim.solve`.
     """
-    if not isinstance(crossbar.cell, Ohmic | OneTransistorOneResistor):
+    if not crossbar.linear:
         raise ParameterError(f"cells are {type(crossbar.cell).__name__}; sensitivities are defined for linear cells")
     silent = np.zeros((crossbar.n_cols, crossbar.n_rows))
     field = solve(crossbar, silent, v_bitline=np.eye(crossbar.n_cols), **masks)

@@ -1,0 +1,78 @@
+"""Memory reads by scheme, against the circuit drawn by hand and against the dense nodal twin."""
+
+import numpy as np
+import pytest
+
+import xbarsim as xb
+from tests.naive import solve_circuit
+
+G = np.random.default_rng(0).uniform(1e-6, 1e-4, (4, 5))
+WIRES = xb.Wires(r_wordline=30, r_bitline=20, r_driver=100, r_sense=50)
+BIAS = {"ground": (0, 0), "v/2": (0.5, 0.5), "v/3": (1 / 3, 2 / 3)}
+
+
+@pytest.mark.parametrize("scheme", ["ground", "float", "v/2", "v/3"])
+def test_equals_dense_nodal_analysis(scheme):
+    row, col, v_read = 2, 1, 0.4
+    read = xb.read_cell(xb.Crossbar(G, wires=WIRES), row, col, v_read=v_read, scheme=scheme)
+    wordline, bitline = BIAS.get(scheme, (0, 0))
+    v, v_sense = np.full(4, wordline * v_read), np.full(5, bitline * v_read)
+    v[row], v_sense[col] = v_read, 0.0
+    open_lines = ([0, 1, 3], [0, 2, 3, 4]) if scheme == "float" else ((), ())
+    v_w, v_b, _, i_b = solve_circuit(G, WIRES, v, v_sense, *open_lines)
+    across = v_w - v_b
+    assert read.i_selected == pytest.approx(G[row, col] * across[row, col], rel=1e-9)
+    assert read.i_selected + read.i_sneak == pytest.approx(i_b[col], rel=1e-9)
+    half = np.concatenate([np.delete(across[row], col), np.delete(across[:, col], row)])
+    assert read.v_half_select == pytest.approx(np.abs(half).max(), rel=1e-9)
+    assert read.margin == pytest.approx(read.i_selected / i_b[col], rel=1e-9)
+    if scheme == "float":
+        assert np.isnan(read.v_wordline).sum() == 3 and np.isnan(read.v_bitline).sum() == 4
+    else:
+        np.testing.assert_allclose(read.v_wordline, v)
+        np.testing.assert_allclose(read.v_bitline, v_sense)
+
+
+def test_sneak_paths_without_wires_by_hand():
+    g = np.array([[1e-6, 1e-4], [1e-4, 1e-4]])  # selected cell in parallel with three others in series
+    read = xb.read_cell(xb.Crossbar(g), 0, 0, v_read=0.3, scheme="float")
+    assert read.i_selected == pytest.approx(0.3e-6)
+    assert read.i_sneak == pytest.approx(0.3 * 1e-4 / 3)
+    grounded = xb.read_cell(xb.Crossbar(g), 0, 0, v_read=0.3, scheme="ground")
+    assert grounded.i_sneak == pytest.approx(0, abs=1e-18) and grounded.margin == pytest.approx(1)
+    half = xb.read_cell(xb.Crossbar(g), 0, 0, v_read=0.3, scheme="v/2")
+    assert half.v_half_select == pytest.approx(0.15) and half.i_sneak == pytest.approx(0.15e-4)
+    third = xb.read_cell(xb.Crossbar(g), 0, 0, v_read=0.3, scheme="v/3")
+    assert third.v_half_select == pytest.approx(0.1) and third.i_sneak == pytest.approx(0.1e-4)
+
+
+def test_margin_of_floating_arrays_by_hand():
+    """The n-1 x n-1 unselected cells join two groups of n-1: sneak conductance g (n-1)^2 / (2 n - 1)."""
+    sizes, ratios = [2, 4, 8], [10.0, 1000.0]
+    margins = xb.read_margin(sizes, ratios, g_lrs=1e-5, scheme="float")
+    for n, row in zip(sizes, margins):
+        sneak = (n - 1) ** 2 / (2 * n - 1)
+        for ratio, margin in zip(ratios, row):
+            assert margin == pytest.approx((1 - 1 / ratio) / (1 + sneak), rel=1e-9)
+
+
+def test_selectors_and_transistors_save_the_margin():
+    wires = xb.Wires(r_wordline=1, r_bitline=1)
+    plain = xb.read_margin([16], [100.0], g_lrs=1e-5, wires=wires, scheme="float")
+    selector = xb.OneSelectorOneResistor(i_selector=1e-15, v_selector=0.02)
+    selected = xb.read_margin([16], [100.0], g_lrs=1e-5, wires=wires, cell=selector, scheme="v/2", v_read=0.6)
+    gated = xb.read_margin([16], [100.0], g_lrs=1e-5, wires=wires, scheme="float",
+                           cell=xb.OneTransistorOneResistor(r_on=1e3, g_off=1e-12))  # fmt: skip
+    assert plain < 0.15 and selected > 0.9 and gated > 0.95
+
+
+def test_bad_reads():
+    crossbar = xb.Crossbar(G)
+    with pytest.raises(xb.ParameterError, match=r"cell \(4, 0\): the crossbar has 4 rows"):
+        xb.read_cell(crossbar, 4, 0)
+    with pytest.raises(xb.ParameterError, match="scheme = 'v/4': give one of ground, float, v/2, v/3"):
+        xb.read_cell(crossbar, 0, 0, scheme="v/4")
+    with pytest.raises(xb.ParameterError, match="v_read = 0"):
+        xb.read_cell(crossbar, 0, 0, v_read=0)
+    with pytest.raises(xb.ParameterError, match="each ratio must be above 1"):
+        xb.read_margin([4], [0.5], g_lrs=1e-5)
