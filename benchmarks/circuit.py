@@ -111,6 +111,26 @@ def main():
         return model.transfer, model.admittance, model.driver_admittance
 
     row("256 x 64, T, Y and H", ports, lambda: lu_ports(g), "sparse LU", 3)
+    against_itself(g)
+
+
+def against_itself(g):
+    """Print how heavier circuits compare with the mild ohmic one, 256 x 64, one vector."""
+    v = case(256, 64, 1)[1]
+    heavy = xb.Wires(r_wordline=5, r_bitline=5, r_driver=5, r_sense=5)
+    cases = {
+        "mild": (g, WIRES, xb.Ohmic()),
+        "LRS 5 k, HRS 1 M, 5 ohm": (np.where(g > 5e-6, 2e-4, 1e-6), heavy, xb.Ohmic()),
+        "sinh cells, v_char 0.3 V": (g, WIRES, xb.Sinh(v_char=0.3)),
+    }
+    print("\n| 256 x 64, 1 vector | time | of the mild case | iterations |\n|---|---|---|---|")
+    mild = None
+    for label, (cells, wires, cell) in cases.items():
+        solution = xb.solve(xb.Crossbar(cells, wires=wires, cell=cell), v)
+        solve = lambda c=cells, w=wires, k=cell: xb.solve(xb.Crossbar(c, wires=w, cell=k), v)  # noqa: E731
+        taken = median_time(solve, 15)
+        mild = mild or taken
+        print(f"| {label} | {taken * 1e3:.3g} ms | {taken / mild:.1f} | {int(solution.iterations.max())} |")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,9 @@ from typing import Annotated
 
 import typer
 
-from xbarsim.errors import FileError, ParameterError, XbarsimError
+from mapping import cli_circuit
+from mapping.resources import writable
+from xbarsim.errors import ParameterError, XbarsimError
 
 app = typer.Typer(
     help="Circuit-exact memristive crossbars, and binarized spiking networks on them.",
@@ -20,9 +22,8 @@ app = typer.Typer(
 )
 
 
-@app.callback()
-def _verbs() -> None:
-    """Keep verbs as sub-commands however many there are."""
+app.command()(cli_circuit.solve)
+app.command()(cli_circuit.spice)
 
 
 @app.command()
@@ -46,7 +47,7 @@ def report(
     from mapping.report import render, write_text
 
     n_images = _count(images)
-    _writable(json_file)
+    writable(json_file)
     chips = [mp.load_chip(name) for name in chip or ("paper-ann", "paper-bsnn")]
     x, y = mp.load_dataset(dataset)
     if n_images is not None and n_images > len(x):
@@ -91,7 +92,7 @@ def train(
 
     if out.suffix != ".safetensors":
         raise ParameterError(f"{out}: the file to write must end in .safetensors")
-    _writable(out)
+    writable(out)
     settings = mp.TrainingSettings(epochs, batch_size, learning_rate, validation, seed)
     spec = mp.paper_network(t_steps=t_steps)
     x_test, y_test = mp.load_dataset(dataset, "test")
@@ -120,12 +121,6 @@ def _count(images: str) -> int | None:
     if images.isdecimal() and int(images) > 0:
         return int(images)
     raise ParameterError(f"--images {images}: give a whole number above 0, or 'all'")
-
-
-def _writable(path: Path | None) -> None:
-    """Refuse an output file before any work if it cannot be written."""
-    if path is not None and (path.is_dir() or not os.access(path.resolve().parent, os.W_OK)):
-        raise FileError(f"{path}: cannot be written; give a file in an existing, writable folder")
 
 
 def main() -> None:

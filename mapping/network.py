@@ -36,8 +36,6 @@ def map_network(network: Network, chip: Chip, *, seed: int = 0, dtype: torch.dty
     -------
     MappedNetwork
     """
-    if seed < 0:
-        raise ParameterError(f"seed = {seed}: give a whole number from 0")
     folded = fold(network)
     layers = [MappedLayer(layer, chip, network.spec, seed, k, dtype) for k, layer in enumerate(folded)]
     return MappedNetwork(network, chip, layers, seed)
@@ -83,8 +81,8 @@ class MappedNetwork:
         images, labels = np.asarray(images), np.asarray(labels)
         if labels.shape != (len(images),):
             raise ParameterError(f"labels have the shape {labels.shape}; {len(images)} images need ({len(images)},)")
-        if len(images) == 0:
-            raise ParameterError("no images; give at least one")
+        if len(images) == 0 or batch_size < 1:
+            raise ParameterError(f"{len(images)} images in batches of {batch_size}: at least 1 of each is needed")
         charges = [Charges() for _ in self.layers]
         fired = np.zeros(len(self.layers))
         classes = []

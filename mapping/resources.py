@@ -1,8 +1,11 @@
-"""Where shipped networks, chips and test sets lie: beside the sources, or inside the wheel."""
+"""Where shipped networks, chips and test sets lie, and whether a result can be written."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+from xbarsim.errors import FileError
 
 
 def data_folder() -> Path:
@@ -10,3 +13,9 @@ def data_folder() -> Path:
     package = Path(__file__).resolve().parent
     inside_wheel = package / "data"
     return inside_wheel if inside_wheel.is_dir() else package.parent / "data"
+
+
+def writable(path: Path | None) -> None:
+    """Refuse an output file before any work if it cannot be written; None is fine."""
+    if path is not None and (path.is_dir() or not os.access(path.resolve().parent, os.W_OK)):
+        raise FileError(f"{path}: cannot be written; give a file in an existing, writable folder")

@@ -183,6 +183,15 @@ def test_batch_equals_loop_and_superposition_holds():
     np.testing.assert_allclose(together, batch.i_bitline[0] + 2 * batch.i_bitline[1], rtol=1e-10)
 
 
+def test_no_reads_and_too_many_reads():
+    crossbar = xb.Crossbar(np.full((400, 300), 1e-5), wires=xb.Wires(r_wordline=1))
+    nothing = xb.solve(crossbar, np.zeros((0, 400)))
+    assert nothing.i_bitline.shape == (0, 300) and nothing.power.shape == (0,)
+    many = np.broadcast_to(np.zeros(400), (10**9, 400))
+    with pytest.raises(xb.ParameterError, match=r"need 960 TB of memory, this machine has .* solve fewer reads"):
+        xb.solve(crossbar, many)
+
+
 def test_zero_input_gives_zero_with_zero_residual():
     crossbar = xb.Crossbar(np.full((4, 3), 1e-5), wires=xb.Wires(r_wordline=1, r_bitline=1, r_driver=1, r_sense=1))
     solution = xb.solve(crossbar, np.zeros(4))

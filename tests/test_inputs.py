@@ -41,6 +41,8 @@ def test_device_by_current_or_conductance():
         ({"v_read": "3 uA"}, r"'3 uA' has the unit 'A' where V is expected"),
         ({"d2d": -0.1}, r"Device\.d2d = -0\.1"),
         ({"g_lrs": 1e-5}, "give g_lrs or i_lrs, not both"),
+        ({"i_lrs": -1.0}, r"Device\.i_lrs = -1\.0: give a current above 0 A"),
+        ({"t_read": True}, "True is no quantity"),
         ({"spread": 1}, r"Device\.spread is not a field; the fields are g_lrs"),
     ],
 )
@@ -63,6 +65,11 @@ def test_bad_bits():
         die.program([[0, 1], [1, 2]])
     with pytest.raises(xb.ParameterError, match=r"shape \(1, 2\); the die has \(2, 2\)"):
         die.program([[0, 1]])
+
+
+def test_negative_seeds():
+    with pytest.raises(xb.ParameterError, match="seed = -1"):
+        Device(**PAPER, d2d=0.1).fabricate((2, 2), seed=-1)
 
 
 def test_streams_are_keyed_not_ordered():
@@ -89,7 +96,7 @@ def test_shipped_chips_hold_the_papers_device():
         ("rows = 256", "rows = 0", r"Chip\.rows = 0: input should be greater than 0"),
         ("cols = 64", "cols = 1", r"Chip\.cols = 1: differential weights need at least 2 bitlines"),
         ("rows = 256", "row = 256", r"Chip\.\w+ is (missing|not a field)"),
-        ('r_driver = "1 Ohm"', 'r_driver = "-1 Ohm"', r"Wires\.r_driver = '-1 Ohm'|r_driver = '-1 Ohm'"),
+        ('r_driver = "1 Ohm"', 'r_driver = "-1 Ohm"', r"Wires\.r_driver: -1\.0: a resistance is 0 or more"),
         ('r_driver = "1 Ohm"', "r_driver = nan", "r_driver"),
         ("n_bits = 8", "n_bits = 13", r"n_bits = 13: input should be less than or equal to 12"),
         ('kind = "digital"', 'kind = "charge"', "neuron"),

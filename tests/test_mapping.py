@@ -257,6 +257,10 @@ def test_what_cannot_be_mapped_is_refused(tiny, chip):
     mapped = mp.map_network(network, chip)
     with pytest.raises(xb.ParameterError, match=r"labels have the shape \(2,\)"):
         mapped.evaluate(images, np.zeros(2, int))
+    with pytest.raises(xb.ParameterError, match="7 images in batches of 0"):
+        mapped.evaluate(images, np.zeros(7, int), batch_size=0)
+    with pytest.raises(xb.ParameterError, match="0 images in batches of 100"):
+        network.predict(images[:0])
     with pytest.raises(xb.ParameterError, match="accounting = 'loose': give one of full"):
         mapped.evaluate(images, np.zeros(7, int), accounting="loose")
     network.layers[0].norm.weight.data[2] = 0

@@ -8,6 +8,7 @@ from xbarsim.memory import MemoryRead, read_cell, read_margin
 from xbarsim.nodal import solve
 from xbarsim.ports import PortModel, reduce, sensitivities
 from xbarsim.solution import Solution
+from xbarsim.spice import to_spice, verify
 from xbarsim.wires import Wires
 
 __version__ = "0.1.0"
@@ -34,4 +35,6 @@ __all__ = [
     "reduce",
     "sensitivities",
     "solve",
+    "to_spice",
+    "verify",
 ]

@@ -34,20 +34,21 @@ def resistances(crossbar: Crossbar, floating_wordlines: Any = None, floating_bit
     """
     wires = crossbar.wires
     full = wires.arrays(crossbar.n_rows, crossbar.n_cols)
-    driver = np.where(mask(floating_wordlines, "floating_wordlines", crossbar.n_rows), np.inf, full["r_driver"])
-    sense = np.where(mask(floating_bitlines, "floating_bitlines", crossbar.n_cols), np.inf, full["r_sense"])
-    nowhere_w, nowhere_b = np.full_like(driver, np.inf), np.full_like(sense, np.inf)
-    parts = (
+    open_w = mask(floating_wordlines, "floating_wordlines", crossbar.n_rows)
+    open_b = mask(floating_bitlines, "floating_bitlines", crossbar.n_cols)
+    driver, sense = np.where(open_w, OPEN, full["r_driver"]), np.where(open_b, OPEN, full["r_sense"])
+    parts = Resistances(
         full["r_wordline"],
         full["r_bitline"],
         driver,
-        driver if wires.drive_both_ends else nowhere_w,
+        driver if wires.drive_both_ends else np.full_like(driver, OPEN),
         sense,
-        sense if wires.sense_both_ends else nowhere_b,
+        sense if wires.sense_both_ends else np.full_like(sense, OPEN),
     )
-    if any(np.isinf(part).any() for part in (*parts[:2], driver, sense)):
-        _check_paths(crossbar.g, *parts)
-    return Resistances(*(np.minimum(part, OPEN) for part in parts))
+    if wires.broken or open_w.any() or open_b.any():
+        parts = Resistances(*(np.minimum(part, OPEN) for part in parts))
+        _check_paths(crossbar.g, parts)
+    return parts
 
 
 def mask(values: Any, name: str, length: int) -> np.ndarray:
@@ -100,15 +101,7 @@ def wire_conductances(r: Resistances) -> tuple[np.ndarray, ...]:
         return tuple(1.0 / part for part in r)
 
 
-def _check_paths(
-    g: np.ndarray,
-    r_wordline: np.ndarray,
-    r_bitline: np.ndarray,
-    near_w: np.ndarray,
-    far_w: np.ndarray,
-    near_b: np.ndarray,
-    far_b: np.ndarray,
-) -> None:
+def _check_paths(g: np.ndarray, r: Resistances) -> None:
     """Raise an error that names the line of a node without a path to any source."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -119,11 +112,16 @@ def _check_paths(
     ground = 2 * m * n
     pairs = [
         (wordline[g > 0], bitline[g > 0]),
-        (wordline[:, :-1][r_wordline < np.inf], wordline[:, 1:][r_wordline < np.inf]),
-        (bitline[:-1][r_bitline < np.inf], bitline[1:][r_bitline < np.inf]),
+        (wordline[:, :-1][r.wordline < OPEN], wordline[:, 1:][r.wordline < OPEN]),
+        (bitline[:-1][r.bitline < OPEN], bitline[1:][r.bitline < OPEN]),
     ]
-    ends = ((wordline[:, 0], near_w), (wordline[:, -1], far_w), (bitline[-1], near_b), (bitline[0], far_b))
-    pairs += [(nodes[r < np.inf], np.full(np.count_nonzero(r < np.inf), ground)) for nodes, r in ends]
+    ends = (
+        (wordline[:, 0], r.near_wordline),
+        (wordline[:, -1], r.far_wordline),
+        (bitline[-1], r.near_bitline),
+        (bitline[0], r.far_bitline),
+    )
+    pairs += [(nodes[end < OPEN], np.full(np.count_nonzero(end < OPEN), ground)) for nodes, end in ends]
     a, b = (np.concatenate(part) for part in zip(*pairs))
     graph = coo_array((np.ones(len(a)), (a, b)), shape=(ground + 1, ground + 1))
     _, label = connected_components(graph, directed=False)

@@ -43,7 +43,7 @@ class Crossbar:
             row, col = np.argwhere(g < 0)[0]
             raise ParameterError(f"g[{row}, {col}] = {g[row, col]:.6g} S: a conductance cannot be negative")
         g.flags.writeable = False
-        (wires or Wires()).arrays(*g.shape)  # refuses resistances of another shape
+        (wires or Wires()).check(*g.shape)
         object.__setattr__(self, "g", g)
         object.__setattr__(self, "wires", wires or Wires())
         object.__setattr__(self, "cell", cell or Ohmic())

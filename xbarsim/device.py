@@ -42,10 +42,13 @@ class Device(Parameters):
         if isinstance(values, dict) and "i_lrs" in values:
             if "g_lrs" in values:
                 raise ValueError("Device: give g_lrs or i_lrs, not both")
+            if "v_read" not in values:
+                raise ValueError("Device.v_read is missing; i_lrs needs the voltage at which it flows")
             values = dict(values)
-            current = float(parse_quantity(values.pop("i_lrs"), "A"))
-            voltage = float(parse_quantity(values.get("v_read", 0.0), "V"))
-            if voltage > 0:
+            current, voltage = parse_quantity(values.pop("i_lrs"), "A"), parse_quantity(values["v_read"], "V")
+            if not (isinstance(current, int | float) and current > 0):
+                raise ValueError(f"Device.i_lrs = {current!r}: give a current above 0 A")
+            if isinstance(voltage, int | float) and voltage > 0:
                 values["g_lrs"] = current / voltage
         return values
 
@@ -66,10 +69,11 @@ class Device(Parameters):
         key : tuple of int
             Tells arrays of one die apart, for example (layer, row tile, column tile).
         """
+        draws = stream(seed, "d2d", *key)
         sigma = np.sqrt(np.log1p(self.d2d**2))
         if sigma == 0.0:
             return Die(self, np.ones(shape))
-        normal = stream(seed, "d2d", *key).standard_normal(shape)
+        normal = draws.standard_normal(shape)
         return Die(self, np.exp(sigma * normal - sigma**2 / 2))
 
     def program(self, bits: Any, *, seed: int) -> np.ndarray:

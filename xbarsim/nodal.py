@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from xbarsim.kernels.newton import newton_batch, newton_read
 from xbarsim.kernels.read import read, read_batch, wordline_nodes
 from xbarsim.kernels.schur import CONVERGED
 from xbarsim.solution import Nodes, Solution
+from xbarsim.units import format_quantity
 
 SMALLEST_TOLERANCE = 1e-14
 
@@ -63,6 +65,7 @@ def solve(
     ConvergenceError
         If a read did not reach the tolerance.
     """
+    _fits(crossbar, np.size(v_wordline) // crossbar.n_rows)
     v = real_array(v_wordline, "v_wordline", "voltages in volts")
     if v.ndim == 0 or v.shape[-1] != crossbar.n_rows:
         raise ParameterError(f"v_wordline has the shape {v.shape}; the last axis must be the {crossbar.n_rows} rows")
@@ -85,7 +88,7 @@ def solve(
 
     g, n = conductances(crossbar, selected), int(np.prod(lead))
     r = resistances(crossbar, floating_wordlines, floating_bitlines)
-    flat = v.reshape(n, -1), v_end.reshape(n, -1)
+    flat = v.reshape(n, g.shape[0]), v_end.reshape(n, g.shape[1])
     method = _solve_linear if crossbar.linear else _solve_nonlinear
     outcome = method(crossbar.cell, g, r, *flat, tol, max_iterations)
     missed = np.count_nonzero(outcome.status != CONVERGED)
@@ -101,8 +104,8 @@ def solve(
 
     return Solution(
         crossbar,
-        i_bitline=outcome.i_bitline.reshape(*lead, -1),
-        i_wordline=outcome.i_wordline.reshape(*lead, -1),
+        i_bitline=outcome.i_bitline.reshape(*lead, g.shape[1]),
+        i_wordline=outcome.i_wordline.reshape(*lead, g.shape[0]),
         v_bitline=outcome.x.reshape(*lead, *g.shape),
         iterations=outcome.iterations.reshape(lead),
         residual=outcome.residual.reshape(lead),
@@ -111,6 +114,17 @@ def solve(
         _resistances=r,
         _nodes=nodes,
     ).check()
+
+
+def _fits(crossbar: Crossbar, n_reads: int) -> None:
+    """Raise an error if the node voltages of so many reads, with five arrays of work, exceed this machine's memory."""
+    needed = 8 * crossbar.g.size * (n_reads + 16)
+    installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > 0.9 * installed:
+        raise ParameterError(
+            f"{n_reads} read(s) of {crossbar.n_rows} x {crossbar.n_cols} cells need {format_quantity(needed, 'B')} of "
+            f"memory, this machine has {format_quantity(installed, 'B')}; solve fewer reads at a time, or use reduce()"
+        )
 
 
 class _Outcome(NamedTuple):

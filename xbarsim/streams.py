@@ -6,6 +6,8 @@ from zlib import crc32
 
 import numpy as np
 
+from xbarsim.errors import ParameterError
+
 
 def stream(seed: int, purpose: str, *key: int) -> np.random.Generator:
     """Return the generator of (seed, purpose, key), the same wherever and whenever it is asked for.
@@ -19,4 +21,6 @@ def stream(seed: int, purpose: str, *key: int) -> np.random.Generator:
     *key : int
         Die, layer, tile, image, step: whatever tells this draw from others of the same purpose.
     """
+    if seed < 0:
+        raise ParameterError(f"seed = {seed}: give a whole number from 0")
     return np.random.default_rng([seed, crc32(purpose.encode()), *key])

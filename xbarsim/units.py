@@ -28,6 +28,8 @@ def parse_quantity(value: Any, unit: str) -> Any:
     ValueError
         If the text is no number or carries another unit.
     """
+    if isinstance(value, bool):
+        raise ValueError(f"{value} is no quantity; write it as a number with the unit {unit or '1'}")
     if not isinstance(value, str):
         return value
     try:

@@ -13,8 +13,6 @@ from xbarsim.units import parse_quantity
 
 
 def _resistance(value: Any) -> float | np.ndarray:
-    if isinstance(value, bool):
-        raise ValueError("give a resistance in ohm")
     if isinstance(value, int | float | str):
         value = parse_quantity(value, "Ohm")
     try:
@@ -63,26 +61,29 @@ class Wires(Parameters):
     drive_both_ends: bool = False
     sense_both_ends: bool = False
 
-    def arrays(self, n_rows: int, n_cols: int) -> dict[str, np.ndarray]:
-        """Return the four resistances as arrays for a crossbar of this size, open connections as inf.
+    def check(self, n_rows: int, n_cols: int) -> None:
+        """Raise :class:`ParameterError` if an array does not have the shape that a crossbar of this size needs."""
+        for name, shape in _shapes(n_rows, n_cols).items():
+            given = np.shape(getattr(self, name))
+            if given not in ((), shape):
+                raise ParameterError(f"Wires.{name} has the shape {given}; this crossbar needs {shape} or a number")
 
-        Raises
-        ------
-        ParameterError
-            If an array does not have the shape that the crossbar needs.
-        """
-        shapes = {
-            "r_wordline": (n_rows, n_cols - 1),
-            "r_bitline": (n_rows - 1, n_cols),
-            "r_driver": (n_rows,),
-            "r_sense": (n_cols,),
-        }
-        full = {}
-        for name, shape in shapes.items():
-            value = np.asarray(getattr(self, name))
-            if value.ndim and value.shape != shape:
-                raise ParameterError(
-                    f"Wires.{name} has the shape {value.shape}; this crossbar needs {shape} or a number"
-                )
-            full[name] = np.ascontiguousarray(np.broadcast_to(value, shape), dtype=np.float64)
-        return full
+    @property
+    def broken(self) -> bool:
+        """Whether any resistance is infinite."""
+        return any(bool(np.isinf(getattr(self, name)).any()) for name in _shapes(1, 1))
+
+    def arrays(self, n_rows: int, n_cols: int) -> dict[str, np.ndarray]:
+        """Return the four resistances as arrays for a crossbar of this size, open connections as inf."""
+        self.check(n_rows, n_cols)
+        shapes = _shapes(n_rows, n_cols)
+        return {name: np.array(np.broadcast_to(getattr(self, name), shape)) for name, shape in shapes.items()}
+
+
+def _shapes(n_rows: int, n_cols: int) -> dict[str, tuple[int, ...]]:
+    return {
+        "r_wordline": (n_rows, n_cols - 1),
+        "r_bitline": (n_rows - 1, n_cols),
+        "r_driver": (n_rows,),
+        "r_sense": (n_cols,),
+    }

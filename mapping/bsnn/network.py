@@ -13,6 +13,7 @@ from mapping.bsnn.encode import encode
 from mapping.bsnn.layers import SpikingLayer
 from mapping.bsnn.neuron import lif
 from mapping.bsnn.spec import NetworkSpec
+from xbarsim.errors import ParameterError
 
 
 class Network(nn.Module):
@@ -78,5 +79,7 @@ class Network(nn.Module):
         batch_size : int
             Images per pass.
         """
+        if len(images) == 0 or batch_size < 1:
+            raise ParameterError(f"{len(images)} images in batches of {batch_size}: at least 1 of each is needed")
         counts = [self.spikes(images[i : i + batch_size])[-1].sum(0) for i in range(0, len(images), batch_size)]
         return np.concatenate([c.reshape(len(c), -1).argmax(1) for c in counts])

@@ -1,0 +1,115 @@
+"""The verbs of the ``xbarsim`` command that deal with one crossbar: solve and spice."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mapping.resources import writable
+from xbarsim.errors import ParameterError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from xbarsim.crossbar import Crossbar
+
+Cells = Annotated[Path, typer.Argument(help="Conductances [S], wordlines x bitlines: .csv, .npy or .npz.")]
+Voltages = Annotated[Path, typer.Argument(help="Driver voltages [V]: one read per line, or one column.")]
+Resistance = Annotated[bool, typer.Option("--resistance", help="The first file holds resistances [ohm].")]
+Ohm = Annotated[str, typer.Option(help="Resistance, for example '2.5' or '1 kOhm'.")]
+BothEnds = Annotated[bool, typer.Option(help="Whether the lines are connected at both ends.")]
+Characteristic = Annotated[str, typer.Option(help="Voltage scale of sinh cells; ohmic cells without it.")]
+
+
+def _circuit(
+    cells: Path, voltages: Path, resistance: bool, ends: dict[str, str], both: dict[str, bool], v_char: str
+) -> tuple[Crossbar, np.ndarray]:
+    import numpy as np
+
+    import xbarsim as xb
+    from xbarsim.files import load_array
+
+    g = load_array(cells, "Ohm" if resistance else "S")
+    if resistance:
+        if (g <= 0).any():
+            raise ParameterError(f"{cells}: holds {g.min():g} ohm; resistances are above 0, inf for an open cell")
+        g = 1 / g
+    wires = xb.Wires(**ends, **both)
+    crossbar = xb.Crossbar(g, wires=wires, cell=xb.Sinh(v_char=v_char) if v_char else xb.Ohmic())
+    v = load_array(voltages, "V")
+    if v.ndim == 2 and v.shape[1] == 1 and crossbar.n_rows == v.shape[0]:
+        v = v.T
+    return crossbar, np.atleast_2d(v)
+
+
+def solve(
+    cells: Cells,
+    voltages: Voltages,
+    resistance: Resistance = False,
+    r_wordline: Ohm = "0",
+    r_bitline: Ohm = "0",
+    r_driver: Ohm = "0",
+    r_sense: Ohm = "0",
+    drive_both_ends: BothEnds = False,
+    sense_both_ends: BothEnds = False,
+    v_char: Characteristic = "",
+    plot: Annotated[Path | None, typer.Option(help="Draw the first read to this image file.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write currents and certificate.")] = None,
+) -> None:
+    """Solve a crossbar: bitline currents, power and certificate of each read."""
+    from rich.console import Console
+    from rich.table import Table
+
+    import xbarsim as xb
+    from xbarsim.units import format_quantity
+
+    writable(plot)
+    writable(json_file)
+    ends = {"r_wordline": r_wordline, "r_bitline": r_bitline, "r_driver": r_driver, "r_sense": r_sense}
+    both = {"drive_both_ends": drive_both_ends, "sense_both_ends": sense_both_ends}
+    crossbar, v = _circuit(cells, voltages, resistance, ends, both, v_char)
+    solution = xb.solve(crossbar, v)
+    table = Table(title=f"{crossbar.n_rows} x {crossbar.n_cols}, bitline currents into the sense nodes")
+    headings = ["read", *(f"bitline {j}" for j in range(min(3, crossbar.n_cols))), "all", "power", "residual"]
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    for k, current in enumerate(solution.i_bitline):
+        shown = [format_quantity(float(i), "A", 4) for i in (*current[:3], current.sum())]
+        table.add_row(str(k), *shown, format_quantity(float(solution.power[k]), "W"), f"{solution.residual[k]:.0e}")
+    Console().print(table)
+    if plot is not None:
+        from xbarsim.plot import overview
+
+        overview(xb.solve(crossbar, v[0])).savefig(plot, dpi=150)
+    if json_file is not None:
+        names = ("i_bitline", "i_wordline", "power", "iterations", "residual", "power_balance")
+        json_file.write_text(json.dumps({name: getattr(solution, name).tolist() for name in names}, indent=2) + "\n")
+
+
+def spice(
+    cells: Cells,
+    voltages: Voltages,
+    resistance: Resistance = False,
+    r_wordline: Ohm = "0",
+    r_bitline: Ohm = "0",
+    r_driver: Ohm = "0",
+    r_sense: Ohm = "0",
+    drive_both_ends: BothEnds = False,
+    sense_both_ends: BothEnds = False,
+    v_char: Characteristic = "",
+    verify: Annotated[bool, typer.Option("--verify", help="Run ngspice and print the agreement instead.")] = False,
+) -> None:
+    """Print the first read of a crossbar as an ngspice netlist, or verify it with ngspice."""
+    import xbarsim as xb
+
+    ends = {"r_wordline": r_wordline, "r_bitline": r_bitline, "r_driver": r_driver, "r_sense": r_sense}
+    both = {"drive_both_ends": drive_both_ends, "sense_both_ends": sense_both_ends}
+    crossbar, v = _circuit(cells, voltages, resistance, ends, both, v_char)
+    if verify:
+        deviation = xb.verify(crossbar, v[0])
+        typer.echo(f"largest deviation of xbarsim from ngspice: {deviation:.1e} of the largest current")
+    else:
+        typer.echo(xb.to_spice(crossbar, v[0]), nl=False)

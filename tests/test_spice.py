@@ -1,0 +1,77 @@
+"""The netlist against ngspice itself, for every boundary condition and every cell."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+import xbarsim as xb
+from xbarsim.spice import run_ngspice
+
+ngspice = pytest.mark.skipif(shutil.which("ngspice") is None, reason="the Debian package ngspice is not installed")
+RNG = np.random.default_rng(11)
+G = 10 ** RNG.uniform(-6, -4, (7, 5)) * (RNG.random((7, 5)) < 0.9)
+V = RNG.uniform(-0.4, 0.4, 7)
+WIRES = xb.Wires(r_wordline=2.0, r_bitline=3.0, r_driver=50.0, r_sense=20.0)
+SEGMENTS = RNG.choice([0.0, 1.0, 100.0, np.inf], (7, 4), p=[0.2, 0.3, 0.4, 0.1])
+
+BOUNDARIES = {
+    "one-sided": (WIRES, {}),
+    "both ends": (WIRES.replace(drive_both_ends=True, sense_both_ends=True), {}),
+    "no wires": (xb.Wires(), {}),
+    "joined bitlines": (WIRES.replace(r_bitline=0.0, r_sense=0.0), {}),
+    "broken and joined segments": (WIRES.replace(r_wordline=SEGMENTS, drive_both_ends=True), {}),
+    "sense nodes at a voltage": (WIRES, {"v_bitline": [0.1, -0.2, 0.0, 0.05, 0.3]}),
+    "floating lines": (
+        WIRES,
+        {"floating_wordlines": np.arange(7) % 3 == 1, "floating_bitlines": np.arange(5) == 2},
+    ),
+}
+CELLS = {
+    "sinh": xb.Sinh(v_char=0.1),
+    "selector": xb.OneSelectorOneResistor(i_selector=1e-9, v_selector=0.03),
+    "table": xb.Table(v=[-1.0, -0.2, 0.0, 0.1, 0.4], i=[-8.0, -1.0, 0.0, 0.7, 4.0]),
+}
+
+
+@ngspice
+@pytest.mark.parametrize("name", BOUNDARIES)
+def test_boundaries(name):
+    wires, boundary = BOUNDARIES[name]
+    assert xb.verify(xb.Crossbar(G, wires=wires), V, **boundary) < 1e-9
+
+
+@ngspice
+@pytest.mark.parametrize("name", CELLS)
+def test_cells(name):
+    assert xb.verify(xb.Crossbar(G, wires=WIRES, cell=CELLS[name]), V) < 1e-8
+
+
+@ngspice
+def test_gated_rows():
+    crossbar = xb.Crossbar(G, wires=WIRES, cell=xb.OneTransistorOneResistor(r_on=3e3, g_off=1e-9))
+    assert xb.verify(crossbar, V, selected=np.arange(7) < 4) < 1e-9
+
+
+@ngspice
+def test_a_wrong_circuit_is_noticed():
+    netlist = xb.to_spice(xb.Crossbar(G, wires=WIRES), V)
+    other = xb.solve(xb.Crossbar(G, wires=WIRES.replace(r_sense=21.0)), V)
+    apart = np.abs(run_ngspice(netlist).i_bitline - other.i_bitline).max() / np.abs(other.i_bitline).max()
+    assert apart > 1e-5
+
+
+def test_netlist_is_readable_and_one_read():
+    netlist = xb.to_spice(xb.Crossbar(np.full((2, 2), 2.0**-17), wires=xb.Wires(r_wordline=1.0)), [0.3, 0.0])
+    assert "rc0_1 w0_1 s1 131072.0" in netlist and "vd0 d0 0 dc 0.3" in netlist and netlist.endswith(".end\n")
+    with pytest.raises(xb.ParameterError, match="a netlist is one read"):
+        xb.to_spice(xb.Crossbar([[1e-5]]), [[0.3]])
+
+
+def test_ngspice_errors(monkeypatch):
+    if shutil.which("ngspice"):
+        with pytest.raises(xb.FileError, match="ngspice found no solution"):
+            run_ngspice("* empty\n.end\n")
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    with pytest.raises(xb.FileError, match="install the Debian package ngspice"):
+        run_ngspice("")
