@@ -113,6 +113,15 @@ def test_strong_non_linearity_converges_with_heavy_wires(cell):
         np.testing.assert_array_equal(xb.solve(solution.crossbar, v[k]).i_bitline, solution.i_bitline[k])
 
 
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_far_beyond_the_scale_of_a_cell(sign):
+    """One sinh cell at 40 times its scale behind 1 kohm: the resistor takes what the cell does not."""
+    crossbar = xb.Crossbar([[1e-9]], wires=xb.Wires(r_driver=1e3), cell=xb.Sinh(v_char=0.01))
+    solution = xb.solve(crossbar, [sign * 0.4])
+    drop = brentq(lambda v: 1e-11 * np.sinh(v / 0.01) - (0.4 - v) / 1e3, 0, 0.4, xtol=1e-16)
+    assert solution.i_bitline[0] == pytest.approx(sign * (0.4 - drop) / 1e3, rel=1e-9)
+
+
 def test_weak_non_linearity_is_ohmic():
     rng = np.random.default_rng(2)
     g, v = rng.uniform(1e-6, 1e-4, (5, 6)), rng.uniform(0, 0.3, 5)

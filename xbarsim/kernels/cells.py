@@ -11,9 +11,12 @@ _STEEPEST = 300.0  # beyond this argument exponentials continue as straight line
 @jit
 def _sinh(a):
     """Return sinh(a) and its slope, continued as a straight line beyond +-_STEEPEST."""
-    inside = min(max(a, -_STEEPEST), _STEEPEST)
-    slope = np.cosh(inside)
-    return np.sinh(inside) + slope * (a - inside), slope
+    inside = min(abs(a), _STEEPEST)
+    grown = np.expm1(inside)  # one exponential for both, exact for small a
+    shrunk = grown / (1.0 + grown)
+    slope = 1.0 + 0.5 * (grown - shrunk)
+    rise = 0.5 * (grown + shrunk) + slope * (abs(a) - inside)
+    return (rise if a >= 0.0 else -rise), slope
 
 
 @jit

@@ -1,4 +1,4 @@
-"""All options of the Numba compiler, in one place: cached on disk, no fast math but fused multiply-adds.
+"""All options of the Numba compiler, in one place: cached, IEEE division, no fast math but fused multiply-adds.
 
 Numba recompiles a kernel when its own file changes, but not when a kernel that it calls does. The cache folder
 therefore carries a hash of all kernels, so that an upgraded or edited kernel never runs against stale callees.
@@ -14,7 +14,7 @@ from typing import Any
 import numba
 
 prange = numba.prange
-_OPTIONS = {"nogil": True, "fastmath": {"contract"}}
+_OPTIONS = {"nogil": True, "fastmath": {"contract"}, "error_model": "numpy"}
 
 
 def jit(function: Callable[..., Any]) -> Any:

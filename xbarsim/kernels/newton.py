@@ -55,9 +55,9 @@ def _slope(law, parameters, g, t, v_old, v_new, c_old, c_new):
 
 
 @jit
-def _fraction(law, parameters, g, v_old, v_new, c_old, c_new):
-    """Return the fraction of a Newton step to take."""
-    before = abs(_slope(law, parameters, g, 0.0, v_old, v_new, c_old, c_new))
+def _fraction(law, parameters, g, excess, v_old, v_new, c_old, c_new):
+    """Return the fraction of a Newton step to take; ``excess`` is i(v) - c at its start."""
+    before = abs(np.sum(excess * (v_new - v_old)))
     low, high = 0.0, 1.0
     t = 1.0
     for _ in range(50):
@@ -73,14 +73,15 @@ def _fraction(law, parameters, g, v_old, v_new, c_old, c_new):
 
 
 @jit
-def _tangents(law, parameters, g, u, x, c, tangent, offset, v_cell):
-    """Fill the tangent cells at voltages u - x; return the largest |i(v) - c| over the largest |i(v)|."""
+def _tangents(law, parameters, g, u, x, c, tangent, offset, v_cell, excess):
+    """Fill the tangent cells at u - x and excess = i(v) - c; return the largest |excess| over the largest |i(v)|."""
     wrong, largest = 0.0, 0.0
     for i in range(g.shape[0]):
         for j in range(g.shape[1]):
             v = u[i, j] - x[i, j]
             current, slope = cell(law, parameters, g[i, j], v)
-            wrong, largest = max(wrong, abs(current - c[i, j])), max(largest, abs(current))
+            excess[i, j] = current - c[i, j]
+            wrong, largest = max(wrong, abs(excess[i, j])), max(largest, abs(current))
             v_cell[i, j], tangent[i, j] = v, slope
             offset[i, j] = current / slope - v if slope > 0.0 else 0.0
     return wrong / largest if largest > 0.0 else wrong
@@ -89,17 +90,17 @@ def _tangents(law, parameters, g, u, x, c, tangent, offset, v_cell):
 @jit
 def _descend(g, ends, law, parameters, v, v_end, tol, max_iterations, work, x, u, c):
     """Run Newton's method from the cell voltages u - x; return (iterations, status)."""
-    tangent, offset, v_old, x_new, u_new, c_new = work[5], work[6], work[7], work[8], work[9], work[10]
-    _tangents(law, parameters, g, u, x, c, tangent, offset, v_old)
+    tangent, offset, v_old, excess, x_new, u_new, c_new = work[5:]
+    _tangents(law, parameters, g, u, x, c, tangent, offset, v_old, excess)
     total, status = _linear(tangent, offset, ends, v, v_end, tol, max_iterations, work[:5], x, u, c)
     for _ in range(_NEWTON_STEPS):
         if status != CONVERGED:
             return total, status
-        if _tangents(law, parameters, g, u, x, c, tangent, offset, v_old) <= _CELL_ERROR:
+        if _tangents(law, parameters, g, u, x, c, tangent, offset, v_old, excess) <= _CELL_ERROR:
             return total, CONVERGED
         more, status = _linear(tangent, offset, ends, v, v_end, tol, max_iterations, work[:5], x_new, u_new, c_new)
         total += more
-        t = _fraction(law, parameters, g, v_old, u_new - x_new, c, c_new)
+        t = _fraction(law, parameters, g, excess, v_old, u_new - x_new, c, c_new)
         x += t * (x_new - x)
         u += t * (u_new - u)
         c += t * (c_new - c)
@@ -117,7 +118,7 @@ def newton_read(g, ends, wires, law, parameters, v, v_end, tol, max_iterations, 
     law, parameters : of the cells, see ``cells.py``
     Returns (iterations, status, residual); iterations are summed over Newton steps.
     """
-    work = np.zeros((11, *g.shape))
+    work = np.zeros((12, *g.shape))
     x[:] = 0.0
     u[:] = 0.0
     c[:] = 0.0
