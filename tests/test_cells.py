@@ -75,10 +75,10 @@ def test_equals_a_general_root_finder(cell, seed, r):
     g, v = 10 ** rng.uniform(-6, -4, (3, 4)), rng.uniform(-0.6, 0.6, 3)
     u, x = solve_nodes(g, cell, r, v)
     wires = xb.Wires(r_wordline=r, r_bitline=r, r_driver=r, r_sense=r)
-    solution = xb.solve(xb.Crossbar(g, wires=wires, cell=cell), v)
+    solution = xb.solve(xb.Crossbar(g, wires=wires, cell=cell), v, tol=1e-14)
     np.testing.assert_allclose(solution.v_wordline, u, rtol=0, atol=1e-8)
     np.testing.assert_allclose(solution.v_bitline, x, rtol=0, atol=1e-8)
-    solution.check(residual=1e-10, power_balance=1e-8)
+    solution.check(residual=1e-12, power_balance=1e-9)
 
 
 def test_golden_sinh():
@@ -107,10 +107,10 @@ def test_strong_non_linearity_converges_with_heavy_wires(cell):
     g = np.where(rng.random((64, 48)) < 0.5, 1e-4, 1e-6)
     wires = xb.Wires(r_wordline=10, r_bitline=10, r_driver=100, r_sense=100)
     v = rng.choice([-0.3, 0.0, 0.3], (3, 64))
-    solution = xb.solve(xb.Crossbar(g, wires=wires, cell=cell), v)
-    solution.check(residual=1e-10, power_balance=1e-8)
+    solution = xb.solve(xb.Crossbar(g, wires=wires, cell=cell), v, tol=1e-14)
+    solution.check(residual=1e-12, power_balance=1e-9)
     for k in range(3):
-        np.testing.assert_array_equal(xb.solve(solution.crossbar, v[k]).i_bitline, solution.i_bitline[k])
+        np.testing.assert_array_equal(xb.solve(solution.crossbar, v[k], tol=1e-14).i_bitline, solution.i_bitline[k])
 
 
 @pytest.mark.parametrize("sign", [1.0, -1.0])
