@@ -10,14 +10,14 @@ from xbarsim.cells import Cell, OneSelectorOneResistor, OneTransistorOneResistor
 from xbarsim.crossbar import Crossbar
 from xbarsim.errors import ParameterError
 from xbarsim.kernels.cells import OHMIC, SELECTOR, SINH, TABLE
-from xbarsim.kernels.ladder import OPEN, bitline_ladders, wordline_ladders
+from xbarsim.kernels.ladder import OPEN
 
 
 class Resistances(NamedTuple):
     """Wire segments and line ends [ohm]; an open connection is ``OPEN``."""
 
-    wordline: np.ndarray  # (n_rows, n_cols - 1)
-    bitline: np.ndarray  # (n_rows - 1, n_cols)
+    wordline: np.ndarray  # (n_rows, n_cols - 1), or one row for all
+    bitline: np.ndarray  # (n_rows - 1, n_cols), or one row for all
     near_wordline: np.ndarray  # (n_rows,), at column 0
     far_wordline: np.ndarray  # (n_rows,), after the last column
     near_bitline: np.ndarray  # (n_cols,), after the last row
@@ -33,22 +33,24 @@ def resistances(crossbar: Crossbar, floating_wordlines: Any = None, floating_bit
         If a mask has the wrong shape, or a node has no path to any source.
     """
     wires = crossbar.wires
-    full = wires.arrays(crossbar.n_rows, crossbar.n_cols)
-    open_w = mask(floating_wordlines, "floating_wordlines", crossbar.n_rows)
-    open_b = mask(floating_bitlines, "floating_bitlines", crossbar.n_cols)
-    driver, sense = np.where(open_w, OPEN, full["r_driver"]), np.where(open_b, OPEN, full["r_sense"])
-    parts = Resistances(
-        full["r_wordline"],
-        full["r_bitline"],
-        driver,
-        driver if wires.drive_both_ends else np.full_like(driver, OPEN),
-        sense,
-        sense if wires.sense_both_ends else np.full_like(sense, OPEN),
-    )
-    if wires.broken or open_w.any() or open_b.any():
+    wordline, bitline, driver, sense = wires.arrays(crossbar.n_rows, crossbar.n_cols)
+    floating = floating_wordlines is not None or floating_bitlines is not None
+    if floating:
+        driver = np.where(mask(floating_wordlines, "floating_wordlines", crossbar.n_rows), OPEN, driver)
+        sense = np.where(mask(floating_bitlines, "floating_bitlines", crossbar.n_cols), OPEN, sense)
+    far_driver = driver if wires.drive_both_ends else np.full(crossbar.n_rows, OPEN)
+    far_sense = sense if wires.sense_both_ends else np.full(crossbar.n_cols, OPEN)
+    parts = Resistances(wordline, bitline, driver, far_driver, sense, far_sense)
+    if wires.broken or floating:
         parts = Resistances(*(np.minimum(part, OPEN) for part in parts))
         _check_paths(crossbar.g, parts)
     return parts
+
+
+def every_segment(r: Resistances, n_rows: int, n_cols: int) -> Resistances:
+    """Return the resistances with an entry for every segment."""
+    segments = np.broadcast_to(r.wordline, (n_rows, n_cols - 1)), np.broadcast_to(r.bitline, (n_rows - 1, n_cols))
+    return Resistances(*segments, *r[2:])
 
 
 def mask(values: Any, name: str, length: int) -> np.ndarray:
@@ -87,14 +89,6 @@ def cell_law(cell: Cell) -> tuple[int, np.ndarray]:
     return OHMIC, np.zeros((2, 1))
 
 
-def ladders(g: np.ndarray, r: Resistances) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
-    """Return the coefficients of all wordlines (g, pull, lean) and bitlines (keep, Z, lean)."""
-    pull, lean, *bitlines = (np.empty_like(g) for _ in range(5))
-    wordline_ladders(g, r.wordline, r.near_wordline, r.far_wordline, pull, lean)
-    bitline_ladders(g, r.bitline, r.near_bitline, r.far_bitline, *bitlines)
-    return (g, pull, lean), tuple(bitlines)
-
-
 def wire_conductances(r: Resistances) -> tuple[np.ndarray, ...]:
     """Return the conductances [S] of all segments and ends, inf where nodes are joined."""
     with np.errstate(divide="ignore"):
@@ -107,6 +101,7 @@ def _check_paths(g: np.ndarray, r: Resistances) -> None:
     from scipy.sparse.csgraph import connected_components
 
     m, n = g.shape
+    r = every_segment(r, m, n)
     wordline = np.arange(m * n).reshape(m, n)
     bitline = wordline + m * n
     ground = 2 * m * n

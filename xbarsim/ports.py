@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from xbarsim.circuit import Resistances, conductances, resistances
+from xbarsim.circuit import Resistances, conductances, every_segment, resistances
 from xbarsim.crossbar import Crossbar, real_array
 from xbarsim.errors import ConvergenceError, ParameterError
 from xbarsim.kernels.ladder import OPEN
 from xbarsim.kernels.ports import eliminate
-from xbarsim.nodal import solve
+from xbarsim.nodal import SMALLEST_TOLERANCE, solve
 
 CERTIFIED_ERROR = 1e-9
 
@@ -131,7 +131,7 @@ def reduce(
     if g.shape[0] >= g.shape[1]:
         t, y, h = _eliminate(g, r)
     else:  # the same circuit with wordlines and bitlines exchanged: near ends are first and last again
-        t, h, y = _eliminate(np.ascontiguousarray(g[::-1, ::-1].T), _exchanged(r))
+        t, h, y = _eliminate(np.ascontiguousarray(g[::-1, ::-1].T), _exchanged(every_segment(r, *g.shape)))
         t, h, y = t[::-1, ::-1].T, h[::-1, ::-1], y[::-1, ::-1]
     model = PortModel(np.ascontiguousarray(t), np.ascontiguousarray(y), np.ascontiguousarray(h), error=0.0)
     masks = {"floating_wordlines": floating_wordlines, "floating_bitlines": floating_bitlines, "selected": selected}
@@ -154,8 +154,10 @@ def _eliminate(g: np.ndarray, r: Resistances) -> tuple[np.ndarray, np.ndarray, n
 def _certify(crossbar: Crossbar, model: PortModel, masks: dict[str, Any]) -> float:
     rng = np.random.default_rng(0)
     v, v_end = rng.uniform(0.2, 1.0, crossbar.n_rows), rng.uniform(-0.2, 0.2, crossbar.n_cols)
-    probe = solve(crossbar, v, v_bitline=v_end, **masks)
-    floor = 1e-6 * crossbar.g.max()  # lines that float carry rounding only; this is the largest cell's current at 1 uV
+    probe = solve(crossbar, v, v_bitline=v_end, tol=SMALLEST_TOLERANCE, **masks)
+    floor = (
+        1e-4 * crossbar.g.max()
+    )  # lines that float carry rounding only; this is the largest cell's current at 0.1 mV
     scale = max(np.abs(probe.i_bitline).max(), np.abs(probe.i_wordline).max(), floor)
     apart = max(
         np.abs(model.i_bitline(v, v_end) - probe.i_bitline).max(),

@@ -8,13 +8,10 @@ from functools import cached_property
 
 import numpy as np
 
-from xbarsim.circuit import Resistances
 from xbarsim.crossbar import Crossbar
 from xbarsim.errors import ConvergenceError
-from xbarsim.kernels.ladder import OPEN
+from xbarsim.reads import Outcome
 from xbarsim.units import format_quantity
-
-Nodes = tuple[np.ndarray, np.ndarray]  # wordline node voltages and cell currents, each (..., n_rows, n_cols)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -27,68 +24,67 @@ class Solution:
         The circuit that was solved.
     i_bitline : array, (..., n_cols)
         Current into each sense node, both ends together [A].
-    i_wordline : array, (..., n_rows)
-        Current out of each driver, both ends together [A].
-    v_bitline : array, (..., n_rows, n_cols)
-        Bitline node voltages [V].
     iterations : int array, (...)
-        Conjugate-gradient iterations; with non-linear cells summed over Newton steps.
+        Sweeps or conjugate-gradient iterations; with non-linear cells summed over Newton steps.
     residual : array, (...)
-        Largest |sum of branch currents at a node| over the sum of |branch conductance| (|v_a| + |v_b|) there.
+        Largest |sum of branch currents at a node| over the sum of |branch conductance| (|v_a| + |v_b|) there; for reads
+        through port matrices the largest of the solves that these come from.
     v_driver, v_sense : array, (..., n_rows), (..., n_cols)
         The voltages given [V].
+
+    The other quantities of a batch are computed when first asked for, and kept.
     """
 
     crossbar: Crossbar
     i_bitline: np.ndarray
-    i_wordline: np.ndarray
-    v_bitline: np.ndarray
     iterations: np.ndarray
     residual: np.ndarray
     v_driver: np.ndarray
     v_sense: np.ndarray
-    _resistances: Resistances
-    _nodes: Callable[[], Nodes]
+    _complete: Callable[[], Outcome]
 
     @cached_property
-    def _computed(self) -> Nodes:
-        return self._nodes()
+    def _lines(self) -> Outcome:
+        return self._complete()
+
+    @cached_property
+    def _nodes(self) -> tuple[np.ndarray, ...]:
+        return tuple(part.reshape(*self.residual.shape, *part.shape[1:]) for part in self._lines.nodes())
+
+    @property
+    def i_wordline(self) -> np.ndarray:
+        """Current out of each driver, both ends together, (..., n_rows) [A]."""
+        return self._lines.i_wordline.reshape(self.v_driver.shape)
+
+    @property
+    def dissipated(self) -> np.ndarray:
+        """Power lost in cells, wire segments, drivers and sense resistances, (...) [W]."""
+        return self._lines.certificates[:, 3].reshape(self.residual.shape)
 
     @property
     def v_wordline(self) -> np.ndarray:
         """Wordline node voltages, (..., n_rows, n_cols) [V]."""
-        return self._computed[0]
+        return self._nodes[0]
+
+    @property
+    def v_bitline(self) -> np.ndarray:
+        """Bitline node voltages, (..., n_rows, n_cols) [V]."""
+        return self._nodes[1]
 
     @property
     def i_cell(self) -> np.ndarray:
         """Current of each cell, from wordline to bitline, (..., n_rows, n_cols) [A]."""
-        return self._computed[1]
+        return self._nodes[2]
 
     @property
     def power(self) -> np.ndarray:
         """Power delivered by all sources, drivers and sense nodes, (...) [W]."""
         return np.asarray((self.v_driver * self.i_wordline).sum(-1) - (self.v_sense * self.i_bitline).sum(-1))
 
-    @cached_property
+    @property
     def power_balance(self) -> np.ndarray:
-        """Difference of delivered and dissipated power over the dissipated power, or over 1e-20 W if that is more.
-
-        (...); dissipated in cells, wire segments, drivers and sense resistances.
-        """
-        r, u, x = self._resistances, self.v_wordline, self.v_bitline
-        lost = (self.i_cell * (u - x)).sum((-2, -1))
-        drops = [
-            (np.diff(u, axis=-1), r.wordline),
-            (np.diff(x, axis=-2), r.bitline),
-            (self.v_driver - u[..., 0], r.near_wordline),
-            (self.v_driver - u[..., -1], r.far_wordline),
-            (self.v_sense - x[..., -1, :], r.near_bitline),
-            (self.v_sense - x[..., 0, :], r.far_bitline),
-        ]
-        for drop, resistance in drops:
-            wire = np.where((resistance > 0) & (resistance < OPEN), resistance, np.inf)
-            lost = lost + (drop**2 / wire).sum(tuple(range(-wire.ndim, 0)))
-        return np.asarray(np.abs(self.power - lost) / np.maximum(np.abs(lost), 1e-20))
+        """Difference of delivered and dissipated power over the dissipated power or, if more, over 1e-20 W; (...)."""
+        return np.asarray(np.abs(self.power - self.dissipated) / np.maximum(self.dissipated, 1e-20))
 
     def check(self, residual: float = 1e-9, power_balance: float | None = None) -> Solution:
         """Return the solution itself, or raise :class:`ConvergenceError` if it is worse than asked for.
@@ -98,7 +94,7 @@ class Solution:
         residual : float
             Largest Kirchhoff residual allowed.
         power_balance : float, optional
-            Largest relative power imbalance allowed; computing it needs all node voltages.
+            Largest relative power imbalance allowed.
         """
         worst = float(np.max(self.residual, initial=0.0))
         if not worst <= residual:

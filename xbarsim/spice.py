@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from xbarsim.cells import Ohmic, OneSelectorOneResistor, OneTransistorOneResistor, Sinh, Table
-from xbarsim.circuit import mask, resistances
+from xbarsim.circuit import every_segment, mask, resistances
 from xbarsim.crossbar import Crossbar, real_array
 from xbarsim.errors import FileError, ParameterError
 from xbarsim.kernels.ladder import OPEN
@@ -128,7 +128,7 @@ def verify(crossbar: Crossbar, v_wordline: Any, **boundary: Any) -> float:
 def _wires(crossbar: Crossbar, floating_wordlines: Any, floating_bitlines: Any) -> Iterator[tuple[str, str, float]]:
     """Yield (node, node, resistance) of every segment and line end; an open one has ``OPEN``."""
     m, n = crossbar.n_rows, crossbar.n_cols
-    r = resistances(crossbar, floating_wordlines, floating_bitlines)
+    r = every_segment(resistances(crossbar, floating_wordlines, floating_bitlines), m, n)
     for i in range(m):
         yield f"d{i}", f"w{i}_0", float(r.near_wordline[i])
         yield f"w{i}_{n - 1}", f"d{i}", float(r.far_wordline[i])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any
 
 import numpy as np
@@ -63,27 +64,33 @@ class Wires(Parameters):
 
     def check(self, n_rows: int, n_cols: int) -> None:
         """Raise :class:`ParameterError` if an array does not have the shape that a crossbar of this size needs."""
-        for name, shape in _shapes(n_rows, n_cols).items():
-            given = np.shape(getattr(self, name))
-            if given not in ((), shape):
-                raise ParameterError(f"Wires.{name} has the shape {given}; this crossbar needs {shape} or a number")
+        for name, shape in _shapes(n_rows, n_cols):
+            value = getattr(self, name)
+            if not isinstance(value, float) and value.shape != shape:
+                raise ParameterError(
+                    f"Wires.{name} has the shape {value.shape}; this crossbar needs {shape} or a number"
+                )
 
     @property
     def broken(self) -> bool:
         """Whether any resistance is infinite."""
-        return any(bool(np.isinf(getattr(self, name)).any()) for name in _shapes(1, 1))
+        values = (self.r_wordline, self.r_bitline, self.r_driver, self.r_sense)
+        return any(value == math.inf if isinstance(value, float) else bool(np.isinf(value).any()) for value in values)
 
-    def arrays(self, n_rows: int, n_cols: int) -> dict[str, np.ndarray]:
-        """Return the four resistances as arrays for a crossbar of this size, open connections as inf."""
-        self.check(n_rows, n_cols)
-        shapes = _shapes(n_rows, n_cols)
-        return {name: np.array(np.broadcast_to(getattr(self, name), shape)) for name, shape in shapes.items()}
+    def arrays(self, n_rows: int, n_cols: int) -> list[np.ndarray]:
+        """Return r_wordline, r_bitline, r_driver and r_sense as arrays for a crossbar that they fit.
+
+        Segments of one resistance everywhere come as one row, which kernels read for every row.
+        """
+        arrays = []
+        for name, shape in _shapes(n_rows, n_cols):
+            value = getattr(self, name)
+            if isinstance(value, float):
+                value = np.full((1, shape[1]) if len(shape) == 2 else shape, value)
+            arrays.append(value)
+        return arrays
 
 
-def _shapes(n_rows: int, n_cols: int) -> dict[str, tuple[int, ...]]:
-    return {
-        "r_wordline": (n_rows, n_cols - 1),
-        "r_bitline": (n_rows - 1, n_cols),
-        "r_driver": (n_rows,),
-        "r_sense": (n_cols,),
-    }
+def _shapes(n_rows: int, n_cols: int) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    segments = ("r_wordline", (n_rows, n_cols - 1)), ("r_bitline", (n_rows - 1, n_cols))
+    return *segments, ("r_driver", (n_rows,)), ("r_sense", (n_cols,))

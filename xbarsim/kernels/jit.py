@@ -1,7 +1,8 @@
 """All options of the Numba compiler, in one place: cached, IEEE division, no fast math but fused multiply-adds.
 
 Numba recompiles a kernel when its own file changes, but not when a kernel that it calls does. The cache folder
-therefore carries a hash of all kernels, so that an upgraded or edited kernel never runs against stale callees.
+therefore carries a hash of all kernels, so that an upgraded or edited kernel never runs against stale callees. One
+Python function may be compiled for one thread and for all; each has a folder of its own, as Numba tells them not apart.
 """
 
 import hashlib
@@ -13,23 +14,23 @@ from typing import Any
 
 import numba
 
-prange = numba.prange
+prange, thread_count = numba.prange, numba.get_num_threads
 _OPTIONS = {"nogil": True, "fastmath": {"contract"}, "error_model": "numpy"}
 
 
 def jit(function: Callable[..., Any]) -> Any:
-    """Compile a kernel that runs on the calling thread."""
-    return _compile(function, **_OPTIONS)
+    """Compile a kernel that runs on the calling thread; its ``prange`` loops are plain loops."""
+    return _compile(function, "one", **_OPTIONS)
 
 
 def parallel_jit(function: Callable[..., Any]) -> Any:
     """Compile a kernel whose ``prange`` loops, with disjoint writes, run on all threads."""
-    return _compile(function, parallel=True, **_OPTIONS)
+    return _compile(function, "all", parallel=True, **_OPTIONS)
 
 
-def _compile(function: Callable[..., Any], **options: Any) -> Any:
+def _compile(function: Callable[..., Any], threads: str, **options: Any) -> Any:
     before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = _cache_folder(Path(function.__code__.co_filename).parent)
+    numba.config.CACHE_DIR = str(_cache_folder(Path(function.__code__.co_filename).parent) / threads)
     try:
         return numba.njit(cache=True, **options)(function)
     finally:
@@ -37,10 +38,10 @@ def _compile(function: Callable[..., Any], **options: Any) -> Any:
 
 
 @cache
-def _cache_folder(kernels: Path) -> str:
+def _cache_folder(kernels: Path) -> Path:
     digest = hashlib.sha256()
     for folder in sorted({kernels, Path(__file__).parent}):
         for file in sorted(folder.glob("*.py")):
             digest.update(file.read_bytes())
     base = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return str(Path(base) / "xbarsim" / f"kernels-{digest.hexdigest()[:16]}")
+    return Path(base) / "xbarsim" / f"kernels-{digest.hexdigest()[:16]}"

@@ -9,116 +9,127 @@ that slope turns positive and large, and then bisection finds where it is small.
 
 import numpy as np
 
-from xbarsim.kernels.cells import cell
+from xbarsim.kernels.cells import cell, cells
+from xbarsim.kernels.certificate import certify
 from xbarsim.kernels.jit import jit, parallel_jit, prange
-from xbarsim.kernels.ladder import bitline_ladders, wordline_ladders
-from xbarsim.kernels.residual import kirchhoff_residual
-from xbarsim.kernels.schur import CONVERGED, STALLED, deliver, solve_bitlines
+from xbarsim.kernels.ladder import ROWS, ladders, wordline_voltages
+from xbarsim.kernels.linear import solve_bitlines
+from xbarsim.kernels.schur import CONVERGED, STALLED
 
 _NEWTON_STEPS = 100
 _CELL_ERROR = 1e-11  # largest difference of cell and tangent current, relative to the largest cell current
 
 
 @jit
-def _linear(tangent, offset, ends, v, v_end, tol, max_iterations, work, x, u, c):
-    """Solve the circuit of tangent cells, i = tangent (v_cell + offset); fill x, u and cell currents c."""
-    r_wordline, r_bitline, near_w, far_w, near_b, far_b = ends
-    pull, lean, keep, z, lean_b = (
-        np.empty_like(x),
-        np.empty_like(x),
-        np.empty_like(x),
-        np.empty_like(x),
-        np.empty_like(x),
-    )
-    wordline_ladders(tangent, r_wordline, near_w, far_w, pull, lean)
-    bitline_ladders(tangent, r_bitline, near_b, far_b, keep, z, lean_b)
-    wordlines = (tangent, pull, lean)
-    iterations, status = solve_bitlines(wordlines, (keep, z, lean_b), v, v_end, offset, tol, max_iterations, work, x)
-    work[0] = x - offset
-    deliver(v, work[0], *wordlines, u, c)
+def _respond(v, x, offset, tangent, pull, lean, u, c):
+    """Fill wordline nodes u and cell currents c = tangent (u - x + offset) for drivers v and bitline nodes x."""
+    c[:] = x - offset
+    for first in range(0, len(x), ROWS):
+        wordline_voltages(first, v, c, pull, lean, u)
     for i in range(len(x)):
         for j in range(x.shape[1]):
-            c[i, j] = tangent[i, j] * (u[i, j] - x[i, j] + offset[i, j])
+            c[i, j] = tangent[i, j] * (u[i, j] - c[i, j])
+
+
+@jit
+def _linear(tangent, offset, ends, v, v_end, tol, max_iterations, work, x, u, c):
+    """Solve the circuit of tangent cells, i = tangent (v_cell + offset); fill x, u and cell currents c."""
+    pull, lean, keep, z, lean_b = work[0], work[1], work[2], work[3], work[4]
+    rho = ladders(1, tangent, ends, pull, lean, keep, z, lean_b)
+    x[:] = 0.0
+    _respond(np.zeros(len(v)), x, offset, tangent, pull, lean, u, c)
+    wordlines, bitlines = (tangent, pull, lean), (keep, z, lean_b)
+    iterations, status = solve_bitlines(
+        wordlines, bitlines, rho, v, v_end, c, tol, max_iterations, work[5:], x
+    )  # what offsets deliver into grounded bitlines is in c
+    _respond(v, x, offset, tangent, pull, lean, u, c)
     return iterations, status
 
 
 @jit
-def _slope(law, parameters, g, t, v_old, v_new, c_old, c_new):
-    """Return sum (i(v) - c) (v_new - v_old) at the fraction t of the step."""
-    total = 0.0
-    for i in range(g.shape[0]):
+def _evaluate(law, parameters, g, u, x, c, current, slope, v_cell):
+    """Fill cell voltages, currents i(v) and slopes; return the largest |i(v) - c| over the largest |i(v)|."""
+    wrong, largest = 0.0, 0.0
+    for i in range(len(g)):
         for j in range(g.shape[1]):
-            v = v_old[i, j] + t * (v_new[i, j] - v_old[i, j])
-            c = c_old[i, j] + t * (c_new[i, j] - c_old[i, j])
-            total += (cell(law, parameters, g[i, j], v)[0] - c) * (v_new[i, j] - v_old[i, j])
+            v_cell[i, j] = u[i, j] - x[i, j]
+        cells(law, parameters, g[i], v_cell[i], current[i], slope[i])
+        for j in range(g.shape[1]):
+            wrong, largest = max(wrong, abs(current[i, j] - c[i, j])), max(largest, abs(current[i, j]))
+    return wrong / largest if largest > 0.0 else wrong
+
+
+@jit
+def _along(current, c, v_old, v_new):
+    """Return sum (i(v) - c) (v_new - v_old), the slope of the convex function along a step."""
+    total = 0.0
+    for i in range(len(c)):
+        for j in range(c.shape[1]):
+            total += (current[i, j] - c[i, j]) * (v_new[i, j] - v_old[i, j])
     return total
 
 
 @jit
-def _fraction(law, parameters, g, excess, v_old, v_new, c_old, c_new):
-    """Return the fraction of a Newton step to take; ``excess`` is i(v) - c at its start."""
-    before = abs(np.sum(excess * (v_new - v_old)))
-    low, high = 0.0, 1.0
-    t = 1.0
+def _fraction(law, parameters, g, start, v_old, v_new, c_old, c_new):
+    """Return a fraction of a step at which the slope along it is at most half of ``start``, by bisection."""
+    low, high, t = 0.0, 1.0, 0.5
     for _ in range(50):
-        slope = _slope(law, parameters, g, t, v_old, v_new, c_old, c_new)
-        if abs(slope) <= 0.5 * before or (t == 1.0 and slope <= 0.0):
-            return t
-        if slope > 0.0:
-            high = t
-        else:
-            low = t
+        slope = 0.0
+        for i in range(len(g)):
+            for j in range(g.shape[1]):
+                move = v_new[i, j] - v_old[i, j]
+                current = cell(law, parameters, g[i, j], v_old[i, j] + t * move)[0]
+                slope += (current - c_old[i, j] - t * (c_new[i, j] - c_old[i, j])) * move
+        if abs(slope) <= 0.5 * start:
+            break
+        low, high = (low, t) if slope > 0.0 else (t, high)
         t = 0.5 * (low + high)
     return t
 
 
 @jit
-def _tangents(law, parameters, g, u, x, c, tangent, offset, v_cell, excess):
-    """Fill the tangent cells at u - x and excess = i(v) - c; return the largest |excess| over the largest |i(v)|."""
-    wrong, largest = 0.0, 0.0
-    for i in range(g.shape[0]):
-        for j in range(g.shape[1]):
-            v = u[i, j] - x[i, j]
-            current, slope = cell(law, parameters, g[i, j], v)
-            excess[i, j] = current - c[i, j]
-            wrong, largest = max(wrong, abs(excess[i, j])), max(largest, abs(current))
-            v_cell[i, j], tangent[i, j] = v, slope
-            offset[i, j] = current / slope - v if slope > 0.0 else 0.0
-    return wrong / largest if largest > 0.0 else wrong
-
-
-@jit
 def _descend(g, ends, law, parameters, v, v_end, tol, max_iterations, work, x, u, c):
     """Run Newton's method from the cell voltages u - x; return (iterations, status)."""
-    tangent, offset, v_old, excess, x_new, u_new, c_new = work[5:]
-    _tangents(law, parameters, g, u, x, c, tangent, offset, v_old, excess)
-    total, status = _linear(tangent, offset, ends, v, v_end, tol, max_iterations, work[:5], x, u, c)
-    for _ in range(_NEWTON_STEPS):
+    current, slope, offset, v_old, v_new = work[9], work[10], work[11], work[12], work[13]
+    x_new, u_new, c_new = work[14], work[15], work[16]
+    _evaluate(law, parameters, g, u, x, c, current, slope, v_old)
+    total = 0
+    for step in range(_NEWTON_STEPS):
+        for i in range(len(g)):
+            for j in range(g.shape[1]):
+                offset[i, j] = current[i, j] / slope[i, j] - v_old[i, j] if slope[i, j] > 0.0 else 0.0
+        more, status = _linear(slope, offset, ends, v, v_end, tol, max_iterations, work[:9], x_new, u_new, c_new)
+        total += more
         if status != CONVERGED:
             return total, status
-        if _tangents(law, parameters, g, u, x, c, tangent, offset, v_old, excess) <= _CELL_ERROR:
+        v_new[:] = u_new - x_new
+        start = abs(_along(current, c, v_old, v_new))
+        wrong = _evaluate(law, parameters, g, u_new, x_new, c_new, current, slope, v_new)
+        # the first step is taken in full: wires do not carry the currents it starts from
+        if step > 0 and wrong > _CELL_ERROR and _along(current, c_new, v_old, v_new) > 0.5 * start:
+            t = _fraction(law, parameters, g, start, v_old, v_new, c, c_new)
+            for old, new in ((x, x_new), (u, u_new), (c, c_new)):
+                new[:] = old + t * (new - old)
+            wrong = _evaluate(law, parameters, g, u_new, x_new, c_new, current, slope, v_new)
+        for kept, new in ((x, x_new), (u, u_new), (c, c_new), (v_old, v_new)):
+            kept[:] = new
+        if wrong <= _CELL_ERROR:
             return total, CONVERGED
-        more, status = _linear(tangent, offset, ends, v, v_end, tol, max_iterations, work[:5], x_new, u_new, c_new)
-        total += more
-        t = _fraction(law, parameters, g, excess, v_old, u_new - x_new, c, c_new)
-        x += t * (x_new - x)
-        u += t * (u_new - u)
-        c += t * (c_new - c)
     return total, STALLED
 
 
 @jit
-def newton_read(g, ends, wires, law, parameters, v, v_end, tol, max_iterations, x, u, c):
+def newton_read(g, ends, wires, law, parameters, v, v_end, tol, max_iterations, work, x, u, c, certificate):
     """Fill node voltages x (bitlines) and u (wordlines) and cell currents c, each (n_rows, n_cols).
 
     Where Newton's method fails from zero voltage, sources are raised in steps, halved at each failure; conjugate
     gradients get 300 iterations at first and twice as many after each failure.
 
-    ends : resistances of segments and line ends; wires : their conductances, as ``residual.py`` takes them
+    ends : resistances of segments and line ends; wires : their conductances, as ``certificate.py`` takes them
     law, parameters : of the cells, see ``cells.py``
-    Returns (iterations, status, residual); iterations are summed over Newton steps.
+    work : (17, n_rows, n_cols), contents free
+    certificate : (4,), filled with iterations over all Newton steps, status, residual, dissipated power
     """
-    work = np.zeros((12, *g.shape))
     x[:] = 0.0
     u[:] = 0.0
     c[:] = 0.0
@@ -126,19 +137,9 @@ def newton_read(g, ends, wires, law, parameters, v, v_end, tol, max_iterations, 
     while raised < 1.0:
         target = min(1.0, raised + step)
         x_try, u_try, c_try = x.copy(), u.copy(), c.copy()
+        most = min(limit, max_iterations)
         more, status = _descend(
-            g,
-            ends,
-            law,
-            parameters,
-            target * v,
-            target * v_end,
-            tol,
-            min(limit, max_iterations),
-            work,
-            x_try,
-            u_try,
-            c_try,
+            g, ends, law, parameters, target * v, target * v_end, tol, most, work, x_try, u_try, c_try
         )
         total += more
         if status == CONVERGED:
@@ -148,19 +149,33 @@ def newton_read(g, ends, wires, law, parameters, v, v_end, tol, max_iterations, 
             c[:] = c_try
             continue
         if step < 1e-4 or limit > 16 * max_iterations:
-            return total, STALLED, np.inf
+            certificate[0], certificate[1], certificate[2], certificate[3] = total, STALLED, np.inf, np.nan
+            return
         step, limit = 0.5 * step, 2 * limit
-    chord, v_cell = work[5], work[7]
+    chord, v_cell = work[9], u - x
     for i in range(g.shape[0]):
         for j in range(g.shape[1]):
             chord[i, j] = c[i, j] / v_cell[i, j] if v_cell[i, j] != 0.0 else g[i, j]
-    return total, CONVERGED, kirchhoff_residual(chord, wires, v, v_end, u, x)
+    certificate[0], certificate[1] = total, CONVERGED
+    certificate[2], certificate[3] = certify(chord, wires, v, v_end, u, x)
 
 
 @parallel_jit
-def newton_batch(g, ends, wires, law, parameters, v, v_end, tol, max_iterations, x, u, c, iterations, status, residual):
-    """Do :func:`newton_read` for each of the n vectors, on all threads; outputs have a leading axis of n."""
-    for k in prange(len(v)):
-        iterations[k], status[k], residual[k] = newton_read(
-            g, ends, wires, law, parameters, v[k], v_end[k], tol, max_iterations, x[k], u[k], c[k]
-        )
+def newton_batch(
+    g, ends, wires, law, parameters, v, v_end, tol, max_iterations, memory, i_wordline, i_bitline, certificates
+):
+    """Do :func:`newton_read` for each of the n vectors, on all threads, and keep line currents only.
+
+    memory : (threads, 20, n_rows, n_cols), contents free
+    i_wordline, i_bitline, certificates : (n, n_rows), (n, n_cols), (n, 4), the last as :func:`newton_read` fills it
+    """
+    threads = len(memory)
+    for thread in prange(threads):
+        x, u, c, work = memory[thread, 0], memory[thread, 1], memory[thread, 2], memory[thread, 3:]
+        for k in range(thread, len(v), threads):
+            nodes = x, u, c
+            newton_read(
+                g, ends, wires, law, parameters, v[k], v_end[k], tol, max_iterations, work, *nodes, certificates[k]
+            )
+            i_wordline[k] = c.sum(1)
+            i_bitline[k] = c.sum(0)

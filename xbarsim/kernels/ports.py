@@ -61,6 +61,7 @@ def eliminate(
     Near ends are at column 0 and after the last row; ``two_sided`` tells whether any bitline has a far sense node.
     """
     n_rows, n_cols = g.shape
+    step_w, step_b = 1 if len(r_wordline) > 1 else 0, 1 if len(r_bitline) > 1 else 0
     a, p = np.empty((n_rows, n_cols)), np.empty((n_rows, n_cols, n_cols))
     injected = np.zeros((n_rows if two_sided else 1, n_cols, n_cols))
     lean, beyond, k_row = np.empty(n_cols), np.empty(n_cols), np.empty((n_cols, n_cols))
@@ -69,9 +70,9 @@ def eliminate(
         for j in range(n_cols):
             above[j, j] = injected[0, j, j] = _admittance(far_b[j])
     for i in range(n_rows):
-        _wordline(g[i], r_wordline[i], near_w[i], far_w[i], lean, beyond, k_row, a[i])
+        _wordline(g[i], r_wordline[i * step_w], near_w[i], far_w[i], lean, beyond, k_row, a[i])
         above += k_row
-        r = r_bitline[i] if i < n_rows - 1 else near_b
+        r = r_bitline[i * step_b] if i < n_rows - 1 else near_b
         for j in range(n_cols):  # rows scaled to a diagonal of 1, since R spans many decades
             weight[j] = 1.0 / (1.0 + r[j] * above[j, j])
             for k in range(n_cols):
@@ -88,7 +89,7 @@ def eliminate(
     response, sensed = np.zeros((n_cols, n_cols)), np.eye(n_cols)
     further, moved = np.empty((n_rows, n_cols)), np.empty((n_rows, n_cols))
     for i in range(n_rows - 1, -1, -1):
-        r = r_bitline[i] if i < n_rows - 1 else near_b
+        r = r_bitline[i * step_b] if i < n_rows - 1 else near_b
         response = np.dot(np.dot(p[i], response), p[i].T)
         for j in range(n_cols):
             for k in range(n_cols):
@@ -99,7 +100,7 @@ def eliminate(
                     sensed[j, k] += r[j] * injected[i, j, k]
         sensed = np.dot(p[i], sensed)
         if two_sided:
-            _wordline(g[i], r_wordline[i], near_w[i], far_w[i], lean, beyond, k_row, a[i])
+            _wordline(g[i], r_wordline[i * step_w], near_w[i], far_w[i], lean, beyond, k_row, a[i])
             admittance += np.dot(k_row, sensed)
         if i < n_rows - 1:
             np.dot(further[i + 1 :], p[i].T, moved[i + 1 :])

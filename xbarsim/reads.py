@@ -1,0 +1,161 @@
+"""How the reads of a circuit are computed: node by node, one read or many at a time, or through port matrices."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from xbarsim.cells import Cell
+from xbarsim.circuit import Resistances, cell_law, wire_conductances
+from xbarsim.errors import ParameterError
+from xbarsim.kernels.chebyshev import sweeps_needed
+from xbarsim.kernels.jit import thread_count
+from xbarsim.kernels.ladder import ladders, ladders_wide
+from xbarsim.kernels.lanes import LANES, read_lanes
+from xbarsim.kernels.newton import newton_batch, newton_read
+from xbarsim.kernels.read import read, read_batch, read_wide
+from xbarsim.units import format_quantity
+
+_WIDE = 1 << 17  # cells from which one read is worth several threads
+_FEWEST_LANES = 8
+_MOST_LANE_SWEEPS = 24  # beyond this, conjugate gradients for one read after another are as fast
+_LARGEST_LANES = 1 << 16  # cells; the lanes of larger arrays outgrow a shared cache
+
+Nodes = tuple[np.ndarray, np.ndarray, np.ndarray]  # wordline nodes, bitline nodes [V], cell currents [A]
+
+
+class Outcome(NamedTuple):
+    """Line currents of n reads (n, n_rows), (n, n_cols), their certificates (n, 4), and how to get their nodes.
+
+    A certificate is (iterations, status, residual, dissipated power).
+    """
+
+    i_wordline: np.ndarray
+    i_bitline: np.ndarray
+    certificates: np.ndarray
+    nodes: Callable[[], Nodes]
+
+
+def linear_reads(
+    g: np.ndarray, r: Resistances, v: np.ndarray, v_end: np.ndarray, tol: float, max_iterations: int
+) -> Outcome:
+    """Read cells g (n_rows, n_cols) [S] with drivers at v (n, n_rows) and sense nodes at v_end (n, n_cols) [V]."""
+    n, out = len(v), _outputs(v, v_end)
+    wide, pieces = g.size >= _WIDE, thread_count()
+    memory = _aligned(9, *g.shape)  # one block, which the allocator keeps for the next solve
+    rho = (ladders_wide if wide else ladders)(pieces if wide else 1, g, tuple(r), *memory[:5])
+    pull, lean, *bitlines = memory[:5]
+    circuit = (wire_conductances(r), (g, pull, lean), tuple(bitlines), rho)
+    limits, kernel = (tol, max_iterations), partial(read_wide, pieces) if wide else read
+
+    def one(k: int, x: np.ndarray, u: np.ndarray) -> None:
+        kernel(*circuit, v[k], v_end[k], *limits, memory[5:], x, u, *(array[k] for array in out))
+
+    def nodes() -> Nodes:
+        u, x = _node_arrays(n, g)
+        for k in range(n):
+            one(k, x[k], u[k])
+        return u, x, g * (u - x)
+
+    if n == 1:
+        u, x = _node_arrays(1, g)
+        one(0, x[0], u[0])
+        return Outcome(*out, lambda: (u, x, g * (u - x)))
+    if wide:
+        u, x = _node_arrays(1, g)
+        for k in range(n):
+            one(k, x[0], u[0])
+        return Outcome(*out, nodes)
+
+    sweeps = sweeps_needed(circuit[-1], tol, _MOST_LANE_SWEEPS)
+    laned = 0
+    if g.size <= _LARGEST_LANES and sweeps <= min(_MOST_LANE_SWEEPS, max_iterations):
+        laned = n if n % LANES >= _FEWEST_LANES else n - n % LANES
+    if laned:
+        part = slice(0, laned)
+        columns = -(-g.shape[1] // 4) * 4
+        lanes = np.empty((_workers(-(-laned // LANES)), 3, g.shape[0], columns * LANES))
+        read_lanes(sweeps, *circuit, v[part], v_end[part], lanes, *(array[part] for array in out))
+    if laned < n:
+        part = slice(laned, n)
+        work = np.empty((_workers(n - laned), 6, *g.shape))
+        read_batch(*circuit, v[part], v_end[part], *limits, work, *(array[part] for array in out))
+    return Outcome(*out, nodes)
+
+
+def port_reads(
+    g: np.ndarray, r: Resistances, v: np.ndarray, v_end: np.ndarray, tol: float, max_iterations: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Read bitline currents only, through the port matrices of the sense nodes; arguments as for :func:`linear_reads`.
+
+    With sense node k at 1 V and all others at 0 V, drivers and sense nodes deliver row k of -T and of -Y: by
+    reciprocity, one solve for each bitline serves every read.
+
+    Returns
+    -------
+    i_bitline : array, (n, n_cols)
+    certificate : array, (4,)
+        Most iterations, worst status, largest residual of those solves.
+    """
+    n_rows, n_cols = g.shape
+    fields = linear_reads(g, r, np.zeros((n_cols, n_rows)), np.eye(n_cols), tol, max_iterations)
+    return v_end @ fields.i_bitline.T - v @ fields.i_wordline.T, fields.certificates.max(0)
+
+
+def nonlinear_reads(
+    cell: Cell, g: np.ndarray, r: Resistances, v: np.ndarray, v_end: np.ndarray, tol: float, max_iterations: int
+) -> Outcome:
+    """Read non-linear cells; arguments as for :func:`linear_reads`."""
+    n, out = len(v), _outputs(v, v_end)
+    circuit = (g, tuple(r), wire_conductances(r), *cell_law(cell))
+
+    def nodes() -> Nodes:
+        u, x = _node_arrays(n, g)
+        c, work = np.empty_like(x), np.empty((17, *g.shape))
+        for k in range(n):
+            newton_read(*circuit, v[k], v_end[k], tol, max_iterations, work, x[k], u[k], c[k], out[2][k])
+        return u, x, c
+
+    if n == 1:
+        u, x, c = nodes()
+        out[0][0], out[1][0] = c[0].sum(1), c[0].sum(0)
+        return Outcome(*out, lambda: (u, x, c))
+    newton_batch(*circuit, v, v_end, tol, max_iterations, np.empty((_workers(n), 20, *g.shape)), *out)
+    return Outcome(*out, nodes)
+
+
+def check_memory(shape: tuple[int, int], n_reads: int, arrays: float) -> None:
+    """Raise an error if so many arrays of a crossbar and the line currents of n reads exceed the memory installed."""
+    needed = 8 * (shape[0] * shape[1] * arrays + 2 * n_reads * (shape[0] + shape[1]))
+    installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > 0.9 * installed:
+        raise ParameterError(
+            f"{n_reads} read(s) of {shape[0]} x {shape[1]} cells need {format_quantity(needed, 'B')} of memory, this "
+            f"machine has {format_quantity(installed, 'B')}; solve fewer reads at a time or a smaller crossbar"
+        )
+
+
+def _workers(pieces: int) -> int:
+    return max(1, min(int(thread_count()), pieces))
+
+
+def _outputs(v: np.ndarray, v_end: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return np.empty_like(v), np.empty_like(v_end), np.empty((len(v), 4))
+
+
+def _node_arrays(n: int, g: np.ndarray) -> Any:
+    check_memory((g.shape[0], g.shape[1]), n, 3.0 * n)
+    return _aligned(2, n, *g.shape)
+
+
+def _aligned(*shape: int) -> np.ndarray:
+    """Return an array whose first entry starts a cache line, so that threads with columns of their own share none."""
+    size, line = math.prod(shape), 8
+    block = np.empty(size + line - 1)
+    first = -(block.__array_interface__["data"][0] // block.itemsize) % line
+    return block[first : first + size].reshape(shape)
