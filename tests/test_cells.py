@@ -164,3 +164,9 @@ def test_what_cells_refuse():
         xb.solve(
             xb.Crossbar(np.full((9, 9), 1e-3), wires=wires, cell=xb.Sinh(v_char=0.1)), np.ones(9), max_iterations=1
         )
+
+
+def test_the_miec_selector_has_its_published_slope_and_current():
+    alone = xb.Crossbar([[1e3]], cell=xb.MIEC_SELECTOR)  # a series resistance of 1 mohm
+    half_margin, decade_below = xb.solve(alone, [[0.77], [0.77 - 0.085]]).i_bitline[:, 0]
+    assert half_margin == pytest.approx(10e-9, rel=1e-6) and decade_below == pytest.approx(1e-9, rel=1e-6)

@@ -1,6 +1,7 @@
 """xbarsim: circuit-exact simulation of memristive crossbars."""
 
-from xbarsim.cells import Ohmic, OneSelectorOneResistor, OneTransistorOneResistor, Sinh, Table
+from xbarsim.approximate import approximate
+from xbarsim.cells import MIEC_SELECTOR, Ohmic, OneSelectorOneResistor, OneTransistorOneResistor, Sinh, Table
 from xbarsim.crossbar import Crossbar
 from xbarsim.device import Device, Die
 from xbarsim.errors import ConvergenceError, FileError, ParameterError, XbarsimError
@@ -14,6 +15,7 @@ from xbarsim.wires import Wires
 __version__ = "0.1.0"
 
 __all__ = [
+    "MIEC_SELECTOR",
     "ConvergenceError",
     "Crossbar",
     "Device",
@@ -30,6 +32,7 @@ __all__ = [
     "Table",
     "Wires",
     "XbarsimError",
+    "approximate",
     "read_cell",
     "read_margin",
     "reduce",

@@ -89,4 +89,14 @@ class Table(Parameters):
         return v, i / np.mean(sides)
 
 
+MIEC_SELECTOR = OneSelectorOneResistor(
+    i_selector=10e-9 / np.sinh(0.77 / (85e-3 / np.log(10))), v_selector=85e-3 / np.log(10)
+)
+"""Mixed-ionic-electronic-conduction selector: 85 mV per decade, 10 nA at half its voltage margin of 1.54 V.
+
+Margin: P. Narayanan et al., "Exploring the Design Space for Crossbar Arrays Built With
+Mixed-Ionic-Electronic-Conduction (MIEC) Access Devices", IEEE J. Electron Devices Society, 2015. Slope, and that the
+margin is at 10 nA: CrossSim's parameter file, which names that paper.
+"""
+
 Cell = Ohmic | Sinh | OneTransistorOneResistor | OneSelectorOneResistor | Table

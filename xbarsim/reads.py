@@ -27,6 +27,7 @@ _MOST_LANE_SWEEPS = 24  # beyond this, conjugate gradients for one read after an
 _LARGEST_LANES = 1 << 16  # cells; the lanes of larger arrays outgrow a shared cache
 
 Nodes = tuple[np.ndarray, np.ndarray, np.ndarray]  # wordline nodes, bitline nodes [V], cell currents [A]
+Lines = tuple[np.ndarray, np.ndarray, np.ndarray]  # currents of wordlines and bitlines [A], certificates
 
 
 class Outcome(NamedTuple):
@@ -53,23 +54,23 @@ def linear_reads(
     circuit = (wire_conductances(r), (g, pull, lean), tuple(bitlines), rho)
     limits, kernel = (tol, max_iterations), partial(read_wide, pieces) if wide else read
 
-    def one(k: int, x: np.ndarray, u: np.ndarray) -> None:
+    def one(k: int, x: np.ndarray, u: np.ndarray, out: Lines) -> None:
         kernel(*circuit, v[k], v_end[k], *limits, memory[5:], x, u, *(array[k] for array in out))
 
     def nodes() -> Nodes:
-        u, x = _node_arrays(n, g)
+        (u, x), lines = _node_arrays(n, g), _outputs(v, v_end)
         for k in range(n):
-            one(k, x[k], u[k])
+            one(k, x[k], u[k], lines)
         return u, x, g * (u - x)
 
     if n == 1:
         u, x = _node_arrays(1, g)
-        one(0, x[0], u[0])
+        one(0, x[0], u[0], out)
         return Outcome(*out, lambda: (u, x, g * (u - x)))
     if wide:
         u, x = _node_arrays(1, g)
         for k in range(n):
-            one(k, x[0], u[0])
+            one(k, x[0], u[0], out)
         return Outcome(*out, nodes)
 
     sweeps = sweeps_needed(circuit[-1], tol, _MOST_LANE_SWEEPS)
@@ -114,19 +115,19 @@ def nonlinear_reads(
     n, out = len(v), _outputs(v, v_end)
     circuit = (g, tuple(r), wire_conductances(r), *cell_law(cell))
 
-    def nodes() -> Nodes:
-        u, x = _node_arrays(n, g)
-        c, work = np.empty_like(x), np.empty((17, *g.shape))
+    def nodes(certificates: np.ndarray) -> Nodes:
+        (u, x), c, work = _node_arrays(n, g), np.empty((n, *g.shape)), np.empty((17, *g.shape))
         for k in range(n):
-            newton_read(*circuit, v[k], v_end[k], tol, max_iterations, work, x[k], u[k], c[k], out[2][k])
+            newton_read(*circuit, v[k], v_end[k], tol, max_iterations, work, x[k], u[k], c[k], certificates[k])
         return u, x, c
 
+    i_wordline, i_bitline, certificates = out
     if n == 1:
-        u, x, c = nodes()
-        out[0][0], out[1][0] = c[0].sum(1), c[0].sum(0)
-        return Outcome(*out, lambda: (u, x, c))
+        solved = nodes(certificates)
+        i_wordline[0], i_bitline[0] = solved[2][0].sum(1), solved[2][0].sum(0)
+        return Outcome(*out, lambda: solved)
     newton_batch(*circuit, v, v_end, tol, max_iterations, np.empty((_workers(n), 20, *g.shape)), *out)
-    return Outcome(*out, nodes)
+    return Outcome(*out, lambda: nodes(np.empty((n, 4))))
 
 
 def check_memory(shape: tuple[int, int], n_reads: int, arrays: float) -> None:
@@ -144,7 +145,7 @@ def _workers(pieces: int) -> int:
     return max(1, min(int(thread_count()), pieces))
 
 
-def _outputs(v: np.ndarray, v_end: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _outputs(v: np.ndarray, v_end: np.ndarray) -> Lines:
     return np.empty_like(v), np.empty_like(v_end), np.empty((len(v), 4))
 
 
