@@ -1,6 +1,8 @@
 """The netlist against ngspice itself, for every boundary condition and every cell."""
 
+import re
 import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -77,3 +79,21 @@ def test_ngspice_errors(monkeypatch):
     monkeypatch.setattr("shutil.which", lambda name: None)
     with pytest.raises(xb.FileError, match="install the Debian package ngspice"):
         run_ngspice("")
+
+
+@ngspice
+def test_charge_equals_a_transient_simulation():
+    ports, c, v0 = xb.reduce(xb.Crossbar(G, wires=WIRES)), 50e-15, np.array([0.1, 0.0, -0.05, 0.2, 0.0])
+    netlist = xb.to_spice(xb.Crossbar(G, wires=WIRES), V).split(".control")[0].splitlines()
+    lines = [line for line in netlist if not line.startswith("vs")]
+    lines += [f"cs{j} s{j} 0 {c} ic={start}" for j, start in enumerate(v0.tolist())]
+    lines += [f"rs{j} s{j} 0 1meg" for j in range(5)]  # a leakage of 1 uS
+    for t in (30e-12, 300e-12):  # the time constants are near 200 ps
+        points = " ".join(f"v(s{j})" for j in range(5))
+        control = [f".tran {t / 2000} {t} uic", ".control", "run", "set numdgt=12"]
+        control += [f"print {name}[length({name})-1]" for name in points.split()] + ["quit", ".endc", ".end"]
+        done = subprocess.run(["ngspice", "-b"], input="\n".join(lines + control), capture_output=True, text=True)
+        found = [float(value) for value in re.findall(r"^v\(s\d\)\[.* = (\S+)$", done.stdout, re.MULTILINE)]
+        ours = ports.charge(V, c, t, g_leak=1e-6, v0=v0)
+        np.testing.assert_allclose(ours, found, rtol=0, atol=2e-6)
+        assert np.abs(ours - v0).max() > 0.01

@@ -8,6 +8,7 @@ import numpy as np
 
 from xbarsim.cells import Cell, Ohmic, OneTransistorOneResistor
 from xbarsim.errors import ParameterError
+from xbarsim.machine import check_memory
 from xbarsim.wires import Wires
 
 
@@ -26,7 +27,7 @@ class Crossbar:
     Raises
     ------
     ParameterError
-        If a shape is wrong, or a conductance is negative or not finite.
+        If a shape is wrong, a conductance is negative or not finite, or a read would exceed this machine's memory.
     """
 
     __slots__ = ("cell", "g", "wires")
@@ -36,6 +37,9 @@ class Crossbar:
     cell: Cell
 
     def __init__(self, g: Any, wires: Wires | None = None, cell: Cell | None = None) -> None:
+        if np.ndim(g) == 2:
+            n_rows, n_cols = np.shape(g)
+            check_memory(n_rows, n_cols, n_reads=1, arrays=12.0)
         g = real_array(g, "g", "conductances in siemens")
         if g.ndim != 2 or g.size == 0:
             raise ParameterError(f"g has the shape {g.shape}; give conductances as (n_rows, n_cols)")

@@ -12,11 +12,13 @@ from xbarsim.circuit import conductances, mask, resistances
 from xbarsim.crossbar import Crossbar, real_array
 from xbarsim.errors import ConvergenceError, ParameterError
 from xbarsim.kernels.schur import CONVERGED
-from xbarsim.reads import Outcome, check_memory, linear_reads, nonlinear_reads, port_reads
+from xbarsim.machine import check_memory
+from xbarsim.reads import Outcome, linear_reads, nonlinear_reads, port_reads
 from xbarsim.solution import Solution
 
 SMALLEST_TOLERANCE = 1e-14
 Method = Literal["auto", "nodes", "ports"]
+_WORK = 24.0  # arrays of the crossbar's size that a read works with, at most
 _BATCH = 1.25  # reads per bitline from which one solve for each bitline, and products, are less work
 
 
@@ -70,7 +72,7 @@ def solve(
     ConvergenceError
         If a read did not reach the tolerance.
     """
-    check_memory((crossbar.n_rows, crossbar.n_cols), np.size(v_wordline) // crossbar.n_rows, 24.0)
+    check_memory(crossbar.n_rows, crossbar.n_cols, np.size(v_wordline) // crossbar.n_rows, _WORK)
     v = real_array(v_wordline, "v_wordline", "voltages in volts")
     if v.ndim == 0 or v.shape[-1] != crossbar.n_rows:
         raise ParameterError(f"v_wordline has the shape {v.shape}; the last axis must be the {crossbar.n_rows} rows")

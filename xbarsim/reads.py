@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -12,14 +11,13 @@ import numpy as np
 
 from xbarsim.cells import Cell
 from xbarsim.circuit import Resistances, cell_law, wire_conductances
-from xbarsim.errors import ParameterError
 from xbarsim.kernels.chebyshev import sweeps_needed
 from xbarsim.kernels.jit import thread_count
 from xbarsim.kernels.ladder import ladders, ladders_wide
 from xbarsim.kernels.lanes import LANES, read_lanes
 from xbarsim.kernels.newton import newton_batch, newton_read
 from xbarsim.kernels.read import read, read_batch, read_wide
-from xbarsim.units import format_quantity
+from xbarsim.machine import check_memory
 
 _WIDE = 1 << 17  # cells from which one read is worth several threads
 _FEWEST_LANES = 8
@@ -130,17 +128,6 @@ def nonlinear_reads(
     return Outcome(*out, lambda: nodes(np.empty((n, 4))))
 
 
-def check_memory(shape: tuple[int, int], n_reads: int, arrays: float) -> None:
-    """Raise an error if so many arrays of a crossbar and the line currents of n reads exceed the memory installed."""
-    needed = 8 * (shape[0] * shape[1] * arrays + 2 * n_reads * (shape[0] + shape[1]))
-    installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if needed > 0.9 * installed:
-        raise ParameterError(
-            f"{n_reads} read(s) of {shape[0]} x {shape[1]} cells need {format_quantity(needed, 'B')} of memory, this "
-            f"machine has {format_quantity(installed, 'B')}; solve fewer reads at a time or a smaller crossbar"
-        )
-
-
 def _workers(pieces: int) -> int:
     return max(1, min(int(thread_count()), pieces))
 
@@ -150,7 +137,7 @@ def _outputs(v: np.ndarray, v_end: np.ndarray) -> Lines:
 
 
 def _node_arrays(n: int, g: np.ndarray) -> Any:
-    check_memory((g.shape[0], g.shape[1]), n, 3.0 * n)
+    check_memory(g.shape[0], g.shape[1], n, 3.0 * n)
     return _aligned(2, n, *g.shape)
 
 

@@ -27,8 +27,8 @@ class Solution:
     iterations : int array, (...)
         Sweeps or conjugate-gradient iterations; with non-linear cells summed over Newton steps.
     residual : array, (...)
-        Largest |sum of branch currents at a node| over the sum of |branch conductance| (|v_a| + |v_b|) there; for reads
-        through port matrices the largest of the solves that these come from.
+        Largest |sum of branch currents at a node| over the sum of |branch conductance| (|v_a| + |v_b| + V) there, V being
+        the largest source voltage; for reads through port matrices the largest of the solves that these come from.
     v_driver, v_sense : array, (..., n_rows), (..., n_cols)
         The voltages given [V].
 

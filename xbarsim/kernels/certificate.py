@@ -1,8 +1,10 @@
 """The certificate: the largest Kirchhoff residual and the dissipated power of given node voltages.
 
 Both are computed from the circuit itself, not from anything a solver left behind. Residual at each node: |sum of branch
-currents| / sum of |branch conductance| (|v_a| + |v_b|). Nodes joined by zero resistance count as one and must agree in
-voltage; a node joined to its terminal must have the terminal's voltage, and the source delivers any current.
+currents| / sum of |branch conductance| (|v_a| + |v_b| + volts), ``volts`` being the largest voltage of any source: nodes
+near 0 V, where lines are long or float, must not count rounding as error. Nodes joined by zero resistance count as one
+and must agree in voltage; a node joined to its terminal must have the terminal's voltage, and the source delivers any
+current.
 """
 
 import numpy as np
@@ -21,13 +23,13 @@ def _certify(g, wires, v, v_end, u, x):
     n_rows = len(g)
     n_blocks = (n_rows + LINES - 1) // LINES
     worst, lost = np.zeros(n_blocks), np.zeros(n_blocks)
-    joined = any_joined(wires)
+    joined, volts = any_joined(wires), max(np.abs(v).max(), np.abs(v_end).max())
     for block in prange(n_blocks):
         begin, end = block * LINES, min((block + 1) * LINES, n_rows)
         if not joined:
-            worst[block] = _worst_of_separate_nodes(begin, end, g, wires, v, v_end, u, x)
+            worst[block] = _worst_of_separate_nodes(begin, end, g, wires, v, v_end, volts, u, x)
         lost[block] = _dissipated(begin, end, g, wires, v, v_end, u, x)
-    return _worst_of_joined_nodes(g, wires, v, v_end, u, x) if joined else worst.max(), lost.sum()
+    return _worst_of_joined_nodes(g, wires, v, v_end, volts, u, x) if joined else worst.max(), lost.sum()
 
 
 @jit
@@ -70,23 +72,23 @@ def _dissipated(begin, end, g, wires, v, v_end, u, x):
 
 
 @jit
-def unbalance(here, across, g, before, wire_before, after, wire_after):
+def unbalance(here, across, g, before, wire_before, after, wire_after, volts):
     """Return the residual of one node with its cell and its two neighbours along the line."""
     total = g + wire_before + wire_after
     flow = g * across + wire_before * before + wire_after * after - total * here
-    scale = g * abs(across) + wire_before * abs(before) + wire_after * abs(after) + total * abs(here)
+    scale = g * abs(across) + wire_before * abs(before) + wire_after * abs(after) + total * (abs(here) + volts)
     return abs(flow) / (scale + _TINY)
 
 
 @jit
-def _worst_of_nodes(here, across, g, before, wire_before, after, wire_after, worst):
+def _worst_of_nodes(here, across, g, before, wire_before, after, wire_after, volts, worst):
     for j in range(len(here)):
-        wrong = unbalance(here[j], across[j], g[j], before[j], wire_before[j], after[j], wire_after[j])
+        wrong = unbalance(here[j], across[j], g[j], before[j], wire_before[j], after[j], wire_after[j], volts)
         worst[j] = max(worst[j], wrong)
 
 
 @jit
-def _worst_of_separate_nodes(begin, end, g, wires, v, v_end, u, x):
+def _worst_of_separate_nodes(begin, end, g, wires, v, v_end, volts, u, x):
     wire_w, wire_b, near_w, far_w, near_b, far_b = wires
     n_rows, n_cols = g.shape
     step_w, step_b = 1 if len(wire_w) > 1 else 0, 1 if len(wire_b) > 1 else 0
@@ -94,79 +96,80 @@ def _worst_of_separate_nodes(begin, end, g, wires, v, v_end, u, x):
     for i in range(begin, end):
         above, below = (i - 1) * step_b, i * step_b
         if 0 < i < n_rows - 1:
-            _worst_of_nodes(x[i], u[i], g[i], x[i - 1], wire_b[above], x[i + 1], wire_b[below], worst)
+            _worst_of_nodes(x[i], u[i], g[i], x[i - 1], wire_b[above], x[i + 1], wire_b[below], volts, worst)
         else:
             before, wire_before = (x[i - 1], wire_b[above]) if i > 0 else (v_end, far_b)
             after, wire_after = (x[i + 1], wire_b[below]) if i < n_rows - 1 else (v_end, near_b)
-            _worst_of_nodes(x[i], u[i], g[i], before, wire_before, after, wire_after, worst)
+            _worst_of_nodes(x[i], u[i], g[i], before, wire_before, after, wire_after, volts, worst)
         line, across, cells, wire = u[i], x[i], g[i], wire_w[i * step_w]
         for j in range(1, last):
-            wrong = unbalance(line[j], across[j], cells[j], line[j - 1], wire[j - 1], line[j + 1], wire[j])
+            wrong = unbalance(line[j], across[j], cells[j], line[j - 1], wire[j - 1], line[j + 1], wire[j], volts)
             worst[j] = max(worst[j], wrong)
         for j in (0, last):
             left, wire_left = (line[j - 1], wire[j - 1]) if j > 0 else (v[i], near_w[i])
             right, wire_right = (line[j + 1], wire[j]) if j < last else (v[i], far_w[i])
-            worst[j] = max(worst[j], unbalance(line[j], across[j], cells[j], left, wire_left, right, wire_right))
+            wrong = unbalance(line[j], across[j], cells[j], left, wire_left, right, wire_right, volts)
+            worst[j] = max(worst[j], wrong)
     return worst.max()
 
 
 @jit
-def _onward(here, ahead, wire):
+def _onward(here, ahead, wire, volts):
     """Return the current into a node from the next one and its scale, 0 if they are joined (infinite conductance)."""
     if wire == np.inf:
         return 0.0, 0.0
-    return wire * (ahead - here), wire * (abs(ahead) + abs(here))
+    return wire * (ahead - here), wire * (abs(ahead) + abs(here) + volts)
 
 
 @jit
-def _apart(here, ahead):
-    return abs(ahead - here) / max(abs(ahead) + abs(here), _TINY)
+def _apart(here, ahead, volts):
+    return abs(ahead - here) / max(abs(ahead) + abs(here) + volts, _TINY)
 
 
 @jit
-def _node(flow, scale, known, here, across, g, ahead, wire, worst):
+def _node(flow, scale, known, here, across, g, ahead, wire, volts, worst):
     """Close one node: what came from behind (flow, scale) plus its cell plus the wire ahead must vanish.
 
     Returns (flow, scale, known, worst) for the next node; ``known`` means joined to a terminal.
     """
     flow += g * (across - here)
-    scale += g * (abs(across) + abs(here))
+    scale += g * (abs(across) + abs(here) + volts)
     if wire == np.inf:
-        return flow, scale, known, max(worst, _apart(here, ahead))
-    onward, onward_scale = _onward(here, ahead, wire)
+        return flow, scale, known, max(worst, _apart(here, ahead, volts))
+    onward, onward_scale = _onward(here, ahead, wire, volts)
     if not known and abs(flow + onward) > worst * (scale + onward_scale):
         worst = abs(flow + onward) / (scale + onward_scale)
     return -onward, onward_scale, False, worst
 
 
 @jit
-def _worst_of_joined_nodes(g, wires, v, v_end, u, x):
+def _worst_of_joined_nodes(g, wires, v, v_end, volts, u, x):
     wire_w, wire_b, near_w, far_w, near_b, far_b = wires
     n_rows, n_cols = g.shape
     step_w, step_b = 1 if len(wire_w) > 1 else 0, 1 if len(wire_b) > 1 else 0
     worst = 0.0
     for i in range(n_rows):
         known = near_w[i] == np.inf
-        flow, scale = _onward(u[i, 0], v[i], near_w[i])
+        flow, scale = _onward(u[i, 0], v[i], near_w[i], volts)
         if known:
-            worst = max(worst, _apart(u[i, 0], v[i]))
+            worst = max(worst, _apart(u[i, 0], v[i], volts))
         for j in range(n_cols - 1):
             flow, scale, known, worst = _node(
-                flow, scale, known, u[i, j], x[i, j], g[i, j], u[i, j + 1], wire_w[i * step_w, j], worst
+                flow, scale, known, u[i, j], x[i, j], g[i, j], u[i, j + 1], wire_w[i * step_w, j], volts, worst
             )
-        _, _, _, worst = _node(flow, scale, known, u[i, -1], x[i, -1], g[i, -1], v[i], far_w[i], worst)
+        _, _, _, worst = _node(flow, scale, known, u[i, -1], x[i, -1], g[i, -1], v[i], far_w[i], volts, worst)
 
     flows, scales, joined = np.empty(n_cols), np.empty(n_cols), near_b == np.inf
     for j in range(n_cols):
-        flows[j], scales[j] = _onward(x[-1, j], v_end[j], near_b[j])
+        flows[j], scales[j] = _onward(x[-1, j], v_end[j], near_b[j], volts)
         if joined[j]:
-            worst = max(worst, _apart(x[-1, j], v_end[j]))
+            worst = max(worst, _apart(x[-1, j], v_end[j], volts))
     for i in range(n_rows - 1, -1, -1):
         for j in range(n_cols):
             ahead = x[i - 1, j] if i > 0 else v_end[j]
             wire = wire_b[(i - 1) * step_b, j] if i > 0 else far_b[j]
             flows[j], scales[j], joined[j], worst = _node(
-                flows[j], scales[j], joined[j], x[i, j], u[i, j], g[i, j], ahead, wire, worst
+                flows[j], scales[j], joined[j], x[i, j], u[i, j], g[i, j], ahead, wire, volts, worst
             )
     return worst
 

@@ -91,13 +91,13 @@ def _advance(lanes, omega, gamma, lean, y, now, ahead, old):
 
 
 @jit
-def _check_nodes(lanes, here, across, g, before, wire_before, after, wire_after, worst, lost):
+def _check_nodes(lanes, here, across, g, before, wire_before, after, wire_after, volts, worst, lost):
     """Add a row of nodes (columns * LANES,) to the residuals, and the wires before them to the losses (lanes)."""
     for j in range(len(g)):
         cell, back, on, at = g[j], wire_before[j], wire_after[j], np.uint64(j * LANES)
         for k in range(lanes):
             p = at + k
-            worst[k] = max(worst[k], unbalance(here[p], across[p], cell, before[p], back, after[p], on))
+            worst[k] = max(worst[k], unbalance(here[p], across[p], cell, before[p], back, after[p], on, volts[k]))
         for k in range(lanes):
             lost[k] += back * (before[at + k] - here[at + k]) ** 2
 
@@ -122,11 +122,14 @@ def _certify(lanes, g, wires, v, v_end, u, x, worst, lost):
     n_rows, n_cols = g.shape
     step_w, step_b = 1 if len(wire_w) > 1 else 0, 1 if len(wire_b) > 1 else 0
     size = n_cols * LANES
+    volts = np.zeros(len(worst))
+    for k in range(len(worst)):
+        volts[k] = max(np.abs(v[:, k]).max(), np.abs(v_end[k::LANES]).max())
     line, wire = np.empty(size + 2 * LANES), np.empty(n_cols + 1)  # of one wordline, with its terminals
     for i in range(n_rows):
         before, wire_before = (x[i - 1], wire_b[(i - 1) * step_b]) if i > 0 else (v_end, far_b)
         after, wire_after = (x[i + 1], wire_b[i * step_b]) if i < n_rows - 1 else (v_end, near_b)
-        _check_nodes(lanes, x[i], u[i], g[i], before, wire_before, after, wire_after, worst, lost)
+        _check_nodes(lanes, x[i], u[i], g[i], before, wire_before, after, wire_after, volts, worst, lost)
         line[: len(worst)], line[LANES : LANES + size], line[LANES + size : LANES + size + len(worst)] = (
             v[i],
             u[i, :size],
@@ -134,7 +137,7 @@ def _certify(lanes, g, wires, v, v_end, u, x, worst, lost):
         )
         wire[0], wire[1:-1], wire[-1] = near_w[i], wire_w[i * step_w], far_w[i]
         here = line[LANES:]
-        _check_nodes(lanes, here, x[i], g[i], line, wire[:-1], line[2 * LANES :], wire[1:], worst, lost)
+        _check_nodes(lanes, here, x[i], g[i], line, wire[:-1], line[2 * LANES :], wire[1:], volts, worst, lost)
         for k in range(len(worst)):
             lost[k] += far_w[i] * (v[i, k] - u[i, size - LANES + k]) ** 2
     for j in range(n_cols):
