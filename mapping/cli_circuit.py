@@ -101,15 +101,21 @@ def spice(
     sense_both_ends: BothEnds = False,
     v_char: Characteristic = "",
     verify: Annotated[bool, typer.Option("--verify", help="Run ngspice and print the agreement instead.")] = False,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the netlist, or the agreement.")] = None,
 ) -> None:
     """Print the first read of a crossbar as an ngspice netlist, or verify it with ngspice."""
     import xbarsim as xb
 
+    writable(json_file)
     ends = {"r_wordline": r_wordline, "r_bitline": r_bitline, "r_driver": r_driver, "r_sense": r_sense}
     both = {"drive_both_ends": drive_both_ends, "sense_both_ends": sense_both_ends}
     crossbar, v = _circuit(cells, voltages, resistance, ends, both, v_char)
     if verify:
         deviation = xb.verify(crossbar, v[0])
         typer.echo(f"largest deviation of xbarsim from ngspice: {deviation:.1e} of the largest current")
+        result: dict[str, float | str] = {"deviation": deviation}
     else:
-        typer.echo(xb.to_spice(crossbar, v[0]), nl=False)
+        result = {"netlist": xb.to_spice(crossbar, v[0])}
+        typer.echo(result["netlist"], nl=False)
+    if json_file is not None:
+        json_file.write_text(json.dumps(result, indent=2) + "\n")
