@@ -72,7 +72,7 @@ def superlu_ports(g):
 
 
 @lru_cache
-def crosssim_array(r_min, r_wire, tolerance):
+def crosssim_array(r_min, tolerance):
     """Return CrossSim's solver; made once, as CrossSim's own cores keep theirs."""
     from simulator import CrossSimParameters
     from simulator.backend import ComputeBackend
@@ -82,14 +82,14 @@ def crosssim_array(r_min, r_wire, tolerance):
     parameters = CrossSimParameters()
     parameters.xbar.device.Rmin = r_min  # resistances count in Rmin
     parameters.xbar.array.parasitics.enable = True
-    parameters.xbar.array.parasitics.Rp_row = parameters.xbar.array.parasitics.Rp_col = r_wire
+    parameters.xbar.array.parasitics.Rp_row = parameters.xbar.array.parasitics.Rp_col = R_WIRE
     parameters.simulation.Verr_th_mvm = tolerance
     parameters.simulation.hide_convergence_msg = True
     return NoninterleavedInputSourceArray(parameters)
 
 
-def crosssim_currents(g, v, r_wire=R_WIRE, tolerance=1e-10):
+def crosssim_currents(g, v, tolerance=1e-10):
     """Solve with CrossSim's relaxation at its default relaxation factor."""
     v_max, r_min = np.abs(v).max(), 1 / g.max()
-    solver = crosssim_array(r_min, r_wire, tolerance)
+    solver = crosssim_array(r_min, tolerance)
     return solver.iterative_solve(g.T * r_min, v.T / v_max).T * (v_max / r_min)

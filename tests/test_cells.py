@@ -170,3 +170,18 @@ def test_the_miec_selector_has_its_published_slope_and_current():
     alone = xb.Crossbar([[1e3]], cell=xb.MIEC_SELECTOR)  # a series resistance of 1 mohm
     half_margin, decade_below = xb.solve(alone, [[0.77], [0.77 - 0.085]]).i_bitline[:, 0]
     assert half_margin == pytest.approx(10e-9, rel=1e-6) and decade_below == pytest.approx(1e-9, rel=1e-6)
+
+
+def test_a_slope_that_rounding_cannot_follow_still_converges():
+    steep = xb.Table(v=[-2.0, -0.3, 0.0, 0.3, 2.0], i=[-1e-3, -1e-9, 0.0, 1e-9, 1e-3])
+    wires = xb.Wires(r_driver=1e3, r_sense=1e3)
+    solution = xb.solve(xb.Crossbar([[3.082e-4]], wires=wires, cell=steep), [-1.0])
+    v = brentq(lambda v: current(steep, 3.082e-4, v) * 2e3 + v + 1, -1, 0, xtol=1e-16)
+    assert solution.i_bitline[0] == pytest.approx(current(steep, 3.082e-4, v), rel=1e-8)
+
+
+def test_transistors_that_are_off_can_cut_a_line_from_every_source():
+    cell, wires = xb.OneTransistorOneResistor(r_on=1e3), xb.Wires(r_wordline=1.0)
+    crossbar = xb.Crossbar(np.full((2, 2), 1e-4), cell=cell, wires=wires)
+    with pytest.raises(xb.ParameterError, match="bitline 0 has no path to any source"):
+        xb.solve(crossbar, [1.0, 1.0], selected=np.zeros(2, bool), floating_bitlines=np.array([True, False]))

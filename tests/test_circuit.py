@@ -307,7 +307,10 @@ def test_bad_conductances(g, message):
         ({"v_wordline": [np.inf, 0]}, r"v_wordline\[0\] = inf"),
         ({"v_wordline": np.ones(2), "v_bitline": np.ones(4)}, r"v_bitline has the shape \(4,\)"),
         ({"v_wordline": np.ones(2), "tol": 1e-20}, "tol = 1e-20"),
+        ({"v_wordline": np.ones(2), "tol": "1e-9"}, "tol = '1e-9': give a number"),
         ({"v_wordline": np.ones(2), "max_iterations": 0}, "max_iterations = 0"),
+        ({"v_wordline": np.ones(2), "max_iterations": 1e3}, "max_iterations = 1000.0: give a whole number"),
+        ({"v_wordline": [[1, 2], [3]]}, "v_wordline is no array of real numbers"),
     ],
 )
 def test_bad_voltages(arguments, message):

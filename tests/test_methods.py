@@ -1,5 +1,6 @@
 """The ways to compute a read: all give the circuit's answer, and each the error that it promises."""
 
+import mpmath
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -116,10 +117,12 @@ def test_the_error_of_sweeps_is_known_beforehand(shape, largest, both, seed):
         wrong = found.ravel() - x
         assert np.sqrt(wrong @ a @ wrong) <= tol * scale * (1 + 1e-6) + 1e-14
         _, status = conjugate_gradients(
-            1, lines_w, lines_b, v, np.zeros(shape[1]), np.empty((0, 0)), tol, 500, memory[5:], found
+            1, lines_w, lines_b, rho, v, np.zeros(shape[1]), np.empty((0, 0)), tol, 500, memory[5:], found
         )
         wrong = found.ravel() - x
-        assert status == CONVERGED and np.sqrt(wrong @ a @ wrong) <= 10 * tol * scale + 1e-14
+        whole = a - d @ np.linalg.solve(b, d)
+        scale_s = np.sqrt(x @ whole @ x)
+        assert status == CONVERGED and np.sqrt(abs(wrong @ whole @ wrong)) <= tol * scale_s * (1 + 1e-6) + 1e-14
 
 
 def sparse_currents(crossbar, v):
@@ -163,3 +166,80 @@ def test_the_certificate_notices_a_wrong_node(wires):
         nodes[kind][i, j] += 1e-6
         wrong, other = certify(crossbar.g, conductances, v, v_end, *nodes)
         assert right < 1e-12 and wrong > 1e-8 and other != power
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(2, 6), st.integers(2, 6), st.sampled_from([1e-9, 1e-12, 1e-14]), st.integers(0, 2**32 - 1))
+def test_lines_that_hang_on_almost_nothing(m, n, leak, seed):
+    """Floating lines joined to each other by cells that are on, and to the rest by cells that are off."""
+    rng = np.random.default_rng(seed)
+    g = np.where(rng.random((m, n)) < 0.4, 1e-3, leak)
+    floating = {"floating_wordlines": rng.random(m) < 0.4, "floating_bitlines": rng.random(n) < 0.4}
+    v, wires = rng.uniform(-1, 1, m), xb.Wires(r_wordline=1.0, r_bitline=1.0, r_driver=100.0, r_sense=100.0)
+    try:
+        solution = xb.solve(xb.Crossbar(g, wires=wires), v, **floating)
+    except xb.ParameterError:  # a node without a path to any source
+        return
+    rows, cols = (np.flatnonzero(floating[f"floating_{kind}"]) for kind in ("wordlines", "bitlines"))
+    exact = precise_nodes(g, wires, v, rows, cols)
+    np.testing.assert_allclose(solution.v_wordline, exact[0], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(solution.v_bitline, exact[1], rtol=0, atol=1e-6)
+
+
+def precise_nodes(g, wires, v, floating_rows, floating_cols):
+    """Nodal analysis in 60 digits, since leaks over wires span more than double precision holds."""
+    m, n = g.shape
+    with mpmath.workdps(60):
+        matrix, right = mpmath.zeros(2 * m * n), mpmath.zeros(2 * m * n, 1)
+
+        def wire(a, b, conductance):
+            matrix[a, a] += conductance
+            matrix[b, b] += conductance
+            matrix[a, b] -= conductance
+            matrix[b, a] -= conductance
+
+        for i, j in np.ndindex(m, n):
+            here, across = i * n + j, m * n + i * n + j
+            wire(here, across, mpmath.mpf(float(g[i, j])))
+            if j < n - 1:
+                wire(here, here + 1, 1 / mpmath.mpf(wires.r_wordline))
+            if i < m - 1:
+                wire(across, across + n, 1 / mpmath.mpf(wires.r_bitline))
+        for i in set(range(m)) - set(floating_rows.tolist()):
+            matrix[i * n, i * n] += 1 / mpmath.mpf(wires.r_driver)
+            right[i * n] += mpmath.mpf(float(v[i])) / wires.r_driver
+        for j in set(range(n)) - set(floating_cols.tolist()):
+            end = 2 * m * n - n + j
+            matrix[end, end] += 1 / mpmath.mpf(wires.r_sense)
+        nodes = mpmath.lu_solve(matrix, right)
+        return np.array([float(node) for node in nodes]).reshape(2, m, n)
+
+
+def test_answers_that_are_no_numbers_are_refused():
+    wires, g = xb.Wires(r_wordline=1.0, r_driver=1.0, r_bitline=1.0, r_sense=1.0), np.full((2, 3), 1e-5)
+    conductances, nodes = wire_conductances(resistances(xb.Crossbar(g, wires=wires))), np.full((2, 3), 0.1)
+    broken = nodes.copy()
+    broken[1, 1] = np.nan
+    assert certify(g, conductances, np.ones(2), np.zeros(3), broken, nodes)[0] == np.inf
+    huge = xb.solve(xb.Crossbar(g, wires=wires.replace(r_driver=1e200)), [1.0, 2.0])  # as good as open
+    np.testing.assert_allclose(huge.i_bitline, 0, atol=1e-19)
+
+
+def test_reads_asked_for_later_are_checked_too():
+    wires = xb.Wires(r_wordline=30, r_bitline=30, r_driver=100, r_sense=100)
+    crossbar = xb.Crossbar(10 ** np.random.default_rng(2).uniform(-5, -2, (12, 3)), wires=wires)
+    v = np.random.default_rng(1).uniform(-1, 1, (6, 12))
+    needed = xb.solve(crossbar, np.zeros((3, 12)), v_bitline=np.eye(3)).iterations.max()
+    more = xb.solve(crossbar, v, method="nodes").iterations.max()
+    assert more > needed
+    through_ports = xb.solve(crossbar, v, method="ports", max_iterations=int(needed))
+    with pytest.raises(xb.ConvergenceError, match="of 6 reads missed tol"):
+        through_ports.i_wordline  # noqa: B018
+
+
+def test_a_loose_tolerance_is_enough_if_asked_for():
+    crossbar, rng = random_crossbar((64, 64), JOINED.replace(r_driver=1.0, r_sense=1.0), seed=2)
+    v = rng.uniform(0, 1, 64)
+    exact = xb.solve(crossbar, v).i_bitline
+    for tol in (1e-2, 1e-4, 1e-7):
+        np.testing.assert_allclose(xb.solve(crossbar, v, tol=tol).i_bitline, exact, rtol=0, atol=tol * exact.max())

@@ -24,8 +24,10 @@ class Resistances(NamedTuple):
     far_bitline: np.ndarray  # (n_cols,), before row 0
 
 
-def resistances(crossbar: Crossbar, floating_wordlines: Any = None, floating_bitlines: Any = None) -> Resistances:
-    """Return the resistances of a crossbar with some lines left floating, open at both ends.
+def resistances(
+    crossbar: Crossbar, floating_wordlines: Any = None, floating_bitlines: Any = None, selected: Any = None
+) -> Resistances:
+    """Return the resistances of a crossbar with some lines floating, open at both ends; ``selected`` gates 1T1R rows.
 
     Raises
     ------
@@ -43,7 +45,7 @@ def resistances(crossbar: Crossbar, floating_wordlines: Any = None, floating_bit
     parts = Resistances(wordline, bitline, driver, far_driver, sense, far_sense)
     if wires.broken or floating:
         parts = Resistances(*(np.minimum(part, OPEN) for part in parts))
-        _check_paths(crossbar.g, parts)
+        _check_paths(conductances(crossbar, selected), parts)
     return parts
 
 

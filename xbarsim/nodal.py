@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -14,7 +12,7 @@ from xbarsim.errors import ConvergenceError, ParameterError
 from xbarsim.kernels.schur import CONVERGED
 from xbarsim.machine import check_memory
 from xbarsim.reads import Outcome, linear_reads, nonlinear_reads, port_reads
-from xbarsim.solution import Solution
+from xbarsim.solution import LARGEST_RESIDUAL, Solution, check_residual
 
 SMALLEST_TOLERANCE = 1e-14
 Method = Literal["auto", "nodes", "ports"]
@@ -57,13 +55,19 @@ def solve(
         matrices (linear cells; currents of drivers, power and nodes are solved for when asked for). The default is
         ports from 1.25 reads per bitline.
     tol : float
-        Error of the bitline node voltages in an energy norm, relative to what reading moves them by.
+        Error of the bitline node voltages, relative to what reading moves them by, in an energy norm: of the bitlines
+        with their cells (sweeps), or of the whole circuit (conjugate gradients). A residual up to 100 ``tol``, or 1e-9
+        if that is more, is accepted.
     max_iterations : int
         Limit per read.
 
     Returns
     -------
     Solution
+
+    Notes
+    -----
+    Solves in several Python threads at once need Numba's "tbb" or "omp" threading layer, not "workqueue".
 
     Raises
     ------
@@ -72,7 +76,8 @@ def solve(
     ConvergenceError
         If a read did not reach the tolerance.
     """
-    check_memory(crossbar.n_rows, crossbar.n_cols, np.size(v_wordline) // crossbar.n_rows, _WORK)
+    if isinstance(v_wordline, np.ndarray):
+        check_memory(crossbar.n_rows, crossbar.n_cols, v_wordline.size // crossbar.n_rows, _WORK)
     v = real_array(v_wordline, "v_wordline", "voltages in volts")
     if v.ndim == 0 or v.shape[-1] != crossbar.n_rows:
         raise ParameterError(f"v_wordline has the shape {v.shape}; the last axis must be the {crossbar.n_rows} rows")
@@ -82,45 +87,55 @@ def solve(
         v_end[...] = given
     except ValueError:
         raise ParameterError(f"v_bitline has the shape {given.shape}; give one that fits {v_end.shape}") from None
-    if not SMALLEST_TOLERANCE <= tol < 1:
+    if not (isinstance(tol, int | float) and SMALLEST_TOLERANCE <= tol < 1):
         raise ParameterError(
-            f"tol = {tol}: give a value below 1 and from {SMALLEST_TOLERANCE:g}, the limit of rounding"
+            f"tol = {tol!r}: give a number below 1 and from {SMALLEST_TOLERANCE:g}, the limit of rounding"
         )
     if method not in get_args(Method) or (method == "ports" and not crossbar.linear):
         linear = "" if crossbar.linear else f"; {type(crossbar.cell).__name__} cells have no port matrices"
         raise ParameterError(f"method = {method!r}: give one of {', '.join(get_args(Method))}{linear}")
-    if max_iterations < 1:
-        raise ParameterError(f"max_iterations = {max_iterations}: at least 1 is needed")
+    if not (isinstance(max_iterations, int) and max_iterations >= 1):
+        raise ParameterError(f"max_iterations = {max_iterations!r}: give a whole number from 1")
     if floating_wordlines is not None:
         v[..., mask(floating_wordlines, "floating_wordlines", crossbar.n_rows)] = 0.0
     if floating_bitlines is not None:
         v_end[..., mask(floating_bitlines, "floating_bitlines", crossbar.n_cols)] = 0.0
 
     g, n = conductances(crossbar, selected), int(np.prod(lead))
-    r = resistances(crossbar, floating_wordlines, floating_bitlines)
+    r = resistances(crossbar, floating_wordlines, floating_bitlines, selected)
     circuit = (g, r, v.reshape(n, crossbar.n_rows), v_end.reshape(n, crossbar.n_cols), tol, max_iterations)
-    complete: Callable[[], Outcome] = partial(linear_reads, *circuit)
-    if not crossbar.linear:
-        complete = partial(nonlinear_reads, crossbar.cell, *circuit)
+    limit = max(LARGEST_RESIDUAL, 100 * tol)
+
+    def complete() -> Outcome:
+        outcome = linear_reads(*circuit) if crossbar.linear else nonlinear_reads(crossbar.cell, *circuit)
+        _check(outcome.certificates, tol, limit)
+        return outcome
+
     if method == "ports" or (method == "auto" and crossbar.linear and n > _BATCH * crossbar.n_cols):
         i_bitline, certificate = port_reads(*circuit)
-        certificates = np.broadcast_to(certificate, (n, 4))
+        _check(certificate[None], tol, limit)
+        certificates, later = np.broadcast_to(certificate, (n, 4)), complete
     else:
         outcome = complete()
-        i_bitline, certificates, complete = outcome.i_bitline, outcome.certificates, lambda: outcome
-    iterations, status, residual = (certificates[:, k].reshape(lead) for k in range(3))
-    missed = np.count_nonzero(status != CONVERGED)
-    if missed:
-        raise ConvergenceError(
-            f"{missed} of {n} reads missed tol = {tol:g} within {int(iterations.max())} iterations; "
-            "raise max_iterations or tol"
-        )
+        i_bitline, certificates, later = outcome.i_bitline, outcome.certificates, lambda: outcome
     return Solution(
         crossbar,
         i_bitline=i_bitline.reshape(v_end.shape),
-        iterations=iterations.astype(np.int64),
-        residual=residual,
+        iterations=certificates[:, 0].astype(np.int64).reshape(lead),
+        residual=certificates[:, 2].reshape(lead),
         v_driver=v,
         v_sense=v_end,
-        _complete=complete,
-    ).check()
+        _complete=later,
+    )
+
+
+def _check(certificates: np.ndarray, tol: float, limit: float) -> None:
+    """Raise an error if any of n reads did not converge, or has a residual above the limit."""
+    iterations, status, residual = certificates[:, 0], certificates[:, 1], certificates[:, 2]
+    missed = np.count_nonzero(status != CONVERGED)
+    if missed:
+        raise ConvergenceError(
+            f"{missed} of {len(status)} reads missed tol = {tol:g} within {int(iterations.max())} iterations; "
+            "raise max_iterations or tol"
+        )
+    check_residual(residual, limit)

@@ -127,7 +127,7 @@ def reduce(
         raise ParameterError(
             f"cells are {type(crossbar.cell).__name__}; only linear cells have port matrices, use solve()"
         )
-    g, r = conductances(crossbar, selected), resistances(crossbar, floating_wordlines, floating_bitlines)
+    g, r = conductances(crossbar, selected), resistances(crossbar, floating_wordlines, floating_bitlines, selected)
     if g.shape[0] >= g.shape[1]:
         t, y, h = _eliminate(g, r)
     else:  # the same circuit with wordlines and bitlines exchanged: near ends are first and last again

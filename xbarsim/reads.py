@@ -71,9 +71,8 @@ def linear_reads(
             one(k, x[0], u[0], out)
         return Outcome(*out, nodes)
 
-    sweeps = sweeps_needed(circuit[-1], tol, _MOST_LANE_SWEEPS)
-    laned = 0
-    if g.size <= _LARGEST_LANES and sweeps <= min(_MOST_LANE_SWEEPS, max_iterations):
+    sweeps, laned = sweeps_needed(rho, tol, min(_MOST_LANE_SWEEPS, max_iterations)), 0
+    if sweeps and g.size <= _LARGEST_LANES:
         laned = n if n % LANES >= _FEWEST_LANES else n - n % LANES
     if laned:
         part = slice(0, laned)

@@ -13,6 +13,18 @@ from xbarsim.errors import ConvergenceError
 from xbarsim.reads import Outcome
 from xbarsim.units import format_quantity
 
+LARGEST_RESIDUAL = 1e-9
+
+
+def check_residual(residuals: np.ndarray, limit: float) -> None:
+    """Raise :class:`ConvergenceError` if any residual is above the limit, or is no number."""
+    worst = float(np.max(residuals, initial=0.0))
+    if not worst <= limit:
+        raise ConvergenceError(
+            f"the largest Kirchhoff residual is {worst:.1e}, above {limit:.1e}; lower tol, or give segment resistances "
+            "far below 1 uOhm as 0"
+        )
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Solution:
@@ -27,8 +39,8 @@ class Solution:
     iterations : int array, (...)
         Sweeps or conjugate-gradient iterations; with non-linear cells summed over Newton steps.
     residual : array, (...)
-        Largest |sum of branch currents at a node| over the sum of |branch conductance| (|v_a| + |v_b| + V) there, V being
-        the largest source voltage; for reads through port matrices the largest of the solves that these come from.
+        Largest |sum of branch currents at a node| over the sum of |branch conductance| (|v_a| + |v_b| + V) there, V
+        being the largest source voltage; for reads through port matrices that of the solves that these come from.
     v_driver, v_sense : array, (..., n_rows), (..., n_cols)
         The voltages given [V].
 
@@ -86,7 +98,7 @@ class Solution:
         """Difference of delivered and dissipated power over the dissipated power or, if more, over 1e-20 W; (...)."""
         return np.asarray(np.abs(self.power - self.dissipated) / np.maximum(self.dissipated, 1e-20))
 
-    def check(self, residual: float = 1e-9, power_balance: float | None = None) -> Solution:
+    def check(self, residual: float = LARGEST_RESIDUAL, power_balance: float | None = None) -> Solution:
         """Return the solution itself, or raise :class:`ConvergenceError` if it is worse than asked for.
 
         Parameters
@@ -96,12 +108,7 @@ class Solution:
         power_balance : float, optional
             Largest relative power imbalance allowed.
         """
-        worst = float(np.max(self.residual, initial=0.0))
-        if not worst <= residual:
-            raise ConvergenceError(
-                f"the largest Kirchhoff residual is {worst:.1e}, above {residual:.1e}; "
-                "segment resistances far below 1 uOhm are better given as 0"
-            )
+        check_residual(self.residual, residual)
         if power_balance is not None:
             imbalance = float(np.max(self.power_balance, initial=0.0))
             if not imbalance <= power_balance:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Any
 
 import numpy as np
 from pydantic import BeforeValidator, ConfigDict
 
 from xbarsim.errors import ParameterError
+from xbarsim.kernels.ladder import OPEN
 from xbarsim.parameters import Parameters
 from xbarsim.units import parse_quantity
 
@@ -32,7 +32,7 @@ LineResistance = Annotated[float | np.ndarray, BeforeValidator(_resistance)]
 
 
 class Wires(Parameters):
-    """Wire, driver and sense resistances in ohm; 0 joins its two nodes, inf is a broken connection.
+    """Wire, driver and sense resistances in ohm; 0 joins its two nodes, 1e30 or more (inf) is a broken connection.
 
     Wordline i is driven at column 0, bitline j is sensed after the last row::
 
@@ -73,9 +73,9 @@ class Wires(Parameters):
 
     @property
     def broken(self) -> bool:
-        """Whether any resistance is infinite."""
+        """Whether any connection is open."""
         values = (self.r_wordline, self.r_bitline, self.r_driver, self.r_sense)
-        return any(value == math.inf if isinstance(value, float) else bool(np.isinf(value).any()) for value in values)
+        return any(value >= OPEN if isinstance(value, float) else bool((value >= OPEN).any()) for value in values)
 
     def arrays(self, n_rows: int, n_cols: int) -> list[np.ndarray]:
         """Return r_wordline, r_bitline, r_driver and r_sense as arrays for a crossbar that they fit.

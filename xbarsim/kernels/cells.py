@@ -5,7 +5,9 @@ import numpy as np
 from xbarsim.kernels.jit import jit
 
 OHMIC, SINH, SELECTOR, TABLE = 0, 1, 2, 3
-_STEEPEST = 300.0  # beyond this argument exponentials continue as straight lines; no passive solution lies there
+_STEEPEST = (
+    300.0  # beyond this argument exponentials continue as straight lines, here 1e130 times the small-signal current
+)
 _LN2_HIGH, _LN2_LOW = 0.6931471803691238, 1.9082149292705877e-10  # ln 2, the first part with its last bits zero
 _INVERSE_FACTORIALS = tuple(1.0 / float(np.prod(np.arange(1.0, k + 1))) for k in range(14, 1, -1))
 

@@ -1,10 +1,9 @@
 """The certificate: the largest Kirchhoff residual and the dissipated power of given node voltages.
 
 Both are computed from the circuit itself, not from anything a solver left behind. Residual at each node: |sum of branch
-currents| / sum of |branch conductance| (|v_a| + |v_b| + volts), ``volts`` being the largest voltage of any source: nodes
-near 0 V, where lines are long or float, must not count rounding as error. Nodes joined by zero resistance count as one
-and must agree in voltage; a node joined to its terminal must have the terminal's voltage, and the source delivers any
-current.
+currents| / sum of |branch conductance| (|v_a| + |v_b| + V), V being the largest voltage of any source: nodes near 0 V,
+where lines are long or float, must not count rounding as error. Nodes joined by zero resistance count as one and must
+agree in voltage; a node joined to its terminal must have the terminal's voltage, and the source delivers any current.
 """
 
 import numpy as np
@@ -29,7 +28,8 @@ def _certify(g, wires, v, v_end, u, x):
         if not joined:
             worst[block] = _worst_of_separate_nodes(begin, end, g, wires, v, v_end, volts, u, x)
         lost[block] = _dissipated(begin, end, g, wires, v, v_end, u, x)
-    return _worst_of_joined_nodes(g, wires, v, v_end, volts, u, x) if joined else worst.max(), lost.sum()
+    largest = _worst_of_joined_nodes(g, wires, v, v_end, volts, u, x) if joined else worst.max()
+    return (largest if lost.sum() < np.inf else np.inf), lost.sum()  # maxima lose nan, sums keep it
 
 
 @jit

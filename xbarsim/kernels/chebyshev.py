@@ -17,14 +17,14 @@ LINES = 32  # wordlines of one piece of parallel work
 
 @jit
 def sweeps_needed(rho, tol, most):
-    """Return the number of sweeps that lowers the error to ``tol``, or ``most`` + 1 if it takes more."""
+    """Return the number of sweeps that lowers the error to ``tol``, or 0 if it takes more than ``most``."""
     steep = 2.0 / max(rho, 1e-15) - 1.0
     before, now = 1.0, steep
     for k in range(1, most + 1):
         if tol * now >= 1.0:
             return k
         before, now = now, 2.0 * steep * now - before
-    return most + 1
+    return 0
 
 
 @jit

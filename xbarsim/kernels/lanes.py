@@ -200,7 +200,7 @@ def _read_lanes(sweeps, wires, wordlines, bitlines, rho, v, v_end, memory, i_wor
         _certify(lanes, cells, wires, drivers, ends, y, now, worst, lost)
     certificates[:, 0] = sweeps
     certificates[:, 1] = CONVERGED
-    certificates[:, 2] = worst
+    certificates[:, 2] = np.where(lost < np.inf, worst, np.inf)  # maxima lose nan, sums keep it
     certificates[:, 3] = lost
 
 

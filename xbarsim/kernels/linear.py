@@ -15,8 +15,8 @@ def solve_bitlines(wordlines, bitlines, rho, v, v_end, added, tol, max_iteration
     other arguments : as in ``schur.py``
     """
     sweeps = sweeps_needed(rho, tol, min(MOST_SWEEPS, max_iterations))
-    if sweeps > min(MOST_SWEEPS, max_iterations):
-        return conjugate_gradients(1, wordlines, bitlines, v, v_end, added, tol, max_iterations, work, x)
+    if sweeps == 0:
+        return conjugate_gradients(1, wordlines, bitlines, rho, v, v_end, added, tol, max_iterations, work, x)
     sweep(sweeps, rho, wordlines, bitlines, v, v_end, added, work, x)
     return sweeps, CONVERGED
 
@@ -25,7 +25,9 @@ def solve_bitlines(wordlines, bitlines, rho, v, v_end, added, tol, max_iteration
 def solve_bitlines_wide(n_pieces, wordlines, bitlines, rho, v, v_end, added, tol, max_iterations, work, x):
     """Do :func:`solve_bitlines` on ``n_pieces`` threads, for arrays that outgrow the cache."""
     sweeps = sweeps_needed(rho, tol, min(MOST_SWEEPS, max_iterations))
-    if sweeps > min(MOST_SWEEPS, max_iterations):
-        return conjugate_gradients_wide(n_pieces, wordlines, bitlines, v, v_end, added, tol, max_iterations, work, x)
+    if sweeps == 0:
+        return conjugate_gradients_wide(
+            n_pieces, wordlines, bitlines, rho, v, v_end, added, tol, max_iterations, work, x
+        )
     sweep_wide(n_pieces, sweeps, rho, wordlines, bitlines, v, v_end, added, work, x)
     return sweeps, CONVERGED

@@ -17,7 +17,8 @@ from xbarsim.kernels.linear import solve_bitlines
 from xbarsim.kernels.schur import CONVERGED, STALLED
 
 _NEWTON_STEPS = 100
-_CELL_ERROR = 1e-11  # largest difference of cell and tangent current, relative to the largest cell current
+_CELL_ERROR = 1e-11  # largest difference of cell and tangent current, relative to the largest cell current,
+_ROUNDING = 4e-16  # beyond what rounding of the node voltages makes
 
 
 @jit
@@ -55,7 +56,9 @@ def _evaluate(law, parameters, g, u, x, c, current, slope, v_cell):
             v_cell[i, j] = u[i, j] - x[i, j]
         cells(law, parameters, g[i], v_cell[i], current[i], slope[i])
         for j in range(g.shape[1]):
-            wrong, largest = max(wrong, abs(current[i, j] - c[i, j])), max(largest, abs(current[i, j]))
+            rounding = _ROUNDING * slope[i, j] * (abs(u[i, j]) + abs(x[i, j]))
+            wrong = max(wrong, abs(current[i, j] - c[i, j]) - rounding)
+            largest = max(largest, abs(current[i, j]))
     return wrong / largest if largest > 0.0 else wrong
 
 
