@@ -28,7 +28,7 @@ def sweeps_needed(rho, tol, most):
 
 
 @jit
-def _deliver(begin, end, v, x, g, pull, lean, added, y):
+def deliver(begin, end, v, x, g, pull, lean, added, y):
     """Fill the currents y of wordlines ``begin`` to ``end`` into bitline nodes at x."""
     for first in range(begin, end, ROWS):
         wordline_voltages(first, v, x, pull, lean, y)
@@ -84,7 +84,7 @@ def sweep(sweeps, rho, wordlines, bitlines, v, v_end, added, work, x):
     now, old = (x, other) if sweeps % 2 == 0 else (other, x)
     sigma, gamma, omega = rho / (2.0 - rho), 2.0 / (2.0 - rho), 1.0
     _begin(v_end, keep, z, lean_b, now, old)
-    _deliver(0, n_rows, v, now, g, pull, lean_w, added, y)
+    deliver(0, n_rows, v, now, g, pull, lean_w, added, y)
     for k in range(sweeps):
         bitline_sources(0, n_cols, v_end, keep, z, y)
         ahead[:] = v_end
@@ -93,7 +93,7 @@ def sweep(sweeps, rho, wordlines, bitlines, v, v_end, added, work, x):
             for i in range(first, last):
                 _advance(omega, gamma, lean_b[i], y[i], now[i], ahead, old[i])
             if k < sweeps - 1:
-                _deliver(first, last, v, old, g, pull, lean_w, added, y)
+                deliver(first, last, v, old, g, pull, lean_w, added, y)
         now, old = old, now
         omega = next_omega(k, sigma, omega)
 
@@ -111,7 +111,7 @@ def sweep_wide(n_pieces, sweeps, rho, wordlines, bitlines, v, v_end, added, work
     _begin(v_end, keep, z, lean_b, now, old)
     for k in range(sweeps):
         for block in prange(n_blocks):
-            _deliver(block * LINES, min((block + 1) * LINES, n_rows), v, now, g, pull, lean_w, added, y)
+            deliver(block * LINES, min((block + 1) * LINES, n_rows), v, now, g, pull, lean_w, added, y)
         for piece in prange(n_pieces):
             begin, end = piece_of(piece, n_pieces, n_cols)
             bitline_sources(begin, end, v_end, keep, z, y)

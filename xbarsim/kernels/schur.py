@@ -7,31 +7,21 @@ q = S p obeys q = S z + beta q, so that zero wire resistance, where A is infinit
 
 The squared error in the energy norm of S is r S^-1 r <= r.z / (1 - rho), rho bounding the eigenvalues of A^-1 D B^-1 D
 (see ``chebyshev.py``), and what the steps have gained, the sum of alpha r.z, is at most the squared norm of the
-solution (M. R. Hestenes, E. Stiefel, J. Res. NBS 49, 409, 1952). Iteration ends when the one is below ``tol``^2 times the other.
-Lines that hang on almost nothing have rho near 1; 1 - rho is then taken as ``_LOOSEST``.
+solution (M. R. Hestenes, E. Stiefel, J. Res. NBS 49, 409, 1952). Iteration ends when the one is below ``tol``^2 times
+the other. Lines that hang on almost nothing have rho near 1; 1 - rho is then taken as ``_LOOSEST``, and since rounding
+parts the residual of the recurrence from the true one, iteration starts again from the bitlines' answer to the currents
+found, whose residual is the change of those currents, until that is small at once.
 """
 
 import numpy as np
 
-from xbarsim.kernels.chebyshev import LINES
+from xbarsim.kernels.chebyshev import LINES, deliver
 from xbarsim.kernels.jit import jit, parallel_jit, prange
 from xbarsim.kernels.ladder import ROWS, bitline_sources, bitline_voltages, piece_of, wordline_voltages
 
 CONVERGED, STALLED = 0, 1
 _LOOSEST = 1e-14  # the conductance that ties a line to any source, over that of its cells
-
-
-@jit
-def _start(begin, end, v, x, g, pull, lean, added, r):
-    """Fill the residual r of wordlines ``begin`` to ``end`` for bitline nodes x that no current has moved yet."""
-    for first in range(begin, end, ROWS):
-        wordline_voltages(first, v, x, pull, lean, r)
-    for i in range(begin, end):
-        for j in range(r.shape[1]):
-            r[i, j] *= g[i, j]
-        if added.size:
-            for j in range(r.shape[1]):
-                r[i, j] += added[i, j]
+_TIED, _STARTS = 1e-6, 4  # where 1 - rho is above the first, one start is enough
 
 
 @jit
@@ -104,41 +94,55 @@ def _conjugate_gradients(n_pieces, wordlines, bitlines, rho, v, v_end, added, to
     n_rows, n_cols = x.shape
     n_blocks = (n_rows + LINES - 1) // LINES
     share_w, share_b = np.empty(n_blocks), np.empty(n_cols)
-    x[:] = 0.0
-    q[:] = 0.0
-    p[:] = 0.0
-    gained, alpha, beta, rz = 0.0, 0.0, 0.0, 0.0
     enough = tol * tol * max(1.0 - rho, _LOOSEST)
-    for piece in prange(n_pieces):
-        begin, end = piece_of(piece, n_pieces, n_cols)
-        bitline_sources(begin, end, v_end, keep, z_line, x)
-        bitline_voltages(begin, end, v_end, lean_b, x)
-    for block in prange(n_blocks):
-        _start(block * LINES, min((block + 1) * LINES, n_rows), v, x, g, pull, lean_w, added, r)
-    iterations, status = max_iterations, STALLED
-    for iteration in range(max_iterations + 1):
+    total, gained, status = 0, 0.0, STALLED
+    q[:] = 0.0
+    for start in range(_STARTS if 1.0 - rho < _TIED else 1):
         for piece in prange(n_pieces):
             begin, end = piece_of(piece, n_pieces, n_cols)
-            _precondition(begin, end, alpha, q, keep, z_line, lean_b, r, z, share_b)
-        rz_new = share_b.sum()
-        beta, rz = rz_new / rz if iteration > 0 else 0.0, rz_new
-        if rz <= enough * gained:
-            iterations, status = iteration, CONVERGED
-            break
-        if iteration == max_iterations:
-            break
+            for i in range(n_rows):
+                x[i, begin:end] = q[i, begin:end]
+            bitline_sources(begin, end, v_end, keep, z_line, x)
+            bitline_voltages(begin, end, v_end, lean_b, x)
         for block in prange(n_blocks):
             begin, end = block * LINES, min((block + 1) * LINES, n_rows)
-            share_w[block] = _direction(begin, end, alpha, beta, z, r, g, pull, lean_w, x, p, q)
-        pq = share_w.sum()
-        alpha = rz / pq
-        gained += alpha * rz
-        if not pq > 0.0:
-            return iteration, STALLED
-    for i in prange(n_rows):
-        for j in range(n_cols):
-            x[i, j] += alpha * p[i, j]
-    return iterations, status
+            deliver(begin, end, v, x, g, pull, lean_w, added, r)
+            for i in range(begin, end):
+                for j in range(n_cols):
+                    r[i, j] -= q[i, j]
+                    p[i, j] = 0.0
+                    q[i, j] = 0.0
+        alpha, beta, rz = 0.0, 0.0, 0.0
+        iterations, status = max_iterations - total, STALLED
+        for iteration in range(max_iterations - total + 1):
+            for piece in prange(n_pieces):
+                begin, end = piece_of(piece, n_pieces, n_cols)
+                _precondition(begin, end, alpha, q, keep, z_line, lean_b, r, z, share_b)
+            rz_new = share_b.sum()
+            beta, rz = rz_new / rz if iteration > 0 else 0.0, rz_new
+            if rz <= enough * gained:
+                iterations, status = iteration, CONVERGED
+                break
+            if iteration == max_iterations - total:
+                break
+            for block in prange(n_blocks):
+                begin, end = block * LINES, min((block + 1) * LINES, n_rows)
+                share_w[block] = _direction(begin, end, alpha, beta, z, r, g, pull, lean_w, x, p, q)
+            pq = share_w.sum()
+            if not pq > 0.0:  # rounding; after a first convergence there is nothing left to gain
+                iterations, alpha, status = iteration, 0.0, CONVERGED if start > 0 else STALLED
+                break
+            alpha = rz / pq
+            gained += alpha * rz
+        for i in prange(n_rows):
+            for j in range(n_cols):
+                x[i, j] += alpha * p[i, j]
+        total += iterations
+        if status != CONVERGED or iterations == 0:
+            break
+        for block in prange(n_blocks):
+            deliver(block * LINES, min((block + 1) * LINES, n_rows), v, x, g, pull, lean_w, added, q)
+    return total, status
 
 
 conjugate_gradients, conjugate_gradients_wide = jit(_conjugate_gradients), parallel_jit(_conjugate_gradients)
