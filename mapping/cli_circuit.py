@@ -21,6 +21,7 @@ Voltages = Annotated[Path, typer.Argument(help="Driver voltages [V]: one read pe
 Resistance = Annotated[bool, typer.Option("--resistance", help="The first file holds resistances [ohm].")]
 Ohm = Annotated[str, typer.Option(help="Resistance, for example '2.5' or '1 kOhm'.")]
 BothEnds = Annotated[bool, typer.Option(help="Whether the lines are connected at both ends.")]
+WAITING = "solving (the first run also compiles, about half a minute)"
 Characteristic = Annotated[str, typer.Option(help="Voltage scale of sinh cells; ohmic cells without it.")]
 
 
@@ -55,7 +56,8 @@ def solve(
     r_sense: Ohm = "0",
     drive_both_ends: BothEnds = False,
     sense_both_ends: BothEnds = False,
-    v_char: Characteristic = "",
+    v_char: WAITING = "solving (the first run also compiles, about half a minute)"
+Characteristic = "",
     plot: Annotated[Path | None, typer.Option(help="Draw the first read to this image file.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write currents and certificate.")] = None,
 ) -> None:
@@ -71,7 +73,8 @@ def solve(
     ends = {"r_wordline": r_wordline, "r_bitline": r_bitline, "r_driver": r_driver, "r_sense": r_sense}
     both = {"drive_both_ends": drive_both_ends, "sense_both_ends": sense_both_ends}
     crossbar, v = _circuit(cells, voltages, resistance, ends, both, v_char)
-    solution = xb.solve(crossbar, v)
+    with Console(stderr=True).status(WAITING):
+        solution = xb.solve(crossbar, v)
     table = Table(title=f"{crossbar.n_rows} x {crossbar.n_cols}, bitline currents into the sense nodes")
     headings = ["read", *(f"bitline {j}" for j in range(min(3, crossbar.n_cols))), "all", "power", "residual"]
     for heading in headings:
@@ -99,11 +102,14 @@ def spice(
     r_sense: Ohm = "0",
     drive_both_ends: BothEnds = False,
     sense_both_ends: BothEnds = False,
-    v_char: Characteristic = "",
+    v_char: WAITING = "solving (the first run also compiles, about half a minute)"
+Characteristic = "",
     verify: Annotated[bool, typer.Option("--verify", help="Run ngspice and print the agreement instead.")] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the netlist, or the agreement.")] = None,
 ) -> None:
     """Print the first read of a crossbar as an ngspice netlist, or verify it with ngspice."""
+    from rich.console import Console
+
     import xbarsim as xb
 
     writable(json_file)
@@ -111,7 +117,8 @@ def spice(
     both = {"drive_both_ends": drive_both_ends, "sense_both_ends": sense_both_ends}
     crossbar, v = _circuit(cells, voltages, resistance, ends, both, v_char)
     if verify:
-        deviation = xb.verify(crossbar, v[0])
+        with Console(stderr=True).status(WAITING):
+            deviation = xb.verify(crossbar, v[0])
         typer.echo(f"largest deviation of xbarsim from ngspice: {deviation:.1e} of the largest current")
         result: dict[str, float | str] = {"deviation": deviation}
     else:
