@@ -56,8 +56,7 @@ def solve(
     r_sense: Ohm = "0",
     drive_both_ends: BothEnds = False,
     sense_both_ends: BothEnds = False,
-    v_char: WAITING = "solving (the first run also compiles, about half a minute)"
-Characteristic = "",
+    v_char: Characteristic = "",
     plot: Annotated[Path | None, typer.Option(help="Draw the first read to this image file.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write currents and certificate.")] = None,
 ) -> None:
@@ -102,8 +101,7 @@ def spice(
     r_sense: Ohm = "0",
     drive_both_ends: BothEnds = False,
     sense_both_ends: BothEnds = False,
-    v_char: WAITING = "solving (the first run also compiles, about half a minute)"
-Characteristic = "",
+    v_char: Characteristic = "",
     verify: Annotated[bool, typer.Option("--verify", help="Run ngspice and print the agreement instead.")] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the netlist, or the agreement.")] = None,
 ) -> None:
