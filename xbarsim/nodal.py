@@ -14,7 +14,7 @@ from xbarsim.machine import check_memory
 from xbarsim.reads import Outcome, linear_reads, nonlinear_reads, port_reads
 from xbarsim.solution import LARGEST_RESIDUAL, Solution, check_residual
 
-SMALLEST_TOLERANCE = 1e-14
+SMALLEST_TOLERANCE = float(np.finfo(float).eps)
 Method = Literal["auto", "nodes", "ports"]
 _WORK = 24.0  # arrays of the crossbar's size that a read works with, at most
 _BATCH = 1.25  # reads per bitline from which one solve for each bitline, and products, are less work
@@ -89,7 +89,7 @@ def solve(
         raise ParameterError(f"v_bitline has the shape {given.shape}; give one that fits {v_end.shape}") from None
     if not (isinstance(tol, int | float) and SMALLEST_TOLERANCE <= tol < 1):
         raise ParameterError(
-            f"tol = {tol!r}: give a number below 1 and from {SMALLEST_TOLERANCE:g}, the limit of rounding"
+            f"tol = {tol!r}: give a number below 1 and from {SMALLEST_TOLERANCE:.1e}, the precision of numbers"
         )
     if method not in get_args(Method) or (method == "ports" and not crossbar.linear):
         linear = "" if crossbar.linear else f"; {type(crossbar.cell).__name__} cells have no port matrices"

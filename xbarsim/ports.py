@@ -155,9 +155,7 @@ def _certify(crossbar: Crossbar, model: PortModel, masks: dict[str, Any]) -> flo
     rng = np.random.default_rng(0)
     v, v_end = rng.uniform(0.2, 1.0, crossbar.n_rows), rng.uniform(-0.2, 0.2, crossbar.n_cols)
     probe = solve(crossbar, v, v_bitline=v_end, tol=SMALLEST_TOLERANCE, **masks)
-    floor = (
-        1e-4 * crossbar.g.max()
-    )  # lines that float carry rounding only; this is the largest cell's current at 0.1 mV
+    floor = 1e-6 * crossbar.g.max()  # lines that float carry rounding only; this is the largest cell's current at 1 uV
     scale = max(np.abs(probe.i_bitline).max(), np.abs(probe.i_wordline).max(), floor)
     apart = max(
         np.abs(model.i_bitline(v, v_end) - probe.i_bitline).max(),
