@@ -185,3 +185,5 @@ def test_transistors_that_are_off_can_cut_a_line_from_every_source():
     crossbar = xb.Crossbar(np.full((2, 2), 1e-4), cell=cell, wires=wires)
     with pytest.raises(xb.ParameterError, match="bitline 0 has no path to any source"):
         xb.solve(crossbar, [1.0, 1.0], selected=np.zeros(2, bool), floating_bitlines=np.array([True, False]))
+    with pytest.raises(xb.ParameterError, match="bitline 0 has no path to any source"):
+        xb.to_spice(crossbar, [1.0, 1.0], selected=np.zeros(2, bool), floating_bitlines=np.array([True, False]))

@@ -233,7 +233,7 @@ def test_reads_asked_for_later_are_checked_too():
     needed = xb.solve(crossbar, np.zeros((3, 12)), v_bitline=np.eye(3)).iterations.max()
     more = xb.solve(crossbar, v, method="nodes").iterations.max()
     assert more > needed
-    through_ports = xb.solve(crossbar, v, method="ports", max_iterations=int(needed))
+    through_ports = xb.solve(crossbar, v, method="ports", max_iterations=needed)
     with pytest.raises(xb.ConvergenceError, match="of 6 reads missed tol"):
         through_ports.i_wordline  # noqa: B018
 

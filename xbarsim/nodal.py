@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral, Real
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -87,15 +88,10 @@ def solve(
         v_end[...] = given
     except ValueError:
         raise ParameterError(f"v_bitline has the shape {given.shape}; give one that fits {v_end.shape}") from None
-    if not (isinstance(tol, int | float) and SMALLEST_TOLERANCE <= tol < 1):
-        raise ParameterError(
-            f"tol = {tol!r}: give a number below 1 and from {SMALLEST_TOLERANCE:.1e}, the precision of numbers"
-        )
+    _check_limits(tol, max_iterations)
     if method not in get_args(Method) or (method == "ports" and not crossbar.linear):
         linear = "" if crossbar.linear else f"; {type(crossbar.cell).__name__} cells have no port matrices"
         raise ParameterError(f"method = {method!r}: give one of {', '.join(get_args(Method))}{linear}")
-    if not (isinstance(max_iterations, int) and max_iterations >= 1):
-        raise ParameterError(f"max_iterations = {max_iterations!r}: give a whole number from 1")
     if floating_wordlines is not None:
         v[..., mask(floating_wordlines, "floating_wordlines", crossbar.n_rows)] = 0.0
     if floating_bitlines is not None:
@@ -127,6 +123,16 @@ def solve(
         v_sense=v_end,
         _complete=later,
     )
+
+
+def _check_limits(tol: Any, max_iterations: Any) -> None:
+    """Raise an error if a tolerance or a limit is no number, or out of range."""
+    if not (isinstance(tol, Real) and SMALLEST_TOLERANCE <= float(tol) < 1):
+        raise ParameterError(
+            f"tol = {tol!r}: give a number below 1 and from {SMALLEST_TOLERANCE:.1e}, the precision of numbers"
+        )
+    if not (isinstance(max_iterations, Integral) and int(max_iterations) >= 1):
+        raise ParameterError(f"max_iterations = {max_iterations!r}: give a whole number from 1")
 
 
 def _check(certificates: np.ndarray, tol: float, limit: float) -> None:

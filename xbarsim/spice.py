@@ -69,7 +69,7 @@ def to_spice(
     if v.shape != (crossbar.n_rows,):
         raise ParameterError(f"v_wordline has the shape {v.shape}; a netlist is one read, give ({crossbar.n_rows},)")
     v_end = np.broadcast_to(real_array(v_bitline, "v_bitline", "voltages in volts"), crossbar.n_cols)
-    wires = list(_wires(crossbar, floating_wordlines, floating_bitlines))
+    wires = list(_wires(crossbar, floating_wordlines, floating_bitlines, selected))
     name = _merge(wires)
     lines = [f"* crossbar {crossbar.n_rows} x {crossbar.n_cols}", _OPTIONS]
     lines += [f"vd{i} {name(f'd{i}')} 0 dc {value!r}" for i, value in enumerate(v.tolist())]
@@ -125,10 +125,12 @@ def verify(crossbar: Crossbar, v_wordline: Any, **boundary: Any) -> float:
     return float(max(np.abs(a - b).max() for a, b in pairs) / largest) if largest > 0 else 0.0
 
 
-def _wires(crossbar: Crossbar, floating_wordlines: Any, floating_bitlines: Any) -> Iterator[tuple[str, str, float]]:
+def _wires(
+    crossbar: Crossbar, floating_wordlines: Any, floating_bitlines: Any, selected: Any
+) -> Iterator[tuple[str, str, float]]:
     """Yield (node, node, resistance) of every segment and line end; an open one has ``OPEN``."""
     m, n = crossbar.n_rows, crossbar.n_cols
-    r = every_segment(resistances(crossbar, floating_wordlines, floating_bitlines), m, n)
+    r = every_segment(resistances(crossbar, floating_wordlines, floating_bitlines, selected), m, n)
     for i in range(m):
         yield f"d{i}", f"w{i}_0", float(r.near_wordline[i])
         yield f"w{i}_{n - 1}", f"d{i}", float(r.far_wordline[i])
