@@ -3,36 +3,59 @@
 from xbarsim.approximate import approximate
 from xbarsim.cells import MIEC_SELECTOR, Ohmic, OneSelectorOneResistor, OneTransistorOneResistor, Sinh, Table
 from xbarsim.crossbar import Crossbar
-from xbarsim.device import Device, Die
+from xbarsim.device import Device, load_device
+from xbarsim.die import Die
+from xbarsim.drift import CustomDisturb, PowerLawDisturb, Retention, TableDisturb
 from xbarsim.errors import ConvergenceError, FileError, ParameterError, XbarsimError
+from xbarsim.faults import Faults
 from xbarsim.memory import MemoryRead, read_cell, read_margin
 from xbarsim.nodal import solve
+from xbarsim.noise import OutputNoise, output_noise
 from xbarsim.ports import PortModel, reduce, sensitivities
+from xbarsim.presets import list_devices, load_preset
+from xbarsim.read_noise import Flicker, ReadNoise, Telegraph
 from xbarsim.solution import Solution
 from xbarsim.spice import to_spice, verify
+from xbarsim.variation import C2C, D2D, WriteVerify
 from xbarsim.wires import Wires
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "C2C",
+    "D2D",
     "MIEC_SELECTOR",
     "ConvergenceError",
     "Crossbar",
+    "CustomDisturb",
     "Device",
     "Die",
+    "Faults",
     "FileError",
+    "Flicker",
     "MemoryRead",
     "Ohmic",
     "OneSelectorOneResistor",
     "OneTransistorOneResistor",
+    "OutputNoise",
     "ParameterError",
     "PortModel",
+    "PowerLawDisturb",
+    "ReadNoise",
+    "Retention",
     "Sinh",
     "Solution",
     "Table",
+    "TableDisturb",
+    "Telegraph",
     "Wires",
+    "WriteVerify",
     "XbarsimError",
     "approximate",
+    "list_devices",
+    "load_device",
+    "load_preset",
+    "output_noise",
     "read_cell",
     "read_margin",
     "reduce",

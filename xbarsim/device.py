@@ -1,20 +1,28 @@
-"""The memristor: its two states, its read pulse, and the dies that are made of it."""
+"""The memristor: its two states, its read pulse, and everything that makes cells, writes and reads differ."""
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
+from xbarsim.die import Die
+from xbarsim.drift import ReadDisturb, Retention
 from xbarsim.errors import ParameterError
+from xbarsim.faults import Faults
 from xbarsim.parameters import Parameters
-from xbarsim.streams import stream
-from xbarsim.units import Conductance, Time, Voltage, parse_quantity
+from xbarsim.presets import load_preset
+from xbarsim.read_noise import ReadNoise
+from xbarsim.units import Conductance, ConductanceOrZero, Time, Voltage, parse_quantity
+from xbarsim.variation import C2C, D2D
 
 
 class Device(Parameters):
     """A two-state memristor.
+
+    ``Device(preset="pcm-ibm", v_read=0.2)`` starts from a published device, see :func:`xbarsim.list_devices`.
 
     Attributes
     ----------
@@ -26,25 +34,45 @@ class Device(Parameters):
         Read voltage [V].
     t_read : float
         Length of a read pulse [s].
-    d2d : float
-        Device-to-device spread: relative standard deviation of a lognormal factor of mean 1 on each conductance.
+    d2d : D2D
+        Device-to-device variation, drawn once per die; a number is the lognormal spread of both states.
+    c2c : C2C
+        Cycle-to-cycle variation, drawn per write; a number is the lognormal spread of both states.
+    read_noise : ReadNoise
+        Drawn per read, or advancing in time; a number is the Gaussian spread of both states.
+    faults : Faults
+        Cells and lines that came out wrong.
+    retention, read_disturb : optional
+        Drift with time, and with reads.
+    g_min, g_max : float
+        The physical range [S]: conductances that variation, drift or noise would bring beyond are cut there, and
+        counted.
     """
 
     g_lrs: Conductance
     on_off_ratio: float = Field(gt=1, allow_inf_nan=False)
     v_read: Voltage
     t_read: Time
-    d2d: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    d2d: D2D = D2D()
+    c2c: C2C = C2C()
+    read_noise: ReadNoise = ReadNoise()
+    faults: Faults = Faults()
+    retention: Retention | None = None
+    read_disturb: ReadDisturb | None = None
+    g_min: ConductanceOrZero = 0.0
+    g_max: Conductance | None = None
 
     @model_validator(mode="before")
     @classmethod
-    def _from_current(cls, values: Any) -> Any:
-        if isinstance(values, dict) and "i_lrs" in values:
+    def _from_preset_and_current(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        values = _with_preset(dict(values))
+        if "i_lrs" in values:
             if "g_lrs" in values:
                 raise ValueError("Device: give g_lrs or i_lrs, not both")
             if "v_read" not in values:
                 raise ValueError("Device.v_read is missing; i_lrs needs the voltage at which it flows")
-            values = dict(values)
             current, voltage = parse_quantity(values.pop("i_lrs"), "A"), parse_quantity(values["v_read"], "V")
             if not (isinstance(current, int | float) and current > 0):
                 raise ValueError(f"Device.i_lrs = {current!r}: give a current above 0 A")
@@ -52,13 +80,28 @@ class Device(Parameters):
                 values["g_lrs"] = current / voltage
         return values
 
+    @model_validator(mode="after")
+    def _states_in_range(self) -> Self:
+        low, high = self.g_range
+        if not low <= self.g_hrs < self.g_lrs <= high:
+            raise ValueError(
+                f"Device: the states, {self.g_hrs:.3g} and {self.g_lrs:.3g} S, do not lie between g_min = {low:.3g} "
+                f"and g_max = {high:.3g} S"
+            )
+        return self
+
     @property
     def g_hrs(self) -> float:
         """Conductance in the high-resistance state [S]."""
         return float(self.g_lrs / self.on_off_ratio)
 
-    def fabricate(self, shape: tuple[int, int], *, seed: int, key: tuple[int, ...] = ()) -> Die:
-        """Make an array of devices; device-to-device variation is drawn here, once.
+    @property
+    def g_range(self) -> tuple[float, float]:
+        """Physical range of conductances [S]."""
+        return self.g_min, np.inf if self.g_max is None else self.g_max
+
+    def fabricate(self, shape: tuple[int, int], *, seed: int, die: int = 0, key: tuple[int, ...] = ()) -> Die:
+        """Make an array of devices; device-to-device variation and faults are drawn here, once.
 
         Parameters
         ----------
@@ -66,15 +109,12 @@ class Device(Parameters):
             Size of the array.
         seed : int
             Root seed.
+        die : int
+            Tells dies apart: the arrays of one die have its offset in common.
         key : tuple of int
-            Tells arrays of one die apart, for example (layer, row tile, column tile).
+            Tells the arrays of one die apart, for example (layer, row tile, column tile).
         """
-        draws = stream(seed, "d2d", *key)
-        sigma = np.sqrt(np.log1p(self.d2d**2))
-        if sigma == 0.0:
-            return Die(self, np.ones(shape))
-        normal = draws.standard_normal(shape)
-        return Die(self, np.exp(sigma * normal - sigma**2 / 2))
+        return Die(self, shape, seed, die, key)
 
     def program(self, bits: Any, *, seed: int) -> np.ndarray:
         """Fabricate an array and write ``bits`` (n_rows, n_cols) into it; return conductances [S]."""
@@ -84,17 +124,42 @@ class Device(Parameters):
         return self.fabricate((bits.shape[0], bits.shape[1]), seed=seed).program(bits)
 
 
-class Die:
-    """One fabricated array: what its devices conduct relative to the nominal device."""
+def _with_preset(values: dict[str, Any]) -> dict[str, Any]:
+    """Complete fields by those of the preset that they name."""
+    name = values.pop("preset", None)
+    if name is None:
+        return values
+    preset = load_preset(str(name))
+    given = dict(preset.device)
+    if "g_lrs" in values or "i_lrs" in values:
+        given.pop("g_lrs", None)
+        given.pop("i_lrs", None)
+    missing = [field for field in ("v_read", "t_read") if field not in given | values]
+    if missing:
+        raise ValueError(
+            f"Device.{' and '.join(missing)}: not given by the source of {name!r}; add your own, for example "
+            f'load_device("{name}", {", ".join(f"{field}=..." for field in missing)})'
+        )
+    return given | values
 
-    def __init__(self, device: Device, factor: np.ndarray) -> None:
-        self.device, self.factor = device, factor
 
-    def program(self, bits: Any) -> np.ndarray:
-        """Write ``bits`` in {0, 1}, 1 for the low-resistance state; return conductances (n_rows, n_cols) [S]."""
-        bits = np.asarray(bits)
-        if bits.shape != self.factor.shape:
-            raise ParameterError(f"bits have the shape {bits.shape}; the die has {self.factor.shape}")
-        if not np.isin(bits, (0, 1)).all():
-            raise ParameterError("bits hold values other than 0 and 1")
-        return np.asarray(np.where(bits == 1, self.device.g_lrs, self.device.g_hrs) * self.factor)
+def load_device(source: str | Path, **values: Any) -> Device:
+    """Load a published device by name (see :func:`xbarsim.list_devices`), or any device from a TOML file.
+
+    Parameters
+    ----------
+    source : str or path
+        Name, or path of a file ending in ``.toml`` with the fields of :class:`Device`.
+    **values
+        Fields to add or to change; what a published source does not give must be added.
+
+    Raises
+    ------
+    FileError
+        If the file is missing or not TOML.
+    ParameterError
+        If the name is unknown, or a field is missing or not allowed.
+    """
+    if Path(source).suffix == ".toml":
+        return Device.from_toml(source, **values)
+    return Device(preset=str(source), **values)

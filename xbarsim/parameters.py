@@ -2,25 +2,47 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from xbarsim.errors import FileError, ParameterError
+
+
+_folder: ContextVar[Path] = ContextVar("folder", default=Path())
+
+
+def beside_toml(path: str | Path) -> Path:
+    """Return a path given by a parameter: relative to the TOML file that is being read, if there is one."""
+    return _folder.get() / path
 
 
 class Parameters(BaseModel):
     """Base of all parameter sets: immutable, no unknown fields, errors as :class:`ParameterError`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    bare: ClassVar[tuple[str, ...]] = ()  # the fields that a number given instead of the whole set stands for
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_number(cls, value: Any) -> Any:
+        return dict.fromkeys(cls.bare, value) if cls.bare and isinstance(value, int | float) else value
 
     def __init__(self, **values: Any) -> None:
         try:
             super().__init__(**values)
         except ValidationError as error:
             raise ParameterError(_one_line(type(self), error)) from None
+
+    def __repr_args__(self) -> list[tuple[str | None, Any]]:
+        return [(name, getattr(self, name)) for name in type(self).model_fields if name in self.model_fields_set]
+
+    def __str__(self) -> str:
+        return repr(self)
 
     def replace(self, **values: Any) -> Self:
         """Return a copy with some fields changed, validated like a new object; ``device__d2d`` reaches into a part."""
@@ -33,8 +55,8 @@ class Parameters(BaseModel):
         return type(self)(**fields)
 
     @classmethod
-    def from_toml(cls, path: str | Path) -> Self:
-        """Read a parameter set from a TOML file.
+    def from_toml(cls, path: str | Path, **values: Any) -> Self:
+        """Read a parameter set from a TOML file, some of its fields replaced by ``values``.
 
         Raises
         ------
@@ -43,11 +65,14 @@ class Parameters(BaseModel):
         ParameterError
             If a field is unknown, missing or out of range.
         """
-        values = read_toml(path)
+        values = read_toml(path) | values
+        token = _folder.set(Path(path).parent)
         try:
             return cls(**values)
         except ParameterError as error:
             raise ParameterError(f"{path}: {error}") from None
+        finally:
+            _folder.reset(token)
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:
@@ -70,6 +95,9 @@ def _one_line(model: type[BaseModel], error: ValidationError) -> str:
         return f"{where} is missing; give it a value"
     if first["type"] == "value_error":
         reason = str(first["ctx"]["error"])
+        part = re.match(r"[A-Z]\w*\.", reason)
+        if field and part and isinstance(first["ctx"]["error"], ParameterError):  # a part's own error: one path
+            return f"{where}.{reason[part.end() :]}"
         return f"{where}: {reason}" if field else reason
     remedy = first["msg"][0].lower() + first["msg"][1:]
     return f"{where} = {first['input']!r}: {remedy}"

@@ -84,6 +84,11 @@ class Solution:
         return self._nodes[1]
 
     @property
+    def v_cell(self) -> np.ndarray:
+        """Voltage across each cell, wordline minus bitline, (..., n_rows, n_cols) [V]."""
+        return np.asarray(self._nodes[0] - self._nodes[1])
+
+    @property
     def i_cell(self) -> np.ndarray:
         """Current of each cell, from wordline to bitline, (..., n_rows, n_cols) [A]."""
         return self._nodes[2]

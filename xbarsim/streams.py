@@ -23,4 +23,4 @@ def stream(seed: int, purpose: str, *key: int) -> np.random.Generator:
     """
     if seed < 0:
         raise ParameterError(f"seed = {seed}: give a whole number from 0")
-    return np.random.default_rng([seed, crc32(purpose.encode()), *key])
+    return np.random.Generator(np.random.SFC64([seed, crc32(purpose.encode()), *key]))

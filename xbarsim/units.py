@@ -7,6 +7,14 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 from quantiphy import InvalidNumber, Quantity
 
+# what a text may carry instead of the SI unit: a factor and an offset
+_ALIASES: dict[str, dict[str, tuple[float, float]]] = {
+    "s": {"min": (60, 0), "h": (3600, 0)}
+    | dict.fromkeys(("day", "days"), (86400, 0))
+    | dict.fromkeys(("year", "years"), (365.25 * 86400, 0)),
+    "K": dict.fromkeys(("C", "°C"), (1, 273.15)),
+}
+
 
 def parse_quantity(value: Any, unit: str) -> Any:
     """Turn a text such as ``"3 uA"`` into SI units; anything that is not a text passes unchanged.
@@ -14,7 +22,8 @@ def parse_quantity(value: Any, unit: str) -> Any:
     Parameters
     ----------
     value : str or number
-        A text with an SI prefix and, optionally, the unit; or a number in SI units.
+        A text with an SI prefix and, optionally, the unit; or a number in SI units. Times may also be in min, h, day(s)
+        or year(s), temperatures in C or °C.
     unit : str
         The expected unit, for example ``"A"``.
 
@@ -32,13 +41,17 @@ def parse_quantity(value: Any, unit: str) -> Any:
         raise ValueError(f"{value} is no quantity; write it as a number with the unit {unit or '1'}")
     if not isinstance(value, str):
         return value
+    text, factor, offset = value.strip(), 1.0, 0.0
+    number, _, word = text.rpartition(" ")
+    if word in _ALIASES.get(unit, {}):
+        text, (factor, offset) = number, _ALIASES[unit][word]
     try:
-        quantity = Quantity(value.strip(), ignore_sf=False)
+        quantity = Quantity(text, ignore_sf=False)
     except InvalidNumber:
         raise ValueError(f"{value!r} is no quantity; write it as a number with the unit {unit or '1'}") from None
     if quantity.units not in ("", unit):
         raise ValueError(f"{value!r} has the unit {quantity.units!r} where {unit or 'no unit'} is expected")
-    return float(quantity)
+    return float(quantity) * factor + offset
 
 
 def format_quantity(value: float, unit: str, digits: int = 3) -> str:
@@ -52,9 +65,13 @@ def _in(unit: str) -> BeforeValidator:
 
 Resistance = Annotated[float, _in("Ohm"), Field(ge=0, allow_inf_nan=False)]
 Conductance = Annotated[float, _in("S"), Field(gt=0, allow_inf_nan=False)]
+ConductanceOrZero = Annotated[float, _in("S"), Field(ge=0, allow_inf_nan=False)]
 Voltage = Annotated[float, _in("V"), Field(gt=0, allow_inf_nan=False)]
 Current = Annotated[float, _in("A"), Field(gt=0, allow_inf_nan=False)]
 Time = Annotated[float, _in("s"), Field(gt=0, allow_inf_nan=False)]
 Frequency = Annotated[float, _in("Hz"), Field(gt=0, allow_inf_nan=False)]
 Power = Annotated[float, _in("W"), Field(ge=0, allow_inf_nan=False)]
+Temperature = Annotated[float, _in("K"), Field(gt=0, allow_inf_nan=False)]
+Probability = Annotated[float, Field(ge=0, le=1)]
 Energy = Annotated[float, _in("J"), Field(ge=0, allow_inf_nan=False)]
+ElectronVolt = Annotated[float, _in("eV"), Field(ge=0, allow_inf_nan=False)]

@@ -2,36 +2,20 @@
 
 import numpy as np
 
+from xbarsim.kernels.elementary import expm1
 from xbarsim.kernels.jit import jit
 
 OHMIC, SINH, SELECTOR, TABLE = 0, 1, 2, 3
 _STEEPEST = (
     300.0  # beyond this argument exponentials continue as straight lines, here 1e130 times the small-signal current
 )
-_LN2_HIGH, _LN2_LOW = 0.6931471803691238, 1.9082149292705877e-10  # ln 2, the first part with its last bits zero
-_INVERSE_FACTORIALS = tuple(1.0 / float(np.prod(np.arange(1.0, k + 1))) for k in range(14, 1, -1))
-
-
-@jit
-def _expm1(a):
-    """Return exp(a) - 1 for 0 <= a <= 300, to rounding; compilers turn it into vector instructions, unlike a library's.
-
-    a = k ln 2 + f: a Taylor polynomial in f, at most 0.35, then k into the exponent bits of 2^k.
-    """
-    k = np.floor(a / (_LN2_HIGH + _LN2_LOW) + 0.5)
-    f = (a - k * _LN2_HIGH) - k * _LN2_LOW
-    tail = 0.0
-    for factor in _INVERSE_FACTORIALS:
-        tail = tail * f + factor
-    power = np.int64((np.int64(k) + 1023) << 52).view(np.float64)
-    return power * (f + f * f * tail) + (power - 1.0)
 
 
 @jit
 def _sinh(a):
     """Return sinh(a) and its slope, continued as a straight line beyond +-_STEEPEST."""
     inside = min(abs(a), _STEEPEST)
-    grown = _expm1(inside)  # one exponential for both, exact for small a
+    grown = expm1(inside)  # one exponential for both, exact for small a
     shrunk = grown / (1.0 + grown)
     slope = 1.0 + 0.5 * (grown - shrunk)
     rise = 0.5 * (grown + shrunk) + slope * (abs(a) - inside)

@@ -1,0 +1,330 @@
+"""One fabricated array: programmed, read, aged step by step."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from xbarsim.cells import Cell, Ohmic
+from xbarsim.crossbar import Crossbar, real_array
+from xbarsim.drift import ROOM_TEMPERATURE
+from xbarsim.errors import ParameterError
+from xbarsim.faults import HEALTHY, OPEN_CELL, SHORTED, STUCK_HRS, STUCK_LRS, bridged, broken
+from xbarsim.kernels.disturb import count_reads
+from xbarsim.read_noise import NoiseState
+from xbarsim.streams import stream
+from xbarsim.wires import Wires
+
+if TYPE_CHECKING:
+    from xbarsim.device import Device
+
+
+@dataclass
+class _State:
+    """What changes: from write to write, from read to read, with time."""
+
+    bits: np.ndarray  # True in the low-resistance state, stuck cells as they are
+    written: np.ndarray  # conductances just after the write [S]
+    cut: np.ndarray | None  # cells whose written conductance was cut to the physical range
+    pulses: np.ndarray | None
+    reads: np.ndarray
+    moving: np.ndarray  # flat indices of the cells that reads can move
+    moved: np.ndarray | None  # their state under the read-disturb law
+    writes: int
+    noise: NoiseState | None = None  # telegraph and 1/f noise, from the first time that it is looked at
+    steps: int = 0
+    time: float = 0.0
+    age: float = 0.0  # time at the reference temperature of retention
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The state of a die at one moment, for :meth:`Die.restore`."""
+
+    time: float
+    _state: _State = field(repr=False)
+
+
+class DieCircuit(NamedTuple):
+    """A die as a circuit. Bridged lines make the crossbar larger: its true lines are ``rows`` and ``cols``."""
+
+    crossbar: Crossbar
+    rows: np.ndarray
+    cols: np.ndarray
+
+
+def _either(a: np.ndarray | None, b: np.ndarray | None) -> np.ndarray | None:
+    return b if a is None else a if b is None else a | b
+
+
+class Die:
+    """One fabricated array; made by :meth:`Device.fabricate`.
+
+    Every draw is keyed by (seed, purpose, die, key) and, where it happens more than once, by the number of the write,
+    read or step: results depend on what was done, not on when or in which order other arrays did it.
+
+    Attributes
+    ----------
+    device : Device
+    shape : (n_rows, n_cols)
+    faults : int8 array, (n_rows, n_cols), or None
+        0 healthy, 1 stuck in LRS, 2 stuck in HRS, 3 open, 4 shorted.
+    truncated, truncated_reads : int
+        Cells whose present conductance was cut to the physical range; draws of single reads that were.
+    """
+
+    def __init__(
+        self, device: Device, shape: tuple[int, int], seed: int, die: int = 0, key: tuple[int, ...] = ()
+    ) -> None:
+        if len(shape) != 2 or min(shape) < 1:
+            raise ParameterError(f"shape = {shape}: give (n_rows, n_cols), both above 0")
+        self.device, self.shape, self.seed, self.key = device, (int(shape[0]), int(shape[1])), seed, (die, *key)
+        self.faults = device.faults.draw_cells(self.shape, seed, self.key)
+        self._lines = device.faults.draw_lines(self.shape, seed, self.key)
+        self._z = device.d2d.draw(self.shape, seed, self.key)
+        offset = device.d2d.offset(seed, die)
+        self._states = (device.g_lrs * offset, device.g_hrs * offset)
+        self._now: _State | None = None
+        self._g: np.ndarray | None = None
+        self.truncated = self.truncated_reads = 0
+
+    def program(self, bits: Any, *, seed: int | None = None) -> np.ndarray:
+        """Write ``bits`` in {0, 1}, 1 for the low-resistance state; return what was written, (n_rows, n_cols) [S].
+
+        A write sets back age, reads and disturb. What it returns is free of read noise; :attr:`conductance` has the
+        slow part of it.
+
+        Parameters
+        ----------
+        bits : array, (n_rows, n_cols)
+        seed : int, optional
+            Tells writes apart; by default each write of this die draws anew.
+        """
+        device, bits = self.device, np.asarray(bits)
+        if bits.shape != self.shape:
+            raise ParameterError(f"bits have the shape {bits.shape}; the die has {self.shape}")
+        if not ((bits == 0) | (bits == 1)).all():
+            raise ParameterError("bits hold values other than 0 and 1")
+        wanted = bits.astype(bool)
+        lrs, fixed = wanted, None
+        if self.faults is not None:
+            lrs, fixed = wanted.copy(), self.faults != HEALTHY
+            lrs[self.faults == STUCK_LRS], lrs[self.faults == STUCK_HRS] = True, False
+        own, cut = self._within(self._own(lrs))
+        writes = self._now.writes if self._now else 0
+        draws = stream(self.seed, "c2c", *self.key, writes if seed is None else seed)
+        target = np.where(wanted, device.g_lrs, device.g_hrs) if device.c2c.write_verify else own
+        written, pulses = device.c2c.write(own, target, lrs, fixed, draws)
+        written, cut_again = self._within(written)
+        cut = _either(cut, cut_again)
+        moving, moved = np.zeros(0, np.intp), None
+        if device.read_disturb is not None:
+            able = device.read_disturb.moving(lrs)
+            moving = np.flatnonzero(able if fixed is None else able & ~fixed)
+            moved = device.read_disturb.start(len(moving))
+        self._now = _State(lrs, written, cut, pulses, np.zeros(self.shape), moving, moved, writes + 1)
+        self._g = None
+        self.truncated = 0 if cut is None else int(np.count_nonzero(cut))
+        return written.copy()
+
+    def _own(self, lrs: np.ndarray) -> np.ndarray:
+        """Return what each cell conducts in a state on average over writes."""
+        g = self.device.d2d.conductance(lrs, self._states, self._z)
+        if self.faults is not None:
+            g[self.faults == OPEN_CELL] = 0.0
+            if self.device.faults.r_short is not None:
+                g[self.faults == SHORTED] = 1 / self.device.faults.r_short
+        return g
+
+    def _within(self, g: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Cut conductances to the physical range, except of open and shorted cells; return them and which were cut."""
+        low, high = self.device.g_range
+        if low <= g.min() and g.max() <= high:
+            return g, None
+        beyond = (g < low) | (g > high)
+        if self.faults is not None:
+            beyond &= self.faults < OPEN_CELL
+        return np.where(beyond, np.clip(g, low, high), g), beyond
+
+    @property
+    def _state(self) -> _State:
+        if self._now is None:
+            raise ParameterError("the die is blank; program it first")
+        return self._now
+
+    @property
+    def conductance(self) -> np.ndarray:
+        """What cells conduct now, without white read noise, (n_rows, n_cols) [S]; not to be written to."""
+        if self._g is None:
+            g, cut = self._within(self._drifted())
+            cut = _either(cut, self._state.cut)
+            self.truncated = 0 if cut is None else int(np.count_nonzero(cut))
+            g.flags.writeable = False
+            self._g = g
+        return self._g
+
+    def _drifted(self) -> np.ndarray:
+        """Return conductances after retention, disturb and slow noise; faulty cells have none of these."""
+        device, now = self.device, self._state
+        g = now.written.copy()
+        if device.retention is not None and now.age > 0:
+            g *= device.retention.factor(self._nu, now.age)
+        if device.read_disturb is not None and now.moved is not None and now.reads.any():
+            at, flat = now.moving, g.reshape(-1)
+            after = flat[at] * device.read_disturb.ratio(now.moved, now.bits.reshape(-1)[at])
+            if device.read_disturb.stops_at_hrs:
+                after = np.maximum(after, np.minimum(flat[at], self._hrs.reshape(-1)[at]))
+            flat[at] = after
+        if device.read_noise.remembers:
+            g *= self._noise.factor(now.bits)
+        if self.faults is not None:
+            g = np.where(self.faults == HEALTHY, g, now.written)
+        return g
+
+    @property
+    def _noise(self) -> NoiseState:
+        now = self._state
+        if now.noise is None:
+            draws = stream(self.seed, "noise", *self.key, now.writes)
+            now.noise = NoiseState(self.device.read_noise, self.shape, draws)
+        return now.noise
+
+    @property
+    def _nu(self) -> Any:
+        """Drift exponents, each device's own."""
+        retention = self.device.retention
+        assert retention is not None
+        nu = retention.nu.of(self._state.bits)
+        if retention.nu_spread:
+            z = stream(self.seed, "retention", *self.key).standard_normal(self.shape)
+            nu = nu + retention.nu_spread.of(self._state.bits) * z
+        return nu
+
+    @property
+    def _hrs(self) -> np.ndarray:
+        return self._within(self._own(np.zeros(self.shape, bool)))[0]
+
+    @property
+    def read_spread(self) -> np.ndarray:
+        """Standard deviation of each cell's conductance from read to read, (n_rows, n_cols) [S]."""
+        spread = self.conductance * self.device.read_noise.gaussian.of(self._state.bits)
+        return spread if self.faults is None else np.where(self.faults == HEALTHY, spread, 0.0)
+
+    def read(self, number: int) -> np.ndarray:
+        """Return what cells conduct in read ``number``, with white read noise, (n_rows, n_cols) [S]; ages nothing."""
+        if not self.device.read_noise.gaussian:
+            return self.conductance
+        z = stream(self.seed, "read", *self.key, number).standard_normal(self.shape)
+        g, cut = self._within(self.conductance + self.read_spread * z)
+        self.truncated_reads += 0 if cut is None else int(np.count_nonzero(cut))
+        return g
+
+    def advance(
+        self, v_cell: Any = None, n_reads: Any = 1, *, dt: float = 0.0, temperature: float = ROOM_TEMPERATURE
+    ) -> None:
+        """Let reads and time pass.
+
+        Parameters
+        ----------
+        v_cell : array, (n_rows, n_cols), optional
+            Voltage across each cell during these reads, wordline minus bitline, from the solved circuit [V].
+        n_reads : number or array broadcastable to (n_rows, n_cols)
+            How many such reads of ``t_read`` each cell sees.
+        dt : float
+            Time that passes [s]; reads by themselves take none.
+        temperature : float
+            [K].
+        """
+        now = self._state
+        if not 0 <= dt < np.inf:
+            raise ParameterError(f"dt = {dt:g} s: give a finite time from 0")
+        if not 0 < temperature < np.inf:
+            raise ParameterError(f"temperature = {temperature:g} K: give one above 0 K")
+        if v_cell is not None:
+            self._disturb(now, real_array(v_cell, "v_cell", "voltages in volts"), n_reads, temperature)
+        now.time += dt
+        if self.device.retention is not None:
+            now.age += dt * self.device.retention.ageing(temperature)
+        if self.device.read_noise.remembers and dt > 0:
+            self._noise.advance(dt, stream(self.seed, "noise step", *self.key, now.writes, now.steps))
+        now.steps += 1
+        self._g = None
+
+    def _disturb(self, now: _State, v: np.ndarray, n_reads: Any, temperature: float) -> None:
+        if v.shape != self.shape:
+            raise ParameterError(f"v_cell has the shape {v.shape}; the die has {self.shape}")
+        n = real_array(n_reads, "n_reads", "numbers of reads")
+        try:
+            n = np.broadcast_to(n, self.shape)
+        except ValueError:
+            raise ParameterError(f"n_reads has the shape {n.shape}; give one that fits {self.shape}") from None
+        if n.min() < 0:
+            raise ParameterError(f"n_reads = {n.min():g}: numbers of reads are not negative")
+        device, v, n = self.device, v.reshape(-1), n.reshape(-1)
+        count_reads(v, n, 0.5 * device.v_read, now.reads.reshape(-1))
+        if device.read_disturb is not None and now.moved is not None:
+            at = now.moving
+            time, lrs = n.take(at) * device.t_read, now.bits.reshape(-1).take(at)
+            device.read_disturb.advance(now.moved, lrs, v.take(at), time, temperature)
+
+    @property
+    def reads(self) -> np.ndarray:
+        """Reads since the last write in which a cell saw at least half of v_read, (n_rows, n_cols)."""
+        return self._state.reads
+
+    @property
+    def time(self) -> float:
+        """Time since the last write [s]."""
+        return self._state.time
+
+    @property
+    def pulses(self) -> np.ndarray:
+        """Pulses that the last write took in each cell, int (n_rows, n_cols)."""
+        pulses = self._state.pulses
+        return np.ones(self.shape, np.int32) if pulses is None else pulses
+
+    def snapshot(self) -> Snapshot:
+        """Return the present state, to be restored later."""
+        return Snapshot(self.time, deepcopy(self._state))
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go back to a state of this die; what follows is drawn as it was the first time."""
+        if snapshot._state.bits.shape != self.shape:
+            raise ParameterError(
+                f"the snapshot is of a die of the shape {snapshot._state.bits.shape}; this one has {self.shape}"
+            )
+        self._now, self._g = deepcopy(snapshot._state), None
+
+    def circuit(self, wires: Wires | None = None, cell: Cell | None = None) -> DieCircuit:
+        """Return the die as a circuit, with its broken and bridged lines.
+
+        Parameters
+        ----------
+        wires : Wires, optional
+            Resistances of the lines as designed.
+        cell : optional
+            The cell model; bridges need Ohmic cells.
+        """
+        g, wires, lines = self.conductance, wires or Wires(), self._lines
+        rows, cols = np.arange(self.shape[0]), np.arange(self.shape[1])
+        if lines is not None:
+            wires.check(*self.shape)
+            wires = broken(wires, lines, *self.shape)
+            if lines.bridged_wordlines or lines.bridged_bitlines:
+                if not isinstance(cell or Ohmic(), Ohmic):
+                    raise ParameterError(f"cells are {type(cell).__name__}; bridged lines need Ohmic cells")
+                r_short = self.device.faults.r_short
+                assert r_short is not None
+                g, wires, rows, cols = bridged(g, wires, lines, r_short)
+        return DieCircuit(Crossbar(g, wires=wires, cell=cell), rows, cols)
+
+    def __repr__(self) -> str:
+        if self._now is None:
+            return f"Die({self.shape[0]} x {self.shape[1]}, blank)"
+        return (
+            f"Die({self.shape[0]} x {self.shape[1]}, {self.time:g} s and up to {self.reads.max():g} reads after the "
+            f"last write, {self.truncated} cells cut to the physical range)"
+        )

@@ -1,0 +1,228 @@
+"""What time and reads do to a conductance: retention, and read disturb by the voltage that each cell really saw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+import numpy as np
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+
+from xbarsim.files import load_array
+from xbarsim.kernels.disturb import power_law, ratios
+from xbarsim.parameters import Parameters, beside_toml
+from xbarsim.units import ElectronVolt, Temperature, Time, Voltage
+from xbarsim.variation import PerState
+
+BOLTZMANN = 8.617333262e-5  # eV/K, CODATA 2018
+ROOM_TEMPERATURE = 300.0
+
+
+class SignedPerState(PerState):
+    """A quantity of either state, of any sign; one number stands for both."""
+
+    lrs: float = Field(default=0.0, allow_inf_nan=False)
+    hrs: float = Field(default=0.0, allow_inf_nan=False)
+
+
+class Retention(Parameters):
+    """Drift with the time since programming: G(t) = G_programmed (1 + t / t0)^-nu.
+
+    The law of amorphous phase-change cells (Nandakumar et al., ICECS 2019; Joshi et al., Nature Communications
+    11, 2473, 2020), with t counted from the first reading t0 after programming, as IBM's aihwkit does. A negative nu
+    lets the conductance grow.
+
+    Attributes
+    ----------
+    nu : SignedPerState
+        Drift exponent.
+    nu_spread : PerState
+        Standard deviation of nu from device to device, normal, drawn once per die.
+    t0 : float
+        Time of the first reading after programming [s].
+    activation_energy : float, optional
+        Arrhenius energy [eV]: a time at temperature T ages like one exp(E / k (1 / T_ref - 1 / T)) times as long at
+        ``t_ref``. Without it temperature does not matter.
+    t_ref : float
+        Temperature at which nu and t0 hold [K].
+    """
+
+    nu: SignedPerState
+    nu_spread: PerState = PerState()
+    t0: Time
+    activation_energy: ElectronVolt | None = None
+    t_ref: Temperature = ROOM_TEMPERATURE
+
+    def ageing(self, temperature: float) -> float:
+        """Return how much faster than at ``t_ref`` a device ages at a temperature [K]."""
+        if self.activation_energy is None:
+            return 1.0
+        return float(np.exp(self.activation_energy / BOLTZMANN * (1 / self.t_ref - 1 / temperature)))
+
+    def factor(self, nu: Any, age: float) -> np.ndarray:
+        """Return G / G_programmed after a time at ``t_ref`` [s], for each cell's exponent."""
+        return np.asarray(np.exp(-nu * np.log1p(age / self.t0)))
+
+
+class PowerLawDisturb(Parameters):
+    """Read disturb by a power law in the time under voltage, of cells in the low-resistance state.
+
+    G = G0 while t < t_onset, and G0 (t / t_onset)^-p from then on, with p = c exp(a |V| / (k T / q)) and
+    t_onset = t0 (A (1 - k_cycles N^m))^(1/p); never below the cell's own HRS. C.-M. Jiang et al., "An
+    Analytical Model of Read-Disturb Failure Time in a Post-Cycling Resistive Switching Memory",
+    https://ieeexplore.ieee.org/document/9580480; equations and values (at 300 K, A read from the paper's figures) as
+    restated by the simulator analog-cim-sim. How reads at different voltages add up is our reading: a cell goes on from
+    the time at which the new voltage would have brought it to where it is.
+
+    With a steep voltage dependence one read is enough: destructive read-out is the limit of a large ``a``.
+
+    Attributes
+    ----------
+    t0 : float
+        Onset at high voltage [s].
+    c : float
+        Exponent p at 0 V.
+    a : float
+        Growth of ln p with |V| in units of kT/q.
+    onset : float
+        A, above 1.
+    k_cycles, m_cycles, n_cycles : float
+        Wear by ``n_cycles`` set and reset cycles before.
+    """
+
+    stops_at_hrs: ClassVar = True
+    kind: Literal["power-law"] = "power-law"
+    t0: Time = 1.55e-8
+    c: float = Field(default=0.0068, gt=0, allow_inf_nan=False)
+    a: float = Field(default=0.11, ge=0, allow_inf_nan=False)
+    onset: float = Field(default=1.43339, gt=1, allow_inf_nan=False)
+    k_cycles: float = Field(default=0.003, ge=0, allow_inf_nan=False)
+    m_cycles: float = Field(default=0.41, gt=0, allow_inf_nan=False)
+    n_cycles: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _in_range(self) -> Self:
+        if self._worn <= 1:
+            most = ((1 - 1 / self.onset) / self.k_cycles) ** (1 / self.m_cycles)
+            raise ValueError(
+                f"PowerLawDisturb.n_cycles = {self.n_cycles:g}: the law ends at {most:.3g} cycles, beyond which low "
+                "voltages would disturb sooner than high ones; give fewer cycles"
+            )
+        return self
+
+    @property
+    def _worn(self) -> float:
+        return float(self.onset * (1 - self.k_cycles * self.n_cycles**self.m_cycles))
+
+    def moving(self, bits: np.ndarray) -> np.ndarray:
+        """Return which cells reads can move."""
+        return bits
+
+    def start(self, n_cells: int) -> np.ndarray:
+        """Return the state of cells that have not been read."""
+        return np.full(n_cells, -1.0)
+
+    def advance(self, state: np.ndarray, bits: np.ndarray, v: np.ndarray, t: np.ndarray, temperature: float) -> None:
+        """Move the state (n,) of moving cells by reads of ``t`` seconds in all at ``v`` volts on each cell."""
+        power_law(v, t, self.c, self.a / (BOLTZMANN * temperature), np.log(self._worn), self.t0, state)
+
+    def ratio(self, state: np.ndarray, bits: np.ndarray) -> np.ndarray:
+        """Return G over what it was before the reads, of each moving cell."""
+        ratio = np.empty_like(state)
+        ratios(state, ratio)
+        return ratio
+
+
+def _points(value: Any) -> np.ndarray:
+    path = beside_toml(value) if isinstance(value, str | Path) else None
+    try:
+        points = load_array(path, "") if path else np.array(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError("give rows of time [s], G/G0 in LRS, G/G0 in HRS, as a file or an array") from None
+    where = str(path or "points")
+    if points.ndim != 2 or points.shape[1] != 3 or not np.isfinite(points).all():
+        raise ValueError(f"{where}: the shape is {points.shape}; give rows of time [s], G/G0 in LRS, G/G0 in HRS")
+    if points[0, 0] <= 0 or (np.diff(points[:, 0]) <= 0).any() or (points[:, 1:] < 0).any():
+        raise ValueError(f"{where}: times must be above 0 s and rise, ratios must not be negative")
+    points.flags.writeable = False
+    return points
+
+
+class TableDisturb(Parameters):
+    """Read disturb as measured: G / G0 against the time under one voltage, and how a voltage shortens that time.
+
+    A read of t seconds at V stresses a cell like one of t sinh(|V| / v_char) / sinh(v_read / v_char) at the voltage of
+    the measurement: field-driven ion hopping, exponential in large voltages. G / G0 falls or rises from 1
+    linearly in time to the first point, then linearly in the logarithm of time, and stays at the last one.
+
+    Attributes
+    ----------
+    points : file or array, (n, 3)
+        Rows of time [s], G/G0 in LRS, G/G0 in HRS.
+    v_measured : float
+        Voltage of the measurement [V].
+    v_char : float
+        Characteristic voltage of the acceleration [V].
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    stops_at_hrs: ClassVar = False
+    kind: Literal["table"] = "table"
+    points: Annotated[np.ndarray, BeforeValidator(_points)]
+    v_measured: Voltage
+    v_char: Voltage
+
+    def moving(self, bits: np.ndarray) -> np.ndarray:
+        """Return which cells reads can move."""
+        return np.ones_like(bits)
+
+    def start(self, n_cells: int) -> np.ndarray:
+        """Return the state of cells that have not been read: no equivalent time [s]."""
+        return np.zeros(n_cells)
+
+    def advance(self, state: np.ndarray, bits: np.ndarray, v: np.ndarray, t: np.ndarray, temperature: float) -> None:
+        """Add the equivalent time of reads; arguments as for :class:`PowerLawDisturb`."""
+        state += t * np.sinh(np.abs(v) / self.v_char) / np.sinh(self.v_measured / self.v_char)
+
+    def ratio(self, state: np.ndarray, bits: np.ndarray) -> np.ndarray:
+        """Return G over what it was before the reads, of each moving cell."""
+        time, lrs, hrs = self.points.T
+        later, early = np.log(np.maximum(state, time[0])), np.minimum(state / time[0], 1.0) - 1.0
+        curves = (np.interp(later, np.log(time), curve) + (curve[0] - 1) * early for curve in (lrs, hrs))
+        return np.where(bits, *curves)
+
+
+class CustomDisturb(Parameters):
+    """Read disturb by a function of yours.
+
+    Attributes
+    ----------
+    law : callable
+        ``law(ratio, v, t, lrs, temperature) -> ratio``: G over its value before any read, after a further ``t`` seconds
+        at ``v`` volts; all arrays (n,) over cells, ``lrs`` telling those in the low-resistance state.
+    """
+
+    stops_at_hrs: ClassVar = False
+    kind: Literal["custom"] = "custom"
+    law: Callable[..., Any]
+
+    def moving(self, bits: np.ndarray) -> np.ndarray:
+        """Return which cells reads can move."""
+        return np.ones_like(bits)
+
+    def start(self, n_cells: int) -> np.ndarray:
+        """Return the state of cells that have not been read."""
+        return np.ones(n_cells)
+
+    def advance(self, state: np.ndarray, bits: np.ndarray, v: np.ndarray, t: np.ndarray, temperature: float) -> None:
+        """Apply the law; arguments as for :class:`PowerLawDisturb`."""
+        state[:] = self.law(state, v, t, bits, temperature)
+
+    def ratio(self, state: np.ndarray, bits: np.ndarray) -> np.ndarray:
+        """Return G over what it was before the reads, of each moving cell."""
+        return state
+
+
+ReadDisturb = Annotated[PowerLawDisturb | TableDisturb | CustomDisturb, Field(discriminator="kind")]

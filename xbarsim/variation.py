@@ -1,0 +1,225 @@
+"""What tells devices apart (D2D, drawn once per die) and writes apart (C2C, drawn per write): parameters and samplers.
+
+A cell's D2D draw is a standard normal number z; its conductance in a state is a quantile of that state's law at z. One
+field of z therefore serves every law, and may be correlated in space.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import BeforeValidator, ConfigDict, Field
+
+from xbarsim.files import load_array
+from xbarsim.kernels.variation import autoregress
+from xbarsim.parameters import Parameters, beside_toml
+from xbarsim.streams import stream
+
+Law = Literal["lognormal", "normal"]
+
+
+class PerState(Parameters):
+    """A quantity from 0 of either state; one number stands for both."""
+
+    bare: ClassVar = ("lrs", "hrs")
+    lrs: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    hrs: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+
+    def __bool__(self) -> bool:
+        return self.lrs > 0 or self.hrs > 0
+
+    def of(self, bits: np.ndarray) -> Any:
+        """Return the quantity of each cell, ``bits`` being True in the low-resistance state; a number if all agree."""
+        return self.lrs if self.lrs == self.hrs else np.where(bits, self.lrs, self.hrs)
+
+
+def _measured(value: Any) -> np.ndarray | None:
+    if value is None:
+        return None
+    path = beside_toml(value) if isinstance(value, str | Path) else None
+    try:
+        sample = np.sort(load_array(path, "S") if path else np.asarray(value, dtype=np.float64), axis=None)
+    except (TypeError, ValueError):
+        raise ValueError("give measured conductances in siemens, as a file or an array") from None
+    if not (sample.size and np.isfinite(sample).all() and sample[0] >= 0):
+        worst = f"{sample[0]:g} S" if sample.size and sample[0] < 0 else "no or infinite values"
+        raise ValueError(f"{path or 'the array'} holds {worst}; conductances are finite and not negative")
+    sample.flags.writeable = False
+    return sample
+
+
+Samples = Annotated[np.ndarray | None, BeforeValidator(_measured)]
+
+
+def factor(law: Law, spread: Any, z: np.ndarray) -> np.ndarray:
+    """Return factors of mean 1 and relative standard deviation ``spread`` at standard normal numbers z.
+
+    Normal: 1 + s z, which may be negative. Lognormal: exp(sigma z - sigma^2 / 2) with sigma^2 = ln(1 + s^2).
+    """
+    if law == "normal":
+        return np.asarray(1 + spread * z)
+    variance = np.log1p(np.square(spread))
+    return np.asarray(np.exp(np.sqrt(variance) * z - variance / 2))
+
+
+class D2D(Parameters):
+    """Device-to-device variation, drawn once per die; a bare number is the lognormal spread of both states.
+
+    Attributes
+    ----------
+    law : {"lognormal", "normal"}
+        Of a cell's conductance around that of its state, with mean 1.
+    spread : PerState
+        Relative standard deviation in either state.
+    samples_lrs, samples_hrs : file or array, optional
+        Measured conductances [S], resampled instead of the law in that state.
+    correlation_length : float
+        L, in cells: draws at a distance of di rows and dj columns have the correlation exp(-(|di| + |dj|) / L); 0 for
+        independent cells. A first-order autoregression in each direction, which is stationary from the first cell on.
+    state_correlation : float
+        Correlation of a cell's draws in its two states; by default a cell that conducts more does so in both.
+    die_spread : float
+        Relative standard deviation of a lognormal factor that all arrays of a die have in common.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+    bare: ClassVar = ("spread",)
+
+    law: Law = "lognormal"
+    spread: PerState = PerState()
+    samples_lrs: Samples = None
+    samples_hrs: Samples = None
+    correlation_length: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    state_correlation: float = Field(default=1.0, ge=-1, le=1)
+    die_spread: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+
+    @property
+    def varies(self) -> bool:
+        """Whether cells of one die differ."""
+        return bool(self.spread) or self.samples_lrs is not None or self.samples_hrs is not None
+
+    def draw(self, shape: tuple[int, int], seed: int, key: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return the standard normal numbers of the cells in LRS and in HRS, or None if cells do not vary."""
+        if not self.varies:
+            return None
+        draws = stream(seed, "d2d", *key)
+        lrs = correlated(draws.standard_normal(shape), self.correlation_length)
+        if self.state_correlation == 1:
+            return lrs, lrs
+        other = correlated(draws.standard_normal(shape), self.correlation_length)
+        return lrs, self.state_correlation * lrs + np.sqrt(1 - self.state_correlation**2) * other
+
+    def offset(self, seed: int, die: int) -> float:
+        """Return the factor that all cells of a die have in common."""
+        if self.die_spread == 0:
+            return 1.0
+        return float(factor("lognormal", self.die_spread, stream(seed, "die", die).standard_normal(1))[0])
+
+    def conductance(
+        self, bits: np.ndarray, g: tuple[float, float], z: tuple[np.ndarray, np.ndarray] | None
+    ) -> np.ndarray:
+        """Return conductances [S] at the draws z: LRS where ``bits`` is True; g holds those of the nominal states."""
+        nominal = np.where(bits, *g)
+        if z is None:
+            return nominal
+        number = z[0] if z[0] is z[1] else np.where(bits, *z)
+        drawn = nominal * factor(self.law, self.spread.of(bits), number)
+        for sample, there in ((self.samples_lrs, bits), (self.samples_hrs, ~bits)):
+            if sample is not None:
+                drawn[there] = resample(sample, number[there])
+        return drawn
+
+
+def correlated(z: np.ndarray, length: float) -> np.ndarray:
+    """Turn independent standard normal numbers (n_rows, n_cols) into ones of correlation exp(-(|di| + |dj|) / length).
+
+    In place.
+    """
+    if length > 0:
+        autoregress(z, np.exp(-1 / length), np.sqrt(-np.expm1(-2 / length)))
+    return z
+
+
+def resample(sample: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """Return the values of a sorted sample at the quantiles of standard normal numbers z: each value equally likely."""
+    from scipy.special import ndtr
+
+    place = (ndtr(z) * len(sample)).astype(np.intp)
+    return np.asarray(sample[np.minimum(place, len(sample) - 1)])
+
+
+class WriteVerify(Parameters):
+    """Pulses until a cell reads right.
+
+    The first pulse lands at the cell's own conductance times a C2C factor; a cell that reads outside
+    ``tolerance`` gets another pulse, corrected for its deviation, which lands at the nominal conductance of the state
+    times another C2C factor; at most ``max_pulses``. A stuck cell never gets there.
+
+    Attributes
+    ----------
+    tolerance : float
+        Largest relative deviation from the nominal conductance.
+    max_pulses : int
+        Most pulses per cell and write.
+    """
+
+    tolerance: float = Field(gt=0, allow_inf_nan=False)
+    max_pulses: int = Field(ge=1, le=1000)
+
+
+class C2C(Parameters):
+    """Cycle-to-cycle variation of programming, drawn per write; a bare number is the lognormal spread of both states.
+
+    Attributes
+    ----------
+    law : {"lognormal", "normal"}
+        Of the factor of mean 1 that each pulse brings.
+    spread : PerState
+        Relative standard deviation in either state.
+    write_verify : WriteVerify, optional
+        One blind pulse without it.
+    """
+
+    bare: ClassVar = ("spread",)
+
+    law: Law = "lognormal"
+    spread: PerState = PerState()
+    write_verify: WriteVerify | None = None
+
+    def write(
+        self, own: np.ndarray, target: np.ndarray, bits: np.ndarray, fixed: np.ndarray | None, draws: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Program cells; return their conductances [S] and, with write-verify, the pulses that each cell took.
+
+        Parameters
+        ----------
+        own, target : array, (n_rows, n_cols)
+            What one pulse reaches in each cell on average, and what the state should be [S].
+        bits, fixed : bool array, (n_rows, n_cols)
+            Cells to be in LRS; cells that no pulse changes.
+        draws : numpy.random.Generator
+        """
+        spread = self.spread.of(bits)
+        g = own * factor(self.law, spread, draws.standard_normal(own.shape)) if self.spread else own.copy()
+        if fixed is not None:
+            g[fixed] = own[fixed]
+        if self.write_verify is None:
+            return g, None
+        pulses, most = np.ones(own.shape, np.int32), self.write_verify.max_pulses
+        wrong = np.abs(g - target) > self.write_verify.tolerance * target
+        if fixed is not None:
+            pulses[wrong & fixed] = most
+            wrong &= ~fixed
+        at = np.flatnonzero(wrong)
+        aims, spreads = target.reshape(-1)[at], np.broadcast_to(spread, own.shape).reshape(-1)[at]
+        for _ in range(most - 1):
+            if not len(at):
+                break
+            reached = aims * factor(self.law, spreads, draws.standard_normal(len(at)))
+            pulses.reshape(-1)[at] += 1
+            g.reshape(-1)[at] = reached
+            still = np.abs(reached - aims) > self.write_verify.tolerance * aims
+            at, aims, spreads = at[still], aims[still], spreads[still]
+        return g, pulses
