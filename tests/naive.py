@@ -3,11 +3,12 @@
 import numpy as np
 
 
-def solve_circuit(g, wires, v, v_sense=None, floating_rows=(), floating_cols=()):
+def solve_circuit(g, wires, v, v_sense=None, floating_rows=(), floating_cols=(), bridges=()):
     """Nodal analysis of a crossbar by one dense matrix; returns v_wordline, v_bitline, i_wordline, i_bitline.
 
     Nodes joined by zero resistance are merged first; merged groups that hold a source are known voltages. Infinite
-    resistances are no branches.
+    resistances are no branches. Bridges are further resistors, each ("wordline" or "bitline", (row, column), (row,
+    column), ohm).
     """
     m, n = g.shape
     v_sense = np.zeros(n) if v_sense is None else v_sense
@@ -38,6 +39,10 @@ def solve_circuit(g, wires, v, v_sense=None, floating_rows=(), floating_cols=())
             wire(sense + j, bitline[0, j], r_sense[j])
         for i in range(m - 1):
             wire(bitline[i, j], bitline[i + 1, j], r_bitline[i, j])
+
+    for kind, a, b, r in bridges:
+        nodes = {"wordline": wordline, "bitline": bitline}[kind]
+        wire(nodes[a], nodes[b], r)
 
     group = np.arange(2 * m * n + m + n)
     for a, b in joined:
@@ -121,3 +126,20 @@ def run_network(network, image):
         history.append((np.array(spikes), np.array(membranes)))
         inputs = spikes
     return history
+
+
+def disturbed(law, v, times, temperature=300.0):
+    """G / G0 of one cell after reads of so many seconds at each of some voltages, from the published law in time.
+
+    At each voltage the cell goes on from the time at which that voltage alone would have brought it to where it is:
+    before the onset from the same share of the onset time.
+    """
+    share, ratio = 0.0, 1.0
+    for volt, t in zip(v, times):
+        p = law.c * np.exp(law.a * abs(volt) / (8.617333262e-5 * temperature))
+        onset = law.t0 * (law.onset * (1 - law.k_cycles * law.n_cycles**law.m_cycles)) ** (1 / p)
+        before = share * onset if ratio == 1.0 else onset * ratio ** (-1 / p)
+        now = before + t
+        share = now / onset
+        ratio = share**-p if share > 1 else 1.0
+    return ratio

@@ -162,4 +162,4 @@ def load_device(source: str | Path, **values: Any) -> Device:
     """
     if Path(source).suffix == ".toml":
         return Device.from_toml(source, **values)
-    return Device(preset=str(source), **values)
+    return Device(**(values | {"preset": str(source)}))

@@ -191,7 +191,7 @@ class TableDisturb(Parameters):
         time, lrs, hrs = self.points.T
         later, early = np.log(np.maximum(state, time[0])), np.minimum(state / time[0], 1.0) - 1.0
         curves = (np.interp(later, np.log(time), curve) + (curve[0] - 1) * early for curve in (lrs, hrs))
-        return np.where(bits, *curves)
+        return np.asarray(np.where(bits, *curves))
 
 
 class CustomDisturb(Parameters):

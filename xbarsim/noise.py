@@ -56,7 +56,7 @@ class OutputNoise:
         """
         if v_cell is None:
             return np.asarray(np.square(v) @ self.squares)
-        return np.einsum("ij,...ij->...j", np.square(self.sigma * self.own), np.square(v_cell))
+        return np.asarray(np.einsum("ij,...ij->...j", np.square(self.sigma * self.own), np.square(v_cell)))
 
     def sample(self, v: Any, draws: np.random.Generator, v_cell: Any = None) -> np.ndarray:
         """Return bitline currents of noisy reads, (..., n_cols) [A]; arguments as for :meth:`variance`."""
@@ -69,7 +69,7 @@ class OutputNoise:
 
         For noise that remembers (telegraph, 1/f), whose states are changes dg (..., n_rows, n_cols) [S].
         """
-        return np.einsum("ij,...ij,...ij->...j", self.own, np.asarray(v_cell), np.asarray(dg))
+        return np.asarray(np.einsum("ij,...ij,...ij->...j", self.own, v_cell, dg))
 
 
 def output_noise(crossbar: Crossbar, sigma: Any, ports: PortModel | None = None) -> OutputNoise:
@@ -86,7 +86,7 @@ def output_noise(crossbar: Crossbar, sigma: Any, ports: PortModel | None = None)
     sigma = real_array(sigma, "sigma", "standard deviations in siemens")
     if sigma.shape != crossbar.g.shape or sigma.min() < 0:
         raise ParameterError(
-            f"sigma has the shape {sigma.shape} and values from {sigma.min():g} S; give {crossbar.g.shape}, none negative"
+            f"sigma has the shape {sigma.shape} and values from {sigma.min():g} S; give {crossbar.g.shape}, from 0"
         )
     field = sensitivities(crossbar)
     return OutputNoise(

@@ -12,7 +12,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from xbarsim.errors import FileError, ParameterError
 
-
 _folder: ContextVar[Path] = ContextVar("folder", default=Path())
 
 
@@ -46,12 +45,16 @@ class Parameters(BaseModel):
 
     def replace(self, **values: Any) -> Self:
         """Return a copy with some fields changed, validated like a new object; ``device__d2d`` reaches into a part."""
-        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        fields = {name: getattr(self, name) for name in self.model_fields_set}
         for name, value in values.items():
             part, _, inner = name.partition("__")
-            if inner and not isinstance(fields.get(part), Parameters):
+            whole = fields.get(part, getattr(self, part, None))
+            if not inner:
+                fields[part] = value
+            elif isinstance(whole, Parameters):
+                fields[part] = whole.replace(**{inner: value})
+            else:
                 raise ParameterError(f"{type(self).__name__}.{part} has no field {inner!r}")
-            fields[part] = fields[part].replace(**{inner: value}) if inner else value
         return type(self)(**fields)
 
     @classmethod

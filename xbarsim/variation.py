@@ -121,7 +121,7 @@ class D2D(Parameters):
         self, bits: np.ndarray, g: tuple[float, float], z: tuple[np.ndarray, np.ndarray] | None
     ) -> np.ndarray:
         """Return conductances [S] at the draws z: LRS where ``bits`` is True; g holds those of the nominal states."""
-        nominal = np.where(bits, *g)
+        nominal: np.ndarray = np.where(bits, *g)
         if z is None:
             return nominal
         number = z[0] if z[0] is z[1] else np.where(bits, *z)
@@ -189,7 +189,12 @@ class C2C(Parameters):
     write_verify: WriteVerify | None = None
 
     def write(
-        self, own: np.ndarray, target: np.ndarray, bits: np.ndarray, fixed: np.ndarray | None, draws: np.random.Generator
+        self,
+        own: np.ndarray,
+        target: np.ndarray,
+        bits: np.ndarray,
+        fixed: np.ndarray | None,
+        draws: np.random.Generator,
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Program cells; return their conductances [S] and, with write-verify, the pulses that each cell took.
 
