@@ -18,6 +18,8 @@ _HOMES = {
     "TrainingSettings": "mapping.bsnn.train",
     "list_chips": "mapping.chip",
     "list_networks": "mapping.bsnn.store",
+    "Past": "mapping.dies",
+    "evaluate_dies": "mapping.dies",
     "load_chip": "mapping.chip",
     "load_dataset": "mapping.datasets",
     "load_network": "mapping.bsnn.store",

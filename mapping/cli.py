@@ -13,6 +13,7 @@ import typer
 from mapping import cli_circuit
 from mapping.resources import writable
 from xbarsim.errors import ParameterError, XbarsimError
+from xbarsim.units import parse_quantity
 
 app = typer.Typer(
     help="Circuit-exact memristive crossbars, and binarized spiking networks on them.",
@@ -35,15 +36,26 @@ def report(
     ] = None,
     dataset: Annotated[str, typer.Option(help="Name, folder with IDX files, or .npz file.")] = "mnist",
     images: Annotated[str, typer.Option(help="How many test images, or 'all'.")] = "1000",
-    seed: Annotated[int, typer.Option(min=0, help="Root seed; another seed is another die.")] = 0,
+    dies: Annotated[int, typer.Option(min=1, help="How many dies to fabricate.")] = 1,
+    reads: Annotated[float, typer.Option(min=0, help="Reads of every array before, as these images cause them.")] = 0,
+    time: Annotated[str, typer.Option(help="Time since programming, for example '1 day'.")] = "0",
+    temperature: Annotated[str, typer.Option(help="During that time and those reads, for example '85 C'.")] = "300 K",
+    refresh: Annotated[
+        float | None,
+        typer.Option(
+            min=0, help="Let reads age the arrays meanwhile; solve again beyond this change, in units of the LRS."
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Root seed of all that is drawn.")] = 0,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the reports to this file.")] = None,
 ) -> None:
     """Run a trained network on chips: accuracy, TOPS/W, energy, share of data conversion."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
     import mapping as mp
     from mapping.bsnn.encode import encode
+    from mapping.dies import Past, evaluate_dies
     from mapping.report import render, write_text
 
     n_images = _count(images)
@@ -55,14 +67,21 @@ def report(
     net = mp.load_network(network)
     x, y = x[:n_images], y[:n_images]
     encode(x, net.spec)  # refuses images that do not fit before the arrays are solved
+    past = Past(reads, _quantity("time", time, "s"), _quantity("temperature", temperature, "K"))
+    for one in chips:
+        past.check(one, refresh)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     reports = []
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         for one in chips:
-            task = bar.add_task(f"{one.name}: solving arrays (the first run also compiles)", total=len(x))
-            mapped = mp.map_network(net, one, seed=seed)
-            bar.update(task, description=f"{one.name}: images")
-            reports.append(mapped.evaluate(x, y, progress=lambda done, task=task: bar.advance(task, done)))
+            task = bar.add_task(f"{one.name}: solving arrays (the first run also compiles)", total=dies * len(x))
+
+            def show(die: int, done: int, name: str = one.name, task: TaskID = task) -> None:
+                bar.update(task, description=f"{name}: images, die {die + 1} of {dies}", advance=done)
+
+            reports.append(
+                evaluate_dies(net, one, x, y, n_dies=dies, seed=seed, past=past, refresh=refresh, progress=show)
+            )
     Console().print(render(reports))
     if json_file is not None:
         values = {"network": network, "dataset": dataset, "reports": [r.to_dict() for r in reports]}
@@ -113,6 +132,13 @@ def train(
     Console().print(
         f"{out}: test accuracy {accuracy:.2%}, epoch {net.metadata['best_epoch']} ({validation:.2%} validation)"
     )
+
+
+def _quantity(option: str, text: str, unit: str) -> float:
+    try:
+        return float(parse_quantity(text, unit))
+    except ValueError as error:
+        raise ParameterError(f"--{option}: {error}") from None
 
 
 def _count(images: str) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -10,18 +11,20 @@ import torch.nn.functional as F
 from scipy.linalg import block_diag
 from torch import Tensor
 
+from mapping.ageing import Activity, Ageing, CellVoltages, wear
 from mapping.bsnn.fold import FoldedLayer
 from mapping.bsnn.layers import weighted_input
 from mapping.bsnn.neuron import lif
 from mapping.bsnn.spec import NetworkSpec
 from mapping.chip import Chip
 from mapping.cost import Charges
-from mapping.kernels.reads import read_sums
+from mapping.kernels.reads import pair_counts, read_sums
 from mapping.periphery.neuron_circuit import ChargeNeuron, DigitalNeuron
 from mapping.periphery.sar_adc import SarAdc
 from mapping.periphery.sense_amp import SenseAmp
 from mapping.placement import place
-from mapping.tile import Tile, build_tile
+from mapping.tile import Tile
+from xbarsim.streams import stream
 
 
 class MappedLayer:
@@ -33,8 +36,8 @@ class MappedLayer:
     chip : Chip
     network : NetworkSpec
         Decay, clip and time steps.
-    seed : int
-        Root seed of device variation.
+    seed, die : int
+        Root seed of device variation, and which die of that seed.
     number : int
         Position of the layer in the network, from 0; part of the key of its random draws.
     dtype : torch.dtype
@@ -42,20 +45,40 @@ class MappedLayer:
     """
 
     def __init__(
-        self, layer: FoldedLayer, chip: Chip, network: NetworkSpec, seed: int, number: int, dtype: torch.dtype
+        self, layer: FoldedLayer, chip: Chip, network: NetworkSpec, seed: int, die: int, number: int, dtype: torch.dtype
     ) -> None:
         self.layer, self.chip, self.network, self.dtype = layer, chip, network, dtype
+        self._key = (seed, die, number)
         patches = place(layer.weights.shape[1], layer.weights.shape[0], chip)
         keyed = [((number, r, c), patch) for r, row in enumerate(patches) for c, patch in enumerate(row)]
         with ThreadPoolExecutor(max_workers=2) as pool:
-            tiles = list(pool.map(lambda item: build_tile(layer.weights, item[1], chip, seed, item[0]), keyed))
+            tiles = list(pool.map(lambda item: Tile(layer.weights, item[1], chip, seed, die, item[0]), keyed))
         n_cols = len(patches[0])
         self.tiles: list[list[Tile]] = [tiles[i : i + n_cols] for i in range(0, len(tiles), n_cols)]
-        self.effective_weights = self._effective_weights()
         shape = (-1, 1, 1)
         self._threshold = torch.from_numpy(layer.threshold.reshape(shape)).to(dtype)
         self._constant = torch.from_numpy(layer.constant.reshape(shape)).to(dtype)
+        self.assemble()
+
+    def assemble(self) -> None:
+        """Combine the arrays as they were last solved."""
+        scale = self.chip.device.v_read / self.chip.unit_current
+
+        def weights(what: str) -> np.ndarray:
+            rows = [np.vstack([tile.decode @ getattr(tile, what) for tile in row]) for row in self.tiles]
+            return np.hstack(rows) * scale  # (n_out, n_in), one being the ideal unit of current
+
+        self.effective_weights, self.cell_weights = weights("transfer"), weights("cells")
+        if self.tiles[0][0].noise is not None and not isinstance(self.chip.readout, SarAdc):
+            self._noise = np.hstack([self._by_output(row, "noise") for row in self.tiles])
+            self._noise *= (scale / self.layer.spec.pool) ** 2  # the average of pool^2 independent reads
         self._admittance, self._line_conductance = self._driver_model()
+
+    def refresh(self) -> None:
+        """Solve all arrays as their cells are now."""
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            list(pool.map(Tile.refresh, [tile for row in self.tiles for tile in row]))
+        self.assemble()
 
     @property
     def n_tiles(self) -> int:
@@ -70,15 +93,14 @@ class MappedLayer:
 
     @property
     def ir_drop(self) -> float:
-        """Share of the weights that the wires take away: 1 - <W, W_effective> / <W, W>."""
+        """Share of the weights, as the cells hold them, that the wires take away: 1 - <W, W_eff> / <W, W_cells>."""
         ideal = self.layer.weights
-        return float(1 - np.sum(ideal * self.effective_weights) / ideal.size)
+        return float(1 - np.sum(ideal * self.effective_weights) / np.sum(ideal * self.cell_weights))
 
-    def _effective_weights(self) -> np.ndarray:
-        """Return the weights (n_out, n_in) that the arrays realize, one being the ideal unit of current."""
-        scale = self.chip.device.v_read / self.chip.unit_current
-        rows = [np.vstack([tile.decode @ tile.transfer for tile in row]) for row in self.tiles]
-        return np.asarray(np.hstack(rows) * scale)
+    @property
+    def weights_kept(self) -> float:
+        """Share of the weights that the cells hold, after variation, faults and drift: <W, W_cells> / <W, W>."""
+        return float(np.sum(self.layer.weights * self.cell_weights) / self.layer.weights.size)
 
     def _driver_model(self) -> tuple[np.ndarray, np.ndarray]:
         """Return H summed over the arrays on the same wordlines, and each wordline's sum over bitlines of T."""
@@ -89,7 +111,9 @@ class MappedLayer:
             block[:used, :used] = sum(tile.driver_admittance for tile in row)
         return admittance, np.concatenate([sum(tile.transfer.sum(0) for tile in row) for row in self.tiles])
 
-    def forward(self, x: np.ndarray, analog: bool) -> tuple[np.ndarray, Charges]:
+    def forward(
+        self, x: np.ndarray, analog: bool, first: int = 0, ageing: Ageing | None = None
+    ) -> tuple[np.ndarray, Charges]:
         """Run all time steps; return the spikes and what they cost.
 
         Parameters
@@ -98,6 +122,10 @@ class MappedLayer:
             Wordline voltages over v_read, in [0, 1]. One entry is a constant input.
         analog : bool
             Whether a DAC drives the wordlines; otherwise x is spikes, 0 or 1.
+        first : int
+            Number of the first image, part of the key of read noise.
+        ageing : Ageing, optional
+            How the reads age the arrays while they happen.
 
         Returns
         -------
@@ -105,55 +133,138 @@ class MappedLayer:
             0 or 1.
         charges : Charges
         """
-        charges = Charges()
-        steps, n = x.shape[:2]
-        flat = np.ascontiguousarray(x.reshape(steps * n, *self.layer.in_shape))
-        inputs = torch.from_numpy(flat).to(self.dtype)
-        readout = self.chip.readout
-        if isinstance(readout, SarAdc):
-            current = self._converted(inputs, readout, charges)
+        charges, spec = Charges(), self.network
+        frames, n = x.shape[:2]
+        flat = np.ascontiguousarray(x.reshape(frames * n, *self.layer.in_shape))
+        held = frames == 1 and self.chip.constant_input == "once"
+        inputs = torch.from_numpy(flat).to(self.dtype).reshape(frames, n, *self.layer.in_shape)
+        noise = self._noise_draws(1 if held else spec.t_steps, n, first)
+        if ageing is None:
+            current = self._current(inputs, slice(0, spec.t_steps), noise, charges)
         else:
-            current = self._weighted(inputs, self.effective_weights)
-        current = current.reshape(steps, n, *current.shape[1:]) + self._constant
-        spec = self.network
+            current = self._current_while_ageing(flat, inputs, analog, held, noise, charges, ageing)
+        current = current + self._constant
         spikes = lif(current, self._threshold, spec.beta, spec.slope, spec.clip, spec.t_steps).numpy()
-        repeats = spec.t_steps if steps == 1 and self.chip.constant_input == "every-step" else 1
-        self._charge(flat, analog, repeats, spikes, charges)
+        self._charge(flat, analog, spec.t_steps if frames == 1 and not held else 1, spikes, charges)
         return spikes, charges
 
-    def _weighted(self, x: Tensor, weights: np.ndarray) -> Tensor:
+    def _current(self, inputs: Tensor, steps: slice, noise: list[Tensor], charges: Charges) -> Tensor:
+        """Return the current of some time steps, (steps, n, ...), or (1, n, ...) if it is the same in all of them."""
+        readout = self.chip.readout
+        x = inputs if len(inputs) == 1 else inputs[steps]
+        flat, drawn = x.flatten(0, 1), [z[steps] for z in noise]
+        if isinstance(readout, SarAdc):
+            current = self._converted(flat, drawn, readout, charges)
+        else:
+            current = self._weighted(flat, self.effective_weights, self.layer.spec.pool)
+            if drawn:
+                current = self._noisy(current, self._weighted(flat**2, self._noise, self.layer.spec.pool), drawn[0])
+        return current.reshape(-1, x.shape[1], *current.shape[1:])
+
+    def _current_while_ageing(
+        self,
+        x: np.ndarray,
+        inputs: Tensor,
+        analog: bool,
+        held: bool,
+        noise: list[Tensor],
+        charges: Charges,
+        ageing: Ageing,
+    ) -> Tensor:
+        """Return the current of all time steps, each of them ageing the arrays, which are solved again as they move."""
+        t_steps, n = self.network.t_steps, inputs.shape[1]
+        reads = self.layer.n_positions * n
+        parts, start, whole = [], 0, None
+        for t in range(1 if held else t_steps):
+            if len(inputs) > 1 or t == 0:
+                now = self.activity(x[t * n : (t + 1) * n], analog)
+            moved = []
+            for row, activity in enumerate(now):
+                for tile in self.tiles[row]:
+                    if tile not in ageing.voltages:
+                        whole = whole or self.activity(x, analog)
+                        ageing.voltages[tile] = CellVoltages.of(tile, whole[row])
+                    wear(tile, ageing.voltages[tile], activity, 1.0, ageing.temperature)
+                    tile.die.advance(dt=reads * self.chip.device.t_read, temperature=ageing.temperature)
+                    if tile.moved > ageing.tolerance:
+                        moved.append(tile)
+            if moved or t + 1 == t_steps or held:
+                current = self._current(inputs, slice(start, t + 1), noise, charges)
+                parts.append(current if held else current.expand(t + 1 - start, *current.shape[1:]))
+                start = t + 1
+            for tile in moved:
+                tile.refresh()
+                del ageing.voltages[tile]
+            ageing.refreshes += len(moved)
+            if moved:
+                self.assemble()
+        return torch.cat(parts)
+
+    def _noise_draws(self, t_steps: int, n: int, first: int) -> list[Tensor]:
+        """Return standard normal numbers (t_steps, n, ...) for each draw of a step, the same in any batch."""
+        if self.tiles[0][0].noise is None:
+            return []
+        seed, die, number = self._key
+        shapes: list[tuple[int, ...]] = [self.layer.out_shape]
+        if isinstance(self.chip.readout, SarAdc):
+            shapes = [(sum(len(tile.seen) for tile in row), *self.layer.in_shape[1:]) for row in self.tiles]
+        drawn = []
+        for row, shape in enumerate(shapes):
+            z = np.empty((t_steps, n, *shape), np.float32)
+            for k in range(n):
+                z[:, k] = stream(seed, "read noise", die, first + k, number, row).standard_normal(
+                    (t_steps, *shape), np.float32
+                )
+            drawn.append(torch.from_numpy(z).to(self.dtype))
+        return drawn
+
+    def _noisy(self, current: Tensor, variance: Tensor, z: Tensor) -> Tensor:
+        """Add noise of a variance, z (steps, n, ...), to currents (n, ...) of all steps or (steps n, ...)."""
+        shape = (-1, z.shape[1], *current.shape[1:])
+        return (current.reshape(shape) + variance.reshape(shape).sqrt() * z).flatten(0, 1)
+
+    def _weighted(self, x: Tensor, weights: np.ndarray, pool: int) -> Tensor:
         """Apply a matrix (n_out, n_in) at every position, average pooling included."""
         side = self.layer.spec.kernel
         kernel = torch.from_numpy(weights.reshape(len(weights), -1, side, side)).to(self.dtype)
-        return weighted_input(x, kernel, self.layer.spec.pool)
+        return weighted_input(x, kernel, pool)
 
-    def _converted(self, x: Tensor, adc: SarAdc, charges: Charges) -> Tensor:
+    def _converted(self, x: Tensor, noise: list[Tensor], adc: SarAdc, charges: Charges) -> Tensor:
         """Quantize each tile column at every position; pool, decode and add the codes digitally."""
-        chip, side, pool = self.chip, self.layer.spec.kernel, self.layer.spec.pool
-        unit = chip.unit_current
-        lines = [self._line_matrix(row, adc) * chip.device.v_read for row in self.tiles]
+        chip, pool = self.chip, self.layer.spec.pool
+        lines = [self._by_output(row, "transfer") * chip.device.v_read for row in self.tiles]
         full_scale = adc.full_scale if isinstance(adc.full_scale, float) else max(_largest(line) for line in lines)
         lsb = full_scale / adc.top_code
         total: Tensor | float = 0.0
-        for row, line in zip(self.tiles, lines):
-            first, last = row[0].patch.rows.start // side**2, -(-row[0].patch.rows.stop // side**2)
-            kernel = np.zeros((len(line), (last - first) * side**2))
-            start = row[0].patch.rows.start - first * side**2
-            kernel[:, start : start + row[0].patch.n_rows] = line / lsb
-            kernels = torch.from_numpy(kernel.reshape(len(line), -1, side, side)).to(self.dtype)
-            codes = weighted_input(x[:, first:last], kernels, 1).round_()
+        for k, (row, line) in enumerate(zip(self.tiles, lines)):
+            channels, matrix = self._on_channels(row, line / lsb)
+            codes = self._weighted(x[:, channels], matrix, 1)
+            if noise:
+                _, squares = self._on_channels(row, self._by_output(row, "noise") * (chip.device.v_read / lsb) ** 2)
+                codes = self._noisy(codes, self._weighted(x[:, channels] ** 2, squares, 1), noise[k])
+            codes = codes.round_()
             low = 0 if adc.sense == "bitline" else -adc.top_code
             charges.conversions += codes.numel()
             charges.clipped += int(torch.count_nonzero((codes > adc.top_code) | (codes < low)))
             codes = F.avg_pool2d(codes.clamp_(low, adc.top_code), pool) if pool > 1 else codes.clamp_(low, adc.top_code)
-            decode = torch.from_numpy(self._decoder(row, adc) * (lsb / unit)).to(self.dtype)
+            decode = torch.from_numpy(self._decoder(row, adc) * (lsb / chip.unit_current)).to(self.dtype)
             total = total + weighted_input(codes, decode[:, :, None, None], 1)
         assert isinstance(total, Tensor)
         return total
 
-    def _line_matrix(self, row: list[Tile], adc: SarAdc) -> np.ndarray:
-        """Return what each conversion of a row tile sees per volt on its wordlines, (n_conversions, n_rows) [S]."""
-        return np.vstack([t.transfer if adc.sense == "bitline" else t.decode @ t.transfer for t in row])
+    def _on_channels(self, row: list[Tile], matrix: np.ndarray) -> tuple[slice, np.ndarray]:
+        """Widen a matrix (n, rows of a row tile) to whole input channels; return these and the matrix."""
+        area, patch = self.layer.spec.kernel**2, row[0].patch
+        first, last = patch.rows.start // area, -(-patch.rows.stop // area)
+        wide = np.zeros((len(matrix), (last - first) * area))
+        start = patch.rows.start - first * area
+        wide[:, start : start + patch.n_rows] = matrix
+        return slice(first, last), wide
+
+    def _by_output(self, row: list[Tile], what: str) -> np.ndarray:
+        """Return transfer [S] or noise [S^2] of a row tile as its read-out sees it, (n_conversions, n_rows)."""
+        parts = (tile.noise if what == "noise" else tile.seen @ tile.transfer for tile in row)
+        return np.vstack([part for part in parts if part is not None])
 
     def _decoder(self, row: list[Tile], adc: SarAdc) -> np.ndarray:
         """Return how the conversions of a row tile combine into outputs, (n_out, n_conversions)."""
@@ -177,7 +288,8 @@ class MappedLayer:
             charges.neuron += neuron.energy_per_spike * float(spikes.sum())
             charges.conversion += chip.readout.energy * updates
         elif isinstance(chip.neuron, DigitalNeuron) and isinstance(chip.readout, SarAdc):
-            conversions = repeats * charges.conversions
+            columns = sum(len(tile.seen) for row in self.tiles for tile in row)
+            conversions = repeats * len(x) * self.layer.n_positions * columns
             charges.conversion += chip.readout.energy * conversions
             charges.neuron += chip.neuron.energy_per_add * conversions + chip.neuron.energy_per_update * updates
 
@@ -190,11 +302,9 @@ class MappedLayer:
 
     def _analog_sums(self, x: np.ndarray) -> tuple[float, float, float]:
         """Return the same sums as :meth:`_spike_sums` for any levels, by dense products."""
-        side, rows = self.layer.spec.kernel, self.chip.rows
+        rows = self.chip.rows
         quadratic = linear = driven = 0.0
-        for first in range(0, len(x), 64):
-            samples = torch.from_numpy(x[first : first + 64]).double()
-            reads = F.unfold(samples, side, padding=side // 2).transpose(1, 2).flatten(0, 1).numpy()
+        for reads in self._reads(x):
             linear += float((reads @ self._line_conductance).sum())
             driven += float(np.count_nonzero(reads))
             for tile, block in enumerate(self._admittance):
@@ -202,6 +312,26 @@ class MappedLayer:
                 used = part.shape[1]
                 quadratic += float(np.einsum("ij,ij->", part @ block[:used, :used], part))
         return quadratic, linear, driven
+
+    def _reads(self, x: np.ndarray) -> Iterator[np.ndarray]:
+        """Yield the reads of samples (n, ...) some at a time, each (n_reads, n_wordlines)."""
+        side = self.layer.spec.kernel
+        for first in range(0, len(x), 64):
+            samples = torch.from_numpy(x[first : first + 64]).double()
+            yield F.unfold(samples, side, padding=side // 2).transpose(1, 2).flatten(0, 1).numpy()
+
+    def activity(self, x: np.ndarray, analog: bool) -> list[Activity]:
+        """Count what the wordlines of each row tile do in the reads of samples (n, ...)."""
+        if analog:
+            parts = (
+                [Activity.of_levels(reads[:, row[0].patch.rows]) for row in self.tiles] for reads in self._reads(x)
+            )
+            return [sum(of_tile[1:], of_tile[0]) for of_tile in zip(*parts)]
+        rows = self.chip.rows
+        pairs = np.zeros((2, len(self.tiles), rows, rows))
+        pair_counts(x, self.layer.spec.kernel, rows, pairs)
+        n_reads, used = float(len(x) * self.layer.n_positions), [row[0].patch.n_rows for row in self.tiles]
+        return [Activity.of_spikes(n_reads, block[:n, :n]) for block, n in zip(pairs.sum(0), used)]
 
 
 def _largest(line: np.ndarray) -> float:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 
 import numpy as np
 import torch
 
+from mapping.ageing import Activity, Ageing, CellVoltages, wear
 from mapping.bsnn.encode import encode
 from mapping.bsnn.fold import fold
 from mapping.bsnn.network import Network
@@ -14,12 +17,17 @@ from mapping.chip import Chip
 from mapping.cost import Charges, convention
 from mapping.layer import MappedLayer
 from mapping.report import LayerReport, Report
+from mapping.tile import Tile
+from xbarsim.drift import ROOM_TEMPERATURE
 from xbarsim.errors import ParameterError
+from xbarsim.units import format_quantity
 
 Progress = Callable[[int], None]  # images done since the last call
 
 
-def map_network(network: Network, chip: Chip, *, seed: int = 0, dtype: torch.dtype = torch.float32) -> MappedNetwork:
+def map_network(
+    network: Network, chip: Chip, *, seed: int = 0, die: int = 0, dtype: torch.dtype = torch.float32
+) -> MappedNetwork:
     """Place a network on a chip: fold, cut into arrays, program, reduce each array to its exact ports.
 
     Parameters
@@ -28,7 +36,9 @@ def map_network(network: Network, chip: Chip, *, seed: int = 0, dtype: torch.dty
         Trained, with binary weights.
     chip : Chip
     seed : int
-        Root seed of everything that is drawn: another seed is another die.
+        Root seed of everything that is drawn.
+    die : int
+        Which of the chips of that seed.
     dtype : torch.dtype
         Precision of inference, ``torch.float32`` or ``torch.float64``.
 
@@ -37,7 +47,7 @@ def map_network(network: Network, chip: Chip, *, seed: int = 0, dtype: torch.dty
     MappedNetwork
     """
     folded = fold(network)
-    layers = [MappedLayer(layer, chip, network.spec, seed, k, dtype) for k, layer in enumerate(folded)]
+    layers = [MappedLayer(layer, chip, network.spec, seed, die, k, dtype) for k, layer in enumerate(folded)]
     return MappedNetwork(network, chip, layers, seed)
 
 
@@ -46,10 +56,98 @@ class MappedNetwork:
 
     def __init__(self, network: Network, chip: Chip, layers: list[MappedLayer], seed: int) -> None:
         self.network, self.chip, self.layers, self.seed = network, chip, layers, seed
+        self._past: list[str] = []
 
     def spikes(self, images: np.ndarray) -> list[np.ndarray]:
         """Return the spikes of every layer, each (t_steps, n, channels, height, width), 0 or 1."""
         return [spikes for spikes, _ in self._run(images)]
+
+    def age(
+        self,
+        *,
+        n_reads: float | None = None,
+        n_inferences: float | None = None,
+        images: np.ndarray | None = None,
+        dt: float = 0.0,
+        temperature: float = ROOM_TEMPERATURE,
+    ) -> None:
+        """Let reads and time pass for all arrays, and solve them again.
+
+        Every cell is read at the voltage that it sees on average, by a solve of the circuit, in the reads that
+        ``images`` cause: while its wordline is active, and while it is silent.
+
+        Parameters
+        ----------
+        n_reads : float, optional
+            Reads of every array.
+        n_inferences : float, optional
+            Instead: classifications, each with as many reads as one of ``images`` causes.
+        images : array, optional
+            Inputs that tell which wordlines are active how often; without them all are, at v_read, in every read.
+        dt : float
+            Time that passes [s], reads included.
+        temperature : float
+            [K].
+        """
+        if n_reads is not None and n_inferences is not None:
+            raise ParameterError("give n_reads or n_inferences, not both")
+        if n_inferences is not None and images is None:
+            raise ParameterError(f"n_inferences = {n_inferences:g} needs images, which tell how often arrays are read")
+        count = n_reads if n_inferences is None else n_inferences
+        if count is not None and not 0 <= count < np.inf:
+            raise ParameterError(f"{count:g} reads or inferences: give a finite number from 0")
+        if count:
+            activities = self._activities(images)
+            work = []
+            for layer, rows in zip(self.layers, activities):
+                for row, activity in zip(layer.tiles, rows):
+                    scale = count / (
+                        len(images) if n_inferences is not None and images is not None else activity.n_reads
+                    )
+                    work += [(tile, activity, scale) for tile in row]
+
+            def use(item: tuple[Tile, Activity, float]) -> None:
+                tile, activity, scale = item
+                wear(tile, CellVoltages.of(tile, activity), activity, scale, temperature)
+
+            with ThreadPoolExecutor(max_workers=2) as pool:
+                list(pool.map(use, work))
+        for tile in self._tiles:
+            tile.die.advance(dt=dt, temperature=temperature)
+        for layer in self.layers:
+            layer.refresh()
+        parts = [f"{count:g} {'reads of each array' if n_inferences is None else 'inferences'}"] if count else []
+        parts += [f"{format_quantity(dt, 's')} at {temperature:g} K"] if dt else []
+        self._past += [" and ".join(parts)] if parts else []
+
+    def _activities(self, images: np.ndarray | None) -> list[list[Activity]]:
+        """Count, for each layer and row tile, what the wordlines do while images are classified."""
+        if images is None:
+            return [[Activity.worst_case(row[0].patch.n_rows) for row in layer.tiles] for layer in self.layers]
+        x = encode(images, self.network.spec)
+        analog = np.asarray(images).ndim < 5
+        totals: list[list[Activity]] = []
+        for start in range(0, x.shape[1], 25):
+            inputs = self._inputs(x[:, start : start + 25], analog)
+            parts = []
+            for k, (layer, sample) in enumerate(zip(self.layers, inputs)):
+                flat = sample.reshape(-1, *layer.layer.in_shape)
+                constant = k == 0 and len(sample) == 1 and self.chip.constant_input == "every-step"
+                repeats = self.network.t_steps if constant else 1
+                parts.append([part.times(repeats) for part in layer.activity(flat, analog and k == 0)])
+            totals = [[a + b for a, b in zip(*both)] for both in zip(totals, parts)] if totals else parts
+        return totals
+
+    def _inputs(self, x: np.ndarray, analog: bool) -> list[np.ndarray]:
+        """Return what each layer is given, (t_steps or 1, n, ...)."""
+        inputs = [self.chip.driver.quantize(x) if analog else x]
+        for k, layer in enumerate(self.layers[:-1]):
+            inputs.append(layer.forward(inputs[-1], analog and k == 0)[0])
+        return inputs
+
+    @property
+    def _tiles(self) -> list[Tile]:
+        return [tile for layer in self.layers for row in layer.tiles for tile in row]
 
     def evaluate(
         self,
@@ -58,6 +156,9 @@ class MappedNetwork:
         *,
         accounting: str = "full",
         batch_size: int = 25,
+        refresh: float | None = None,
+        temperature: float = ROOM_TEMPERATURE,
+        ideal: np.ndarray | None = None,
         progress: Progress | None = None,
     ) -> Report:
         """Classify images on the chip and account for what that costs; changes nothing on the chip.
@@ -70,6 +171,15 @@ class MappedNetwork:
             The accounting convention, see ``mapping.cost.CONVENTIONS``.
         batch_size : int
             Images per pass.
+        refresh : float, optional
+            Let the reads age the arrays while they happen, from the present state on: images of a batch together, step
+            by step. An array is solved again when one of its conductances has moved by more than this, in units of the
+            LRS; 0 for after every step that moves any. Afterwards the chip is as it was before. Without it the arrays
+            stay as they are, telegraph and 1/f noise included.
+        temperature : float
+            At which they age [K].
+        ideal : int array, (n,), optional
+            What the network in software says, if that is known already.
         progress : callable, optional
             Called with the number of images done since its last call.
 
@@ -86,15 +196,28 @@ class MappedNetwork:
         charges = [Charges() for _ in self.layers]
         fired = np.zeros(len(self.layers))
         classes = []
-        ideal = self.network.predict(images, batch_size=4 * batch_size)
-        for start in range(0, len(images), batch_size):
-            batch = images[start : start + batch_size]
-            for k, (spikes, cost) in enumerate(self._run(batch)):
-                charges[k].add(cost)
-                fired[k] += spikes.sum()
-            classes.append(spikes.sum(0).reshape(len(batch), -1).argmax(1))
-            if progress is not None:
-                progress(len(batch))
+        if refresh is not None and not 0 <= refresh < np.inf:
+            raise ParameterError(f"refresh = {refresh:g}: give a tolerance from 0, in units of the LRS")
+        if ideal is None:
+            ideal = self.network.predict(images, batch_size=4 * batch_size)
+        ageing = None if refresh is None else Ageing(refresh, temperature)
+        truncated = sum(tile.die.truncated for tile in self._tiles)
+        kept = [(tile, copy(tile), tile.die.snapshot()) for tile in self._tiles] if ageing else []
+        try:
+            for start in range(0, len(images), batch_size):
+                batch = images[start : start + batch_size]
+                for k, (spikes, cost) in enumerate(self._run(batch, start, ageing)):
+                    charges[k].add(cost)
+                    fired[k] += spikes.sum()
+                classes.append(spikes.sum(0).reshape(len(batch), -1).argmax(1))
+                if progress is not None:
+                    progress(len(batch))
+        finally:
+            for tile, before, snapshot in kept:
+                tile.__dict__.update(before.__dict__)
+                tile.die.restore(snapshot)
+            for layer in self.layers if kept else []:
+                layer.assemble()
         rows = tuple(
             LayerReport.of(layer, charge, total, len(images))
             for layer, charge, total in zip(self.layers, charges, fired)
@@ -111,16 +234,24 @@ class MappedNetwork:
             layers=rows,
             t_steps=self.network.t_steps,
             macs_per_step=self.network.spec.macs_per_step,
+            past="; ".join(self._past) or "fresh",
+            refresh_tolerance=refresh,
+            refreshes=ageing.refreshes if ageing else 0,
+            truncated_cells=truncated,
+            faulty_cells=sum(int(np.count_nonzero(t.die.faults)) for t in self._tiles if t.die.faults is not None),
+            pulses_per_cell=float(np.mean([tile.die.pulses.mean() for tile in self._tiles])),
         )
 
-    def _run(self, images: np.ndarray) -> list[tuple[np.ndarray, Charges]]:
+    def _run(
+        self, images: np.ndarray, first: int = 0, ageing: Ageing | None = None
+    ) -> list[tuple[np.ndarray, Charges]]:
         x = encode(images, self.network.spec)
         analog = np.asarray(images).ndim < 5
         if analog:
             x = self.chip.driver.quantize(x)
         results = []
         for layer in self.layers:
-            x, cost = layer.forward(x, analog)
+            x, cost = layer.forward(x, analog, first, ageing)
             results.append((x, cost))
             analog = False
         return results

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group
@@ -35,8 +36,10 @@ class LayerReport:
         Used cells over all cells of those arrays.
     spike_rate : float
         Output spikes per neuron and time step.
+    weights_kept : float
+        Share of the weights that the cells hold, after variation, faults and drift.
     ir_drop : float
-        Share of the weights that the wires take away.
+        Share of these that the wires take away.
     energy, array, conversion, driver, neuron : float
         Total, and its parts [J].
     conversions, clipped : float
@@ -49,6 +52,7 @@ class LayerReport:
     n_tiles: int
     utilization: float
     spike_rate: float
+    weights_kept: float
     ir_drop: float
     energy: float
     array: float
@@ -69,6 +73,7 @@ class LayerReport:
             n_tiles=layer.n_tiles,
             utilization=layer.utilization,
             spike_rate=spikes / (n_images * layer.network.t_steps * neurons),
+            weights_kept=layer.weights_kept,
             ir_drop=layer.ir_drop,
             energy=charges.energy / n_images,
             array=charges.array / n_images,
@@ -94,6 +99,16 @@ class Report:
         The convention under which energy and operations are counted.
     first_layer : str
         How the input of the first layer is read.
+    past : str
+        What the arrays have been through since they were programmed.
+    refresh_tolerance, refreshes : float
+        Tolerance at which arrays were solved again while reads aged them, and how often one was; None if they did not.
+    truncated_cells, faulty_cells : float
+        Cells whose conductance was cut to the device's physical range; stuck, open and shorted ones.
+    pulses_per_cell : float
+        Write pulses.
+    accuracies : tuple of float
+        Of each die, where this is the average of several.
     """
 
     chip: str
@@ -106,6 +121,37 @@ class Report:
     layers: tuple[LayerReport, ...]
     t_steps: int
     macs_per_step: int
+    past: str = "fresh"
+    refresh_tolerance: float | None = None
+    refreshes: float = 0
+    truncated_cells: float = 0
+    faulty_cells: float = 0
+    pulses_per_cell: float = 1.0
+    accuracies: tuple[float, ...] = ()
+
+    @classmethod
+    def over_dies(cls, reports: Sequence[Report]) -> Report:
+        """Return the average of the reports of several dies, with the accuracy of each."""
+        averaged = [name for name, value in vars(reports[0].layers[0]).items() if isinstance(value, float)]
+        rows = zip(*(report.layers for report in reports))
+        layers = [
+            replace(row[0], **{name: fmean(getattr(one, name) for one in row) for name in averaged}) for row in rows
+        ]
+        names = ("refreshes", "truncated_cells", "faulty_cells", "pulses_per_cell", "accuracy")
+        means: dict[str, Any] = {name: fmean(getattr(report, name) for report in reports) for name in names}
+        return replace(
+            reports[0], layers=tuple(layers), accuracies=tuple(report.accuracy for report in reports), **means
+        )
+
+    @property
+    def n_dies(self) -> int:
+        """Dies that this is the average of."""
+        return max(1, len(self.accuracies))
+
+    @property
+    def accuracy_spread(self) -> float:
+        """Standard deviation of the accuracy from die to die; 0 for one die."""
+        return stdev(self.accuracies) if len(self.accuracies) > 1 else 0.0
 
     @property
     def energy_per_inference(self) -> float:
@@ -148,7 +194,8 @@ class Report:
         names = (
             "chip", "accounting", "n_images", "seed", "first_layer", "accuracy", "ideal_accuracy", "tops_per_watt",
             "synaptic_tops_per_watt", "adc_power_share", "energy_per_inference", "utilization", "spike_rate",
-            "fraction_clipped", "t_steps", "macs_per_step",
+            "fraction_clipped", "t_steps", "macs_per_step", "past", "refresh_tolerance", "refreshes", "truncated_cells",
+            "faulty_cells", "pulses_per_cell", "n_dies", "accuracies", "accuracy_spread",
         )  # fmt: skip
         return {name: getattr(self, name) for name in names} | {"layers": [vars(layer) for layer in self.layers]}
 
@@ -185,7 +232,9 @@ def render(reports: Sequence[Report]) -> Group:
     layers = Table(title="Layers, energy per image")
     for heading in ("layer", "chip"):
         layers.add_column(heading, no_wrap=True)
-    for heading in ("arrays", "cells used", "spike rate", "IR drop", "energy"):
+    differ = any(abs(row.weights_kept - 1) > 1e-12 for report in reports for row in report.layers)
+    kept = ["weights kept"] if differ else []
+    for heading in ("arrays", "cells used", "spike rate", *kept, "IR drop", "energy"):
         layers.add_column(heading, justify="right")
     for rows in zip(*(report.layers for report in reports)):
         for report, row in zip(reports, rows):
@@ -195,6 +244,7 @@ def render(reports: Sequence[Report]) -> Group:
                 str(row.n_tiles),
                 f"{row.utilization:.1%}",
                 f"{row.spike_rate:.2%}",
+                *([f"{row.weights_kept:.1%}"] if differ else []),
                 f"{row.ir_drop:.1%}",
                 format_quantity(row.energy, "J"),
                 end_section=report is reports[-1],
@@ -207,6 +257,7 @@ def render(reports: Sequence[Report]) -> Group:
     lines = {
         "accuracy in software": [f"{r.ideal_accuracy:.2%}" for r in reports],
         "accuracy on the chip": [f"{r.accuracy:.2%}" for r in reports],
+        f"  over {first.n_dies} dies": [_spread(r) for r in reports],
         "TOPS/W, dense": [f"{r.tops_per_watt:.1f}" for r in reports],
         "TOPS/W, synaptic": [f"{r.synaptic_tops_per_watt:.1f}" for r in reports],
         "energy / image": [format_quantity(r.energy_per_inference, "J") for r in reports],
@@ -218,9 +269,35 @@ def render(reports: Sequence[Report]) -> Group:
         "ADC conversions clipped": [f"{r.fraction_clipped:.3%}" for r in reports],
         "first layer": [r.first_layer for r in reports],
     }
-    for heading, cells in lines.items():
-        totals.add_row(heading, *cells)
+    for heading, cells in (lines | _of_devices(reports)).items():
+        if any(cells):
+            totals.add_row(heading, *cells)
     return Group(layers, totals, Text(f"Energy by {reports[0].accounting}"))
+
+
+def _spread(report: Report) -> str:
+    if report.n_dies == 1:
+        return ""
+    low, high = min(report.accuracies), max(report.accuracies)
+    return f"± {report.accuracy_spread:.2%}, from {low:.2%} to {high:.2%}"
+
+
+_PLAIN = {"fresh", "never", "0", "1.00"}
+
+
+def _of_devices(reports: Sequence[Report]) -> dict[str, list[str]]:
+    """Return lines about devices, those only that say something."""
+    lines = {
+        "arrays since programming": [r.past for r in reports],
+        "arrays solved again": [
+            "never" if r.refresh_tolerance is None else f"{r.refreshes:g} times, at {r.refresh_tolerance:g} of the LRS"
+            for r in reports
+        ],
+        "faulty cells": [f"{r.faulty_cells:g}" for r in reports],
+        "cells cut to the physical range": [f"{r.truncated_cells:g}" for r in reports],
+        "write pulses / cell": [f"{r.pulses_per_cell:.2f}" for r in reports],
+    }
+    return {heading: cells for heading, cells in lines.items() if not set(cells) <= _PLAIN}
 
 
 def _part(report: Report, module: str) -> str:

@@ -1,40 +1,82 @@
-"""One array of the chip: programmed, reduced to its ports, and cut down to the lines in use."""
+"""One array of the chip: a die, programmed, reduced to its ports, and cut down to the lines in use."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 
 from mapping.chip import Chip
+from mapping.periphery.sar_adc import SarAdc
 from mapping.placement import Patch, bitlines, cell_bits, decoder, first_row
-from xbarsim.crossbar import Crossbar
-from xbarsim.ports import reduce
+from xbarsim.noise import noise_squares
+from xbarsim.ports import reduce, sensitivities
 
 
-@dataclass(frozen=True)
 class Tile:
-    """The exact linear behaviour of one array with its silent wordlines grounded.
+    """The exact linear behaviour of one array with its silent wordlines grounded, at its last refresh.
+
+    Parameters
+    ----------
+    weights : int8 array, (n_out, n_in)
+        Of the whole layer; the array is programmed with its part of them.
+    patch : Patch
+        The inputs and outputs that it holds.
+    chip : Chip
+    seed, die, key
+        Tell its devices from those of other chips and arrays, see :meth:`xbarsim.Device.fabricate`.
 
     Attributes
     ----------
-    patch : Patch
-        The inputs and outputs that it holds.
-    crossbar : Crossbar
-        The whole array, unused cells included.
+    die : xbarsim.Die
+        The array itself, which reads and time age.
+    circuit : xbarsim.die.DieCircuit
+        The whole array as a circuit, unused cells included.
     transfer : array, (n_lines, n_rows)
         Current of each used bitline per volt on each used wordline [S].
+    cells : array, (n_lines, n_rows)
+        The used cells themselves, what ``transfer`` would be without wires [S].
     driver_admittance : array, (n_rows, n_rows)
         H of the used wordlines [S]; the sources deliver v^t H v.
     decode : array, (n_outputs, n_lines)
         How bitline currents combine into outputs.
+    seen : array, (n_lines or n_outputs, n_lines)
+        How they combine into what the read-out sees: each bitline by itself (a SAR ADC per bitline), or the outputs.
+    noise : array, (n_seen, n_rows), or None
+        Variance that white read noise gives what the read-out sees, per squared volt on each used wordline [S^2], to
+        first order with nominal cell voltages; None without it.
     """
 
-    patch: Patch
-    crossbar: Crossbar
-    transfer: np.ndarray
-    driver_admittance: np.ndarray
-    decode: np.ndarray
+    def __init__(
+        self, weights: np.ndarray, patch: Patch, chip: Chip, seed: int, die: int, key: tuple[int, ...]
+    ) -> None:
+        self.patch, self.chip = patch, chip
+        self.decode = decoder(patch, chip)
+        single = isinstance(chip.readout, SarAdc) and chip.readout.sense == "bitline"
+        self.seen = np.eye(self.decode.shape[1]) if single else self.decode
+        self.die = chip.device.fabricate((chip.rows, chip.cols), seed=seed, die=die, key=key)
+        self.die.program(cell_bits(weights, patch, chip))
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Solve the array as its cells are now."""
+        chip, patch = self.chip, self.patch
+        self._solved = self.die.conductance
+        self.circuit = self.die.circuit(chip.wires, chip.cell)
+        ports = reduce(self.circuit.crossbar)
+        rows = self.circuit.rows[first_row(patch, chip) :]
+        lines = self.circuit.cols[: bitlines(patch, chip)]
+        self.transfer = ports.transfer[np.ix_(lines, rows)]
+        self.cells = self._solved[first_row(patch, chip) :, : len(lines)].T
+        self.driver_admittance = ports.driver_admittance[np.ix_(rows, rows)]
+        self.noise: np.ndarray | None = None
+        if chip.device.read_noise.gaussian:
+            field = sensitivities(self.circuit.crossbar)[np.ix_(lines, rows, self.circuit.cols)]
+            spread = self.die.read_spread[first_row(patch, chip) :]
+            self.noise = np.ascontiguousarray(noise_squares(np.tensordot(self.seen, field, 1), spread).T)
+
+    @property
+    def moved(self) -> float:
+        """Largest change of a conductance since the last refresh, over that of the LRS."""
+        return float(np.abs(self.die.conductance - self._solved).max() / self.chip.device.g_lrs)
 
     @property
     def n_lines(self) -> int:
@@ -45,21 +87,3 @@ class Tile:
     def used_cells(self) -> int:
         """Cells that hold a weight or a reference."""
         return self.n_lines * self.patch.n_rows
-
-
-def build_tile(weights: np.ndarray, patch: Patch, chip: Chip, seed: int, key: tuple[int, ...]) -> Tile:
-    """Program one array with its part of ``weights`` (n_out, n_in) and reduce it to its ports.
-
-    ``key`` tells the array from others of the same chip, so that its devices are drawn independently.
-    """
-    die = chip.device.fabricate((chip.rows, chip.cols), seed=seed, key=key)
-    crossbar = Crossbar(die.program(cell_bits(weights, patch, chip)), wires=chip.wires, cell=chip.cell)
-    ports = reduce(crossbar)
-    rows, lines = slice(first_row(patch, chip), None), slice(0, bitlines(patch, chip))
-    return Tile(
-        patch,
-        crossbar,
-        transfer=np.ascontiguousarray(ports.transfer[lines, rows]),
-        driver_admittance=np.ascontiguousarray(ports.driver_admittance[rows, rows]),
-        decode=decoder(patch, chip),
-    )

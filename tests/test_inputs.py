@@ -18,7 +18,23 @@ from xbarsim.units import format_quantity, parse_quantity
 PAPER = {"i_lrs": "3 uA", "v_read": "0.3 V", "on_off_ratio": 10, "t_read": "25 ns"}
 
 
-@pytest.mark.parametrize(("text", "unit", "value"), [("3 uA", "A", 3e-6), ("100 kOhm", "Ohm", 1e5), ("2", "V", 2.0)])
+@pytest.mark.parametrize(
+    ("text", "unit", "value"),
+    [
+        ("3 uA", "A", 3e-6),
+        ("100 kOhm", "Ohm", 1e5),
+        ("2", "V", 2.0),
+        ("25 ns", "s", 25e-9),
+        ("1 day", "s", 86400.0),
+        ("10years", "s", 315576000.0),
+        ("1.5 h", "s", 5400.0),
+        ("300 K", "K", 300.0),
+        ("300K", "K", 300.0),
+        ("85 C", "K", 358.15),
+        ("-40 °C", "K", 233.15),
+        ("1.1 eV", "eV", 1.1),
+    ],
+)
 def test_quantities_are_read(text, unit, value):
     assert parse_quantity(text, unit) == pytest.approx(value)
 

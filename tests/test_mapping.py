@@ -170,7 +170,7 @@ def test_array_energy_is_that_of_the_solved_circuit(tiny, chip, weights):
         for tile in (tile for row in layer.tiles for tile in row):
             v = np.zeros((len(reads), chip.rows))
             v[:, chip.rows - tile.patch.n_rows :] = reads[:, tile.patch.rows] * chip.device.v_read
-            solution = xb.solve(tile.crossbar, v)
+            solution = xb.solve(tile.circuit.crossbar, v)
             energy += solution.power.sum() * chip.device.t_read
             bits = chip.driver.dac_bits if analog else 1
             driven += np.count_nonzero(v) * bits * chip.driver.power_per_bit * chip.device.t_read

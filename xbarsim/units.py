@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
@@ -12,7 +13,7 @@ _ALIASES: dict[str, dict[str, tuple[float, float]]] = {
     "s": {"min": (60, 0), "h": (3600, 0)}
     | dict.fromkeys(("day", "days"), (86400, 0))
     | dict.fromkeys(("year", "years"), (365.25 * 86400, 0)),
-    "K": dict.fromkeys(("C", "°C"), (1, 273.15)),
+    "K": {"K": (1, 0)} | dict.fromkeys(("C", "°C"), (1, 273.15)),  # "300 K" is no kilo
 }
 
 
@@ -42,9 +43,9 @@ def parse_quantity(value: Any, unit: str) -> Any:
     if not isinstance(value, str):
         return value
     text, factor, offset = value.strip(), 1.0, 0.0
-    number, _, word = text.rpartition(" ")
-    if word in _ALIASES.get(unit, {}):
-        text, (factor, offset) = number, _ALIASES[unit][word]
+    parts = re.fullmatch(r"(.*[\d.])\s*(\D+)", text)
+    if parts and parts[2] in _ALIASES.get(unit, {}):
+        text, (factor, offset) = parts[1], _ALIASES[unit][parts[2]]
     try:
         quantity = Quantity(text, ignore_sf=False)
     except InvalidNumber:

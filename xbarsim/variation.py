@@ -121,11 +121,11 @@ class D2D(Parameters):
         self, bits: np.ndarray, g: tuple[float, float], z: tuple[np.ndarray, np.ndarray] | None
     ) -> np.ndarray:
         """Return conductances [S] at the draws z: LRS where ``bits`` is True; g holds those of the nominal states."""
-        nominal: np.ndarray = np.where(bits, *g)
+        nominal = np.where(bits, *g)
         if z is None:
-            return nominal
+            return np.asarray(nominal)
         number = z[0] if z[0] is z[1] else np.where(bits, *z)
-        drawn = nominal * factor(self.law, self.spread.of(bits), number)
+        drawn = np.asarray(nominal * factor(self.law, self.spread.of(bits), number))
         for sample, there in ((self.samples_lrs, bits), (self.samples_hrs, ~bits)):
             if sample is not None:
                 drawn[there] = resample(sample, number[there])

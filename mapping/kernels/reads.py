@@ -1,38 +1,50 @@
-"""What the reads of a layer draw from the drivers, from the spikes that really occurred."""
+"""What the reads of a layer draw from the drivers, and which wordlines they drive, from the spikes that occurred.
+
+A read presents the kernel x kernel patch around one pixel to the array: active wordlines s in {0, 1}, in the order
+(channel, kernel row, kernel column), zero outside the image. Wordline w is row w % tile_rows of row tile
+w // tile_rows.
+"""
 
 import numpy as np
 
-from xbarsim.kernels.jit import parallel_jit, prange
+from xbarsim.kernels.jit import jit, parallel_jit, prange
+
+
+@jit
+def _list_active(image, kernel, active, count):
+    """List the active wordlines of each read of an image (channels, height, width).
+
+    active : (n_reads, n_wordlines), filled up to count (n_reads)
+    """
+    channels, height, width = image.shape
+    margin = kernel // 2
+    count[:] = 0
+    for c in range(channels):
+        for y in range(height):
+            for x in range(width):
+                if image[c, y, x] == 0:
+                    continue
+                for ky in range(max(0, y + margin - height + 1), min(kernel, y + margin + 1)):
+                    for kx in range(max(0, x + margin - width + 1), min(kernel, x + margin + 1)):
+                        position = (y + margin - ky) * width + x + margin - kx
+                        active[position, count[position]] = (c * kernel + ky) * kernel + kx
+                        count[position] += 1
 
 
 @parallel_jit
 def read_sums(spikes, kernel, admittance, supply, tile_rows, quadratic, linear, driven):
     """Sum over all reads of each sample: s^t H s, supply.s and the number of active wordlines.
 
-    A read presents the kernel x kernel patch around one pixel to the array: active wordlines s in {0, 1}, in the order
-    (channel, kernel row, kernel column), zero outside the image.
-
     spikes : (n, channels, height, width)
-    admittance : (n_tiles, tile_rows, tile_rows), H of each row tile; wordline w is row w % tile_rows of its tile
+    admittance : (n_tiles, tile_rows, tile_rows), H of each row tile
     supply : (n_wordlines)
     quadratic, linear, driven : (n), filled
     """
     n, channels, height, width = spikes.shape
-    margin = kernel // 2
     for sample in prange(n):
-        image = spikes[sample]
         active = np.empty((height * width, channels * kernel * kernel), np.int32)
         count = np.zeros(height * width, np.int64)
-        for c in range(channels):
-            for y in range(height):
-                for x in range(width):
-                    if image[c, y, x] == 0:
-                        continue
-                    for ky in range(max(0, y + margin - height + 1), min(kernel, y + margin + 1)):
-                        for kx in range(max(0, x + margin - width + 1), min(kernel, x + margin + 1)):
-                            position = (y + margin - ky) * width + x + margin - kx
-                            active[position, count[position]] = (c * kernel + ky) * kernel + kx
-                            count[position] += 1
+        _list_active(spikes[sample], kernel, active, count)
         total, drawn, lines = 0.0, 0.0, 0
         for position in range(height * width):
             listed = active[position]
@@ -45,3 +57,25 @@ def read_sums(spikes, kernel, admittance, supply, tile_rows, quadratic, linear, 
                     if listed[b] // tile_rows == tile:
                         total += 2.0 * admittance[tile, row, listed[b] % tile_rows]
         quadratic[sample], linear[sample], driven[sample] = total, drawn, lines
+
+
+@parallel_jit
+def pair_counts(spikes, kernel, tile_rows, pairs):
+    """Count in how many reads two wordlines of a row tile are active together.
+
+    spikes : (n, channels, height, width)
+    pairs : (n_pieces, n_tiles, tile_rows, tile_rows), added to, each piece by every n_pieces-th sample
+    """
+    n, channels, height, width = spikes.shape
+    for piece in prange(len(pairs)):
+        active = np.empty((height * width, channels * kernel * kernel), np.int32)
+        count = np.zeros(height * width, np.int64)
+        for sample in range(piece, n, len(pairs)):
+            _list_active(spikes[sample], kernel, active, count)
+            for position in range(height * width):
+                listed = active[position]
+                for a in range(count[position]):
+                    tile, row = listed[a] // tile_rows, listed[a] % tile_rows
+                    for b in range(count[position]):
+                        if listed[b] // tile_rows == tile:
+                            pairs[piece, tile, row, listed[b] % tile_rows] += 1.0

@@ -1,0 +1,151 @@
+"""What inference does to the cells: how often, and at which voltage, each of them was read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mapping.placement import first_row
+from mapping.tile import Tile
+from xbarsim.nodal import solve
+
+LEVELS = 64  # analog inputs are counted in so many bins
+_AT_ONCE = 32  # reads whose node voltages are held in memory
+
+
+@dataclass
+class Activity:
+    """How the wordlines of one row of arrays were driven over many reads, in units of v_read.
+
+    Attributes
+    ----------
+    n_reads : float
+    levels : array, (n_levels,)
+        Levels above 0; only 1 for spikes.
+    counts : array, (n_levels, n_rows)
+        Reads of each wordline at each level.
+    total : array, (n_rows,)
+        Sums over reads of x_k.
+    together, beside : array, (n_rows, n_rows)
+        Sums over reads of x_i x_k, and of x_k where x_i > 0.
+    """
+
+    n_reads: float
+    levels: np.ndarray
+    counts: np.ndarray
+    total: np.ndarray
+    together: np.ndarray
+    beside: np.ndarray
+
+    @classmethod
+    def of_spikes(cls, n_reads: float, pairs: np.ndarray) -> Activity:
+        """Build from how often two wordlines were active together, (n_rows, n_rows)."""
+        counts = np.diag(pairs)
+        return cls(n_reads, np.ones(1), counts[None], counts, pairs, pairs)
+
+    @classmethod
+    def of_levels(cls, reads: np.ndarray) -> Activity:
+        """Count reads (n, n_rows) of levels in [0, 1]."""
+        bins = np.ceil(reads * LEVELS).astype(np.intp)
+        counts = np.array([np.bincount(column, minlength=LEVELS + 1)[1:] for column in bins.T], float).T
+        levels = (np.arange(LEVELS) + 0.5) / LEVELS
+        return cls(float(len(reads)), levels, counts, reads.sum(0), reads.T @ reads, (reads > 0).T @ reads)
+
+    @classmethod
+    def worst_case(cls, n_rows: int) -> Activity:
+        """One read with every wordline at v_read."""
+        return cls.of_spikes(1.0, np.ones((n_rows, n_rows)))
+
+    def times(self, repeats: int) -> Activity:
+        """Return the activity of every read happening so many times."""
+        return Activity(levels=self.levels, **{part: repeats * getattr(self, part) for part in _SUMS})
+
+    def __add__(self, other: Activity) -> Activity:
+        return Activity(levels=self.levels, **{part: getattr(self, part) + getattr(other, part) for part in _SUMS})
+
+
+_SUMS = ("n_reads", "counts", "total", "together", "beside")
+
+
+@dataclass(frozen=True)
+class CellVoltages:
+    """Voltages of the cells of an array over v_read, averages over the reads that an :class:`Activity` counts.
+
+    By linearity of the circuit they are exact averages: of reads in which a cell's own wordline was silent, and, per
+    unit of its own level, of those in which it was active. How they scatter from read to read is left out.
+
+    Attributes
+    ----------
+    active, silent : array, (rows, cols)
+    """
+
+    active: np.ndarray
+    silent: np.ndarray
+
+    @classmethod
+    def of(cls, tile: Tile, activity: Activity) -> CellVoltages:
+        """Solve the array for the average read that goes with each of its wordlines."""
+        crossbar, rows, cols = tile.circuit
+        used = rows[first_row(tile.patch, tile.chip) :]
+        own, n_active = np.diag(activity.together), activity.counts.sum(0)
+        driven, at_rest = np.flatnonzero(own), np.flatnonzero(n_active < activity.n_reads)
+        when_active = activity.together[driven] / own[driven, None]
+        n_silent = activity.n_reads - n_active[at_rest, None]
+        when_silent = (activity.total - activity.beside[at_rest]) / n_silent
+        average = activity.total[None] / activity.n_reads
+
+        def cells(patterns: np.ndarray, wordlines: np.ndarray) -> np.ndarray:
+            """Solve for patterns (n, used rows); return the cells on one wordline (n, cols) for each."""
+            found = []
+            for start in range(0, len(patterns), _AT_ONCE):
+                part = slice(start, start + _AT_ONCE)
+                v = np.zeros((len(patterns[part]), crossbar.n_rows))
+                v[:, used] = patterns[part]
+                v_cell = solve(crossbar, v, method="nodes").v_cell
+                found.append(v_cell[np.arange(len(v)), wordlines[part]][:, cols])
+            return np.concatenate(found) if found else np.empty((0, len(cols)))
+
+        active = np.zeros((len(rows), len(cols)))
+        v = np.zeros(crossbar.n_rows)
+        v[used] = average
+        silent = solve(crossbar, v).v_cell[np.ix_(rows, cols)]
+        first = len(rows) - len(used)
+        active[first + driven] = cells(when_active, used[driven])
+        silent[first + at_rest] = cells(when_silent, used[at_rest])
+        return cls(active, silent)
+
+
+@dataclass
+class Ageing:
+    """How reads age the arrays while they happen.
+
+    Attributes
+    ----------
+    tolerance : float
+        An array is solved again when a conductance has moved by more than this, in units of the LRS.
+    temperature : float
+        [K].
+    voltages : dict
+        Cell voltages of the reads since each array was last solved.
+    refreshes : int
+        How often an array was solved again.
+    """
+
+    tolerance: float
+    temperature: float
+    voltages: dict[Tile, CellVoltages] = field(default_factory=dict)
+    refreshes: int = 0
+
+
+def wear(tile: Tile, voltages: CellVoltages, activity: Activity, scale: float, temperature: float) -> None:
+    """Let the cells of an array see ``scale`` times the reads of an activity."""
+    v_read, first = tile.chip.device.v_read, first_row(tile.patch, tile.chip)
+    silent = np.full((tile.chip.rows, 1), activity.n_reads)
+    silent[first:, 0] -= activity.counts.sum(0)
+    for level, counts in zip(activity.levels, activity.counts):
+        if counts.any():
+            n_reads = np.zeros((tile.chip.rows, 1))
+            n_reads[first:, 0] = counts * scale
+            tile.die.advance(level * v_read * voltages.active, n_reads, temperature=temperature)
+    tile.die.advance(v_read * voltages.silent, silent * scale, temperature=temperature)

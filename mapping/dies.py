@@ -1,0 +1,115 @@
+"""Several dies of one chip, one after the other: the accuracy that a user can count on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from mapping.bsnn.network import Network
+from mapping.chip import Chip
+from mapping.network import map_network
+from mapping.report import Report
+from xbarsim.drift import ROOM_TEMPERATURE, CustomDisturb, PowerLawDisturb
+from xbarsim.errors import ParameterError
+
+
+@dataclass(frozen=True)
+class Past:
+    """What arrays go through between programming and use.
+
+    Attributes
+    ----------
+    n_reads : float
+        Reads of every array, with its wordlines as active as the images to be classified make them.
+    time : float
+        [s].
+    temperature : float
+        During all of that [K].
+    """
+
+    n_reads: float = 0.0
+    time: float = 0.0
+    temperature: float = ROOM_TEMPERATURE
+
+    def check(self, chip: Chip, refresh: float | None = None) -> None:
+        """Raise an error if any of this, or reads that age meanwhile, would not change the arrays of a chip."""
+        device = chip.device
+        if not 0 <= self.time < np.inf or not 0 < self.temperature < np.inf:
+            raise ParameterError(f"{self.time:g} s at {self.temperature:g} K: give a time from 0 s, and more than 0 K")
+        if self.n_reads and device.read_disturb is None:
+            raise ParameterError(
+                f"{chip.name}: its device has no read_disturb law, so that reads change nothing; add one"
+            )
+        if self.time and device.retention is None and not device.read_noise.remembers:
+            raise ParameterError(
+                f"{chip.name}: its device has no retention law and no slow noise, so that time changes nothing; add one"
+            )
+        changes = device.read_disturb is not None or device.retention is not None or device.read_noise.remembers
+        if refresh is not None and not changes:
+            raise ParameterError(f"{chip.name}: nothing about its device changes with reads or time; leave refresh out")
+        by_time = self.time and device.retention is not None and device.retention.activation_energy is not None
+        by_reads = isinstance(device.read_disturb, PowerLawDisturb | CustomDisturb)
+        by_reads = by_reads and (self.n_reads > 0 or refresh is not None)
+        if self.temperature != ROOM_TEMPERATURE and not (by_time or by_reads):
+            raise ParameterError(
+                f"{chip.name}: {self.temperature:g} K changes nothing; give a time and an activation_energy of its "
+                "device's retention, or reads"
+            )
+
+
+def evaluate_dies(
+    network: Network,
+    chip: Chip,
+    images: np.ndarray,
+    labels: np.ndarray,
+    *,
+    n_dies: int,
+    seed: int = 0,
+    past: Past | None = None,
+    refresh: float | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Report:
+    """Classify images on several dies of a chip; memory does not grow with their number.
+
+    Parameters
+    ----------
+    network, chip, images, labels
+        As for :func:`mapping.map_network` and :meth:`mapping.MappedNetwork.evaluate`.
+    n_dies : int
+    seed : int
+        Root seed; die k is the same however many there are.
+    past : Past, optional
+        What the arrays go through first.
+    refresh : float, optional
+        Let reads age the arrays meanwhile, see :meth:`mapping.MappedNetwork.evaluate`.
+    progress : callable, optional
+        Called with the number of the die, and of the images done since the last call.
+
+    Returns
+    -------
+    Report
+        The average over dies, with the accuracy of each.
+    """
+    past = past or Past()
+    past.check(chip, refresh)
+    if n_dies < 1:
+        raise ParameterError(f"n_dies = {n_dies}: give at least 1")
+    ideal, reports = network.predict(images), []
+    for die in range(n_dies):
+        mapped = map_network(network, chip, seed=seed, die=die)
+        if past != Past():
+            mapped.age(n_reads=past.n_reads or None, images=images, dt=past.time, temperature=past.temperature)
+        reports.append(
+            mapped.evaluate(
+                images,
+                labels,
+                refresh=refresh,
+                temperature=past.temperature,
+                ideal=ideal,
+                progress=partial(progress, die) if progress else None,
+            )
+        )
+    return Report.over_dies(reports)
