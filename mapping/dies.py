@@ -97,19 +97,15 @@ def evaluate_dies(
     past.check(chip, refresh)
     if n_dies < 1:
         raise ParameterError(f"n_dies = {n_dies}: give at least 1")
-    ideal, reports = network.predict(images), []
+    ideal, average = network.predict(images), None
     for die in range(n_dies):
         mapped = map_network(network, chip, seed=seed, die=die)
         if past != Past():
             mapped.age(n_reads=past.n_reads or None, images=images, dt=past.time, temperature=past.temperature)
-        reports.append(
-            mapped.evaluate(
-                images,
-                labels,
-                refresh=refresh,
-                temperature=past.temperature,
-                ideal=ideal,
-                progress=partial(progress, die) if progress else None,
-            )
+        show = partial(progress, die) if progress else None
+        report = mapped.evaluate(
+            images, labels, refresh=refresh, temperature=past.temperature, ideal=ideal, progress=show
         )
-    return Report.over_dies(reports)
+        average = report if average is None else average.and_die(report)
+    assert average is not None  # n_dies is at least 1
+    return average

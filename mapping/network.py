@@ -236,9 +236,9 @@ class MappedNetwork:
             macs_per_step=self.network.spec.macs_per_step,
             past="; ".join(self._past) or "fresh",
             refresh_tolerance=refresh,
-            refreshes=ageing.refreshes if ageing else 0,
-            truncated_cells=truncated,
-            faulty_cells=sum(int(np.count_nonzero(t.die.faults)) for t in self._tiles if t.die.faults is not None),
+            refreshes=float(ageing.refreshes if ageing else 0),
+            truncated_cells=float(truncated),
+            faulty_cells=float(sum(np.count_nonzero(t.die.faults) for t in self._tiles if t.die.faults is not None)),
             pulses_per_cell=float(np.mean([tile.die.pulses.mean() for tile in self._tiles])),
         )
 

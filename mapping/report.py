@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import stdev
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group
@@ -123,25 +123,23 @@ class Report:
     macs_per_step: int
     past: str = "fresh"
     refresh_tolerance: float | None = None
-    refreshes: float = 0
-    truncated_cells: float = 0
-    faulty_cells: float = 0
+    refreshes: float = 0.0
+    truncated_cells: float = 0.0
+    faulty_cells: float = 0.0
     pulses_per_cell: float = 1.0
     accuracies: tuple[float, ...] = ()
 
-    @classmethod
-    def over_dies(cls, reports: Sequence[Report]) -> Report:
-        """Return the average of the reports of several dies, with the accuracy of each."""
-        averaged = [name for name, value in vars(reports[0].layers[0]).items() if isinstance(value, float)]
-        rows = zip(*(report.layers for report in reports))
-        layers = [
-            replace(row[0], **{name: fmean(getattr(one, name) for one in row) for name in averaged}) for row in rows
-        ]
-        names = ("refreshes", "truncated_cells", "faulty_cells", "pulses_per_cell", "accuracy")
-        means: dict[str, Any] = {name: fmean(getattr(report, name) for report in reports) for name in names}
-        return replace(
-            reports[0], layers=tuple(layers), accuracies=tuple(report.accuracy for report in reports), **means
-        )
+    def and_die(self, other: Report) -> Report:
+        """Return the average over dies with one more die, every accuracy kept."""
+        n = self.n_dies
+
+        def mean(a: Any, b: Any) -> dict[str, Any]:
+            numbers = {name: value for name, value in vars(a).items() if isinstance(value, float)}
+            return {name: value + (getattr(b, name) - value) / (n + 1) for name, value in numbers.items()}
+
+        layers = tuple(replace(a, **mean(a, b)) for a, b in zip(self.layers, other.layers))
+        accuracies = (*(self.accuracies or (self.accuracy,)), other.accuracy)
+        return replace(self, **mean(self, other) | {"layers": layers, "accuracies": accuracies})
 
     @property
     def n_dies(self) -> int:
@@ -232,9 +230,7 @@ def render(reports: Sequence[Report]) -> Group:
     layers = Table(title="Layers, energy per image")
     for heading in ("layer", "chip"):
         layers.add_column(heading, no_wrap=True)
-    differ = any(abs(row.weights_kept - 1) > 1e-12 for report in reports for row in report.layers)
-    kept = ["weights kept"] if differ else []
-    for heading in ("arrays", "cells used", "spike rate", *kept, "IR drop", "energy"):
+    for heading in ("arrays", "cells used", "spike rate", "IR drop", "energy"):
         layers.add_column(heading, justify="right")
     for rows in zip(*(report.layers for report in reports)):
         for report, row in zip(reports, rows):
@@ -244,7 +240,6 @@ def render(reports: Sequence[Report]) -> Group:
                 str(row.n_tiles),
                 f"{row.utilization:.1%}",
                 f"{row.spike_rate:.2%}",
-                *([f"{row.weights_kept:.1%}"] if differ else []),
                 f"{row.ir_drop:.1%}",
                 format_quantity(row.energy, "J"),
                 end_section=report is reports[-1],
@@ -282,9 +277,6 @@ def _spread(report: Report) -> str:
     return f"± {report.accuracy_spread:.2%}, from {low:.2%} to {high:.2%}"
 
 
-_PLAIN = {"fresh", "never", "0", "1.00"}
-
-
 def _of_devices(reports: Sequence[Report]) -> dict[str, list[str]]:
     """Return lines about devices, those only that say something."""
     lines = {
@@ -293,11 +285,13 @@ def _of_devices(reports: Sequence[Report]) -> dict[str, list[str]]:
             "never" if r.refresh_tolerance is None else f"{r.refreshes:g} times, at {r.refresh_tolerance:g} of the LRS"
             for r in reports
         ],
+        "weights kept, by layer": [", ".join(f"{row.weights_kept:.1%}" for row in r.layers) for r in reports],
         "faulty cells": [f"{r.faulty_cells:g}" for r in reports],
         "cells cut to the physical range": [f"{r.truncated_cells:g}" for r in reports],
         "write pulses / cell": [f"{r.pulses_per_cell:.2f}" for r in reports],
     }
-    return {heading: cells for heading, cells in lines.items() if not set(cells) <= _PLAIN}
+    plain = {"fresh", "never", "0", "1.00", ", ".join(["100.0%"] * len(reports[0].layers))}
+    return {heading: cells for heading, cells in lines.items() if not set(cells) <= plain}
 
 
 def _part(report: Report, module: str) -> str:

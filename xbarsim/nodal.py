@@ -66,10 +66,6 @@ def solve(
     -------
     Solution
 
-    Notes
-    -----
-    Solves in several Python threads at once need Numba's "tbb" or "omp" threading layer, not "workqueue".
-
     Raises
     ------
     ParameterError

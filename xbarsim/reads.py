@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ import numpy as np
 from xbarsim.cells import Cell
 from xbarsim.circuit import Resistances, cell_law, wire_conductances
 from xbarsim.kernels.chebyshev import sweeps_needed
-from xbarsim.kernels.jit import thread_count
+from xbarsim.kernels.jit import launching, thread_count
 from xbarsim.kernels.ladder import ladders, ladders_wide
 from xbarsim.kernels.lanes import LANES, read_lanes
 from xbarsim.kernels.newton import newton_batch, newton_read
@@ -47,13 +48,15 @@ def linear_reads(
     n, out = len(v), _outputs(v, v_end)
     wide, pieces = g.size >= _WIDE, thread_count()
     memory = _aligned(9, *g.shape)  # one block, which the allocator keeps for the next solve
-    rho = (ladders_wide if wide else ladders)(pieces if wide else 1, g, tuple(r), *memory[:5])
+    with launching if wide else nullcontext():
+        rho = (ladders_wide if wide else ladders)(pieces if wide else 1, g, tuple(r), *memory[:5])
     pull, lean, *bitlines = memory[:5]
     circuit = (wire_conductances(r), (g, pull, lean), tuple(bitlines), rho)
     limits, kernel = (tol, max_iterations), partial(read_wide, pieces) if wide else read
 
     def one(k: int, x: np.ndarray, u: np.ndarray, out: Lines) -> None:
-        kernel(*circuit, v[k], v_end[k], *limits, memory[5:], x, u, *(array[k] for array in out))
+        with launching if wide else nullcontext():
+            kernel(*circuit, v[k], v_end[k], *limits, memory[5:], x, u, *(array[k] for array in out))
 
     def nodes() -> Nodes:
         (u, x), lines = _node_arrays(n, g), _outputs(v, v_end)
@@ -78,11 +81,13 @@ def linear_reads(
         part = slice(0, laned)
         columns = -(-g.shape[1] // 4) * 4
         lanes = np.empty((_workers(-(-laned // LANES)), 3, g.shape[0], columns * LANES))
-        read_lanes(sweeps, *circuit, v[part], v_end[part], lanes, *(array[part] for array in out))
+        with launching:
+            read_lanes(sweeps, *circuit, v[part], v_end[part], lanes, *(array[part] for array in out))
     if laned < n:
         part = slice(laned, n)
         work = np.empty((_workers(n - laned), 6, *g.shape))
-        read_batch(*circuit, v[part], v_end[part], *limits, work, *(array[part] for array in out))
+        with launching:
+            read_batch(*circuit, v[part], v_end[part], *limits, work, *(array[part] for array in out))
     return Outcome(*out, nodes)
 
 
@@ -123,7 +128,8 @@ def nonlinear_reads(
         solved = nodes(certificates)
         i_wordline[0], i_bitline[0] = solved[2][0].sum(1), solved[2][0].sum(0)
         return Outcome(*out, lambda: solved)
-    newton_batch(*circuit, v, v_end, tol, max_iterations, np.empty((_workers(n), 20, *g.shape)), *out)
+    with launching:
+        newton_batch(*circuit, v, v_end, tol, max_iterations, np.empty((_workers(n), 20, *g.shape)), *out)
     return Outcome(*out, lambda: nodes(np.empty((n, 4))))
 
 

@@ -10,11 +10,13 @@ import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numba
 
 prange, thread_count = numba.prange, numba.get_num_threads
+launching = Lock()  # to be held while a parallel kernel runs: one of Numba's threading layers aborts on a second one
 _OPTIONS = {"nogil": True, "fastmath": {"contract"}, "error_model": "numpy"}
 
 
