@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from mapping import cli_circuit
+from mapping import cli_circuit, cli_devices
 from mapping.resources import writable
 from xbarsim.errors import ParameterError, XbarsimError
 from xbarsim.units import parse_quantity
@@ -25,6 +25,7 @@ app = typer.Typer(
 
 app.command()(cli_circuit.solve)
 app.command()(cli_circuit.spice)
+app.command()(cli_devices.devices)
 
 
 @app.command()

@@ -126,7 +126,9 @@ def test_noise_does_not_depend_on_batches(tiny, chip, sar, digital):
     assert len({r.spike_rate for r in reports}) == 1
     quiet = mapped_on(network, sar if digital else chip).evaluate(images, labels)
     assert quiet.spike_rate != reports[0].spike_rate
-    assert quiet.layers[0].conversion == pytest.approx(reports[0].layers[0].conversion)  # as many conversions, noisy or not
+    assert quiet.layers[0].conversion == pytest.approx(
+        reports[0].layers[0].conversion
+    )  # as many conversions, noisy or not
 
 
 def test_a_constant_input_held_in_registers_is_noisy_once(tiny, sar):

@@ -48,9 +48,71 @@ def test_report_compares_chips_from_any_folder(tmp_path):
     assert "paper-bsnn" in str(same)
 
 
+CHIP = """
+name = "varied"
+rows = 256
+cols = 64
+[device]
+preset = "paper"
+d2d = { samples_lrs = "lrs.csv", spread = { hrs = 0.1 } }
+read_noise = 0.05
+faults = { stuck_hrs = 0.005 }
+read_disturb = { kind = "power-law" }
+retention = { nu = 0.02, t0 = "20 s", activation_energy = "1 eV" }
+[wires]
+r_wordline = "1 Ohm"
+r_bitline = "1 Ohm"
+[readout]
+kind = "sense-amp"
+energy = "7.8125 fJ"
+[driver]
+power_per_bit = "3.9 uW"
+[neuron]
+kind = "charge"
+mirror_ratio = 0.01
+v_supply = "1 V"
+energy_per_spike = "1.61 fJ"
+"""
+
+
+@pytest.mark.compiled
+def test_report_over_dies_after_reads_and_time(tmp_path):
+    (tmp_path / "chips").mkdir()
+    (tmp_path / "chips" / "varied.toml").write_text(CHIP)
+    (tmp_path / "chips" / "lrs.csv").write_text("9 uS\n10 uS\n11 uS\n")
+    arguments = ["report", "--images", 20, "--chip", "chips/varied.toml", "--json", "report.json"]
+    aged = ["--dies", 2, "--reads", "1e7", "--time", "1 day", "--temperature", "85 C", "--refresh", "0.02"]
+    done = run(*arguments, *aged, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for words in ("over 2 dies", "1e+07 reads of each array", "86.4 ks at", "at 0.02 of the LRS", "faulty cells"):
+        assert words in done.stdout
+    assert "…" not in done.stdout
+    (report,) = json.loads((tmp_path / "report.json").read_text())["reports"]
+    assert report["n_dies"] == len(report["accuracies"]) == 2 and report["refresh_tolerance"] == 0.02
+    assert report["accuracy"] == pytest.approx(np.mean(report["accuracies"]))
+    assert all(layer["weights_kept"] < 0.9 for layer in report["layers"])
+    assert 700 < report["faulty_cells"] < 2500
+
+
+def test_published_devices_are_listed_with_their_sources(tmp_path):
+    listed = run("devices", "--json", tmp_path / "devices.json")
+    assert listed.returncode == 0 and "pcm-ibm" in listed.stdout and "to be added" in listed.stdout
+    assert "stt-mram-intel-22ffl" in listed.stdout and "…" not in listed.stdout
+    assert {"pcm-ibm", "paper"} <= {device["name"] for device in json.loads((tmp_path / "devices.json").read_text())}
+    one = run("devices", "pcm-ibm")
+    for words in ("retention.nu.lrs", "0.049", "Joshi et al.", "read voltage (not given)"):
+        assert words in one.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["devices", "tpu"], "device 'tpu' is unknown; give one of cmo-hfox-ibm"),
+        (["report", "--time", "soon"], "--time: 'soon' is no quantity"),
+        (["report", "--time", "1 V"], "--time: '1 V' has the unit 'V' where s is expected"),
+        (["report", "--time", "1 day"], "paper-ann: its device has no retention law"),
+        (["report", "--reads", "1e6"], "paper-ann: its device has no read_disturb law"),
+        (["report", "--temperature", "-300 C"], "-26.85 K: give a time from 0 s, and more than 0 K"),
         (["report", "mnist-snn"], "network 'mnist-snn' is unknown; give one of mnist-bsnn"),
         (["report", "--chip", "tpu"], "chip 'tpu' is unknown"),
         (["report", "--chip", "none.toml"], "none.toml: no such file"),

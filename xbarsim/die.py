@@ -32,7 +32,9 @@ class _State:
     pulses: np.ndarray | None
     reads: np.ndarray
     moving: np.ndarray  # flat indices of the cells that reads can move
+    lrs: np.ndarray  # which of them are in the low-resistance state
     moved: np.ndarray | None  # their state under the read-disturb law
+    floor: np.ndarray | None  # conductances below which that law does not bring them [S]
     writes: int
     noise: NoiseState | None = None  # telegraph and 1/f noise, from the first time that it is looked at
     steps: int = 0
@@ -120,12 +122,15 @@ class Die:
         written, pulses = device.c2c.write(own, target, lrs, fixed, draws)
         written, cut_again = self._within(written)
         cut = _either(cut, cut_again)
-        moving, moved = np.zeros(0, np.intp), None
+        moving, moved, floor = np.zeros(0, np.intp), None, None
         if device.read_disturb is not None:
             able = device.read_disturb.moving(lrs)
             moving = np.flatnonzero(able if fixed is None else able & ~fixed)
             moved = device.read_disturb.start(len(moving))
-        self._now = _State(lrs, written, cut, pulses, np.zeros(self.shape), moving, moved, writes + 1)
+            if device.read_disturb.stops_at_hrs:
+                hrs, _ = self._within(self._own(np.zeros(self.shape, bool)))
+                floor = np.minimum(hrs, written).reshape(-1)[moving]
+        self._now = _State(lrs, written, cut, pulses, np.zeros(self.shape), moving, lrs.reshape(-1)[moving], moved, floor, writes + 1)
         self._g = None
         self.truncated = 0 if cut is None else int(np.count_nonzero(cut))
         return written.copy()
@@ -174,10 +179,8 @@ class Die:
             g *= device.retention.factor(self._nu, now.age)
         if device.read_disturb is not None and now.moved is not None and now.reads.any():
             at, flat = now.moving, g.reshape(-1)
-            after = flat[at] * device.read_disturb.ratio(now.moved, now.bits.reshape(-1)[at])
-            if device.read_disturb.stops_at_hrs:
-                after = np.maximum(after, np.minimum(flat[at], self._hrs.reshape(-1)[at]))
-            flat[at] = after
+            after = flat[at] * device.read_disturb.ratio(now.moved, now.lrs)
+            flat[at] = after if now.floor is None else np.maximum(after, np.minimum(flat[at], now.floor))
         if device.read_noise.remembers:
             g *= self._noise.factor(now.bits)
         if self.faults is not None:
@@ -202,10 +205,6 @@ class Die:
             z = stream(self.seed, "retention", *self.key).standard_normal(self.shape)
             nu = nu + retention.nu_spread.of(self._state.bits) * z
         return nu
-
-    @property
-    def _hrs(self) -> np.ndarray:
-        return self._within(self._own(np.zeros(self.shape, bool)))[0]
 
     @property
     def read_spread(self) -> np.ndarray:
@@ -257,18 +256,17 @@ class Die:
         if v.shape != self.shape:
             raise ParameterError(f"v_cell has the shape {v.shape}; the die has {self.shape}")
         n = real_array(n_reads, "n_reads", "numbers of reads")
+        if n.size and n.min() < 0:
+            raise ParameterError(f"n_reads = {n.min():g}: numbers of reads are not negative")
         try:
-            n = np.broadcast_to(n, self.shape)
+            n = np.broadcast_to(n, self.shape).reshape(-1)
         except ValueError:
             raise ParameterError(f"n_reads has the shape {n.shape}; give one that fits {self.shape}") from None
-        if n.min() < 0:
-            raise ParameterError(f"n_reads = {n.min():g}: numbers of reads are not negative")
-        device, v, n = self.device, v.reshape(-1), n.reshape(-1)
+        device, v = self.device, v.reshape(-1)
         count_reads(v, n, 0.5 * device.v_read, now.reads.reshape(-1))
         if device.read_disturb is not None and now.moved is not None:
             at = now.moving
-            time, lrs = n.take(at) * device.t_read, now.bits.reshape(-1).take(at)
-            device.read_disturb.advance(now.moved, lrs, v.take(at), time, temperature)
+            device.read_disturb.advance(now.moved, now.lrs, v.take(at), n.take(at) * device.t_read, temperature)
 
     @property
     def reads(self) -> np.ndarray:

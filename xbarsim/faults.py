@@ -106,10 +106,9 @@ class Faults(Parameters):
         codes = np.zeros(shape, np.int8)
         probabilities = [p if isinstance(p, float) else 0.0 for p in self._cells]
         if any(probabilities):
-            u, edge = stream(seed, "cell faults", *key).random(shape), 0.0
-            for code, p in enumerate(probabilities, start=STUCK_LRS):
-                codes[(u >= edge) & (u < edge + p)] = code
-                edge += p
+            u, edges = stream(seed, "cell faults", *key).random(shape), np.cumsum(probabilities)
+            hit = u < edges[-1]
+            codes[hit] = STUCK_LRS + np.searchsorted(edges, u[hit], side="right")
         for code, places in enumerate(self._cells, start=STUCK_LRS):
             if not isinstance(places, float):
                 _check(places, shape, "cell")
@@ -125,19 +124,18 @@ class Faults(Parameters):
             ("bridged_wordlines", n_rows - 1, n_cols),
             ("bridged_bitlines", n_cols - 1, n_rows),
         )
-        found = []
+        if not any(getattr(self, name) for name, *_ in kinds):
+            return None
+        found, draws = [], stream(seed, "line faults", *key)
         for name, lines, positions in kinds:
+            chance, place = draws.random((2, lines))  # whether or not they are used: kinds do not depend on each other
             places = getattr(self, name)
             if isinstance(places, float):
-                places = _chance(places, lines, positions, stream(seed, name, *key)) if places else ()
+                hit = np.flatnonzero(chance < places)
+                places = tuple((int(line), int(place[line] * positions)) for line in hit)
             _check(places, (lines, positions), name)
             found.append(places)
         return LineFaults(*found) if any(found) else None
-
-
-def _chance(p: float, lines: int, positions: int, draws: np.random.Generator) -> Pairs:
-    hit = np.flatnonzero(draws.random(lines) < p)
-    return tuple((int(line), int(at)) for line, at in zip(hit, draws.integers(positions, size=len(hit))))
 
 
 def _check(places: Sequence[tuple[int, int]], shape: tuple[int, int], name: str) -> None:

@@ -56,7 +56,7 @@ class OutputNoise:
         """
         if v_cell is None:
             return np.asarray(np.square(v) @ self.squares)
-        return np.asarray(np.einsum("ij,...ij->...j", np.square(self.sigma * self.own), np.square(v_cell)))
+        return np.asarray((np.square(self.sigma * self.own) * np.square(v_cell)).sum(-2))
 
     def sample(self, v: Any, draws: np.random.Generator, v_cell: Any = None) -> np.ndarray:
         """Return bitline currents of noisy reads, (..., n_cols) [A]; arguments as for :meth:`variance`."""

@@ -40,8 +40,11 @@ class PortModel:
 
     def i_bitline(self, v: Any, v_bitline: Any = 0.0) -> np.ndarray:
         """Return the currents into the sense nodes, (..., n_cols) [A], for driver voltages v (..., n_rows) [V]."""
+        current = np.asarray(np.asarray(v) @ self.transfer.T)
+        if isinstance(v_bitline, float) and v_bitline == 0.0:
+            return current
         v_end = np.broadcast_to(v_bitline, (*np.shape(v)[:-1], len(self.admittance)))
-        return np.asarray(np.asarray(v) @ self.transfer.T - v_end @ self.admittance)
+        return np.asarray(current - v_end @ self.admittance)
 
     def i_wordline(self, v: Any, v_bitline: Any = 0.0) -> np.ndarray:
         """Return the currents out of the drivers, (..., n_rows) [A]."""

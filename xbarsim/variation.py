@@ -53,15 +53,17 @@ def _measured(value: Any) -> np.ndarray | None:
 Samples = Annotated[np.ndarray | None, BeforeValidator(_measured)]
 
 
-def factor(law: Law, spread: Any, z: np.ndarray) -> np.ndarray:
-    """Return factors of mean 1 and relative standard deviation ``spread`` at standard normal numbers z.
+def factor(law: Law, spread: PerState, bits: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """Return factors of mean 1 and relative standard deviation s at standard normal numbers z.
 
     Normal: 1 + s z, which may be negative. Lognormal: exp(sigma z - sigma^2 / 2) with sigma^2 = ln(1 + s^2).
     """
     if law == "normal":
-        return np.asarray(1 + spread * z)
-    variance = np.log1p(np.square(spread))
-    return np.asarray(np.exp(np.sqrt(variance) * z - variance / 2))
+        return np.asarray(1 + spread.of(bits) * z)
+    lrs, hrs = np.log1p(spread.lrs**2), np.log1p(spread.hrs**2)
+    if lrs == hrs:
+        return np.asarray(np.exp(np.sqrt(lrs) * z - lrs / 2))
+    return np.asarray(np.exp(np.where(bits, np.sqrt(lrs), np.sqrt(hrs)) * z - np.where(bits, lrs / 2, hrs / 2)))
 
 
 class D2D(Parameters):
@@ -115,7 +117,8 @@ class D2D(Parameters):
         """Return the factor that all cells of a die have in common."""
         if self.die_spread == 0:
             return 1.0
-        return float(factor("lognormal", self.die_spread, stream(seed, "die", die).standard_normal(1))[0])
+        variance = np.log1p(self.die_spread**2)
+        return float(np.exp(np.sqrt(variance) * stream(seed, "die", die).standard_normal() - variance / 2))
 
     def conductance(
         self, bits: np.ndarray, g: tuple[float, float], z: tuple[np.ndarray, np.ndarray] | None
@@ -125,7 +128,7 @@ class D2D(Parameters):
         if z is None:
             return np.asarray(nominal)
         number = z[0] if z[0] is z[1] else np.where(bits, *z)
-        drawn = np.asarray(nominal * factor(self.law, self.spread.of(bits), number))
+        drawn = np.asarray(nominal * factor(self.law, self.spread, bits, number))
         for sample, there in ((self.samples_lrs, bits), (self.samples_hrs, ~bits)):
             if sample is not None:
                 drawn[there] = resample(sample, number[there])
@@ -206,8 +209,7 @@ class C2C(Parameters):
             Cells to be in LRS; cells that no pulse changes.
         draws : numpy.random.Generator
         """
-        spread = self.spread.of(bits)
-        g = own * factor(self.law, spread, draws.standard_normal(own.shape)) if self.spread else own.copy()
+        g = own * factor(self.law, self.spread, bits, draws.standard_normal(own.shape)) if self.spread else own.copy()
         if fixed is not None:
             g[fixed] = own[fixed]
         if self.write_verify is None:
@@ -218,13 +220,13 @@ class C2C(Parameters):
             pulses[wrong & fixed] = most
             wrong &= ~fixed
         at = np.flatnonzero(wrong)
-        aims, spreads = target.reshape(-1)[at], np.broadcast_to(spread, own.shape).reshape(-1)[at]
+        aims, lrs = target.reshape(-1)[at], bits.reshape(-1)[at]
         for _ in range(most - 1):
             if not len(at):
                 break
-            reached = aims * factor(self.law, spreads, draws.standard_normal(len(at)))
+            reached = aims * factor(self.law, self.spread, lrs, draws.standard_normal(len(at)))
             pulses.reshape(-1)[at] += 1
             g.reshape(-1)[at] = reached
             still = np.abs(reached - aims) > self.write_verify.tolerance * aims
-            at, aims, spreads = at[still], aims[still], spreads[still]
+            at, aims, lrs = at[still], aims[still], lrs[still]
         return g, pulses

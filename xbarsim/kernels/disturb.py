@@ -35,4 +35,4 @@ def ratios(state, ratio):
 def count_reads(v, n_reads, least, reads):
     """Add ``n_reads`` to the reads of the cells that saw at least ``least`` volts; arrays (n,)."""
     for k in range(len(v)):
-        reads[k] += n_reads[k] if abs(v[k]) >= least else 0.0
+        reads[k] += n_reads[k] * (abs(v[k]) >= least)

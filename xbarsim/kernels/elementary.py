@@ -6,9 +6,9 @@ from xbarsim.kernels.jit import jit
 
 _LN2_HIGH, _LN2_LOW = 0.6931471803691238, 1.9082149292705877e-10  # ln 2, the first part with its last bits zero
 _LN2 = _LN2_HIGH + _LN2_LOW
-_EVEN = tuple(1.0 / float(np.prod(np.arange(1.0, k + 1))) for k in range(14, 1, -2))
+_EVEN = tuple(1.0 / float(np.prod(np.arange(1.0, k + 1))) for k in range(12, 1, -2))
 _ODD = tuple(1.0 / float(np.prod(np.arange(1.0, k + 1))) for k in range(13, 2, -2))
-_INVERSE_ODDS = tuple(1.0 / k for k in range(23, 1, -2))
+_INVERSE_ODDS = tuple(1.0 / k for k in range(19, 1, -2))
 LARGEST = 700.0  # the largest argument whose exponential is a number
 
 
