@@ -13,7 +13,7 @@ import typer
 from mapping import cli_circuit, cli_devices
 from mapping.resources import writable
 from xbarsim.errors import ParameterError, XbarsimError
-from xbarsim.units import parse_quantity
+from xbarsim.units import quantity
 
 app = typer.Typer(
     help="Circuit-exact memristive crossbars, and binarized spiking networks on them.",
@@ -68,7 +68,7 @@ def report(
     net = mp.load_network(network)
     x, y = x[:n_images], y[:n_images]
     encode(x, net.spec)  # refuses images that do not fit before the arrays are solved
-    past = Past(reads, _quantity("time", time, "s"), _quantity("temperature", temperature, "K"))
+    past = Past(reads, quantity(time, "s", "--time"), quantity(temperature, "K", "--temperature"))
     for one in chips:
         past.check(one, refresh)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -133,13 +133,6 @@ def train(
     Console().print(
         f"{out}: test accuracy {accuracy:.2%}, epoch {net.metadata['best_epoch']} ({validation:.2%} validation)"
     )
-
-
-def _quantity(option: str, text: str, unit: str) -> float:
-    try:
-        return float(parse_quantity(text, unit))
-    except ValueError as error:
-        raise ParameterError(f"--{option}: {error}") from None
 
 
 def _count(images: str) -> int | None:

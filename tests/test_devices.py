@@ -85,6 +85,10 @@ def test_measured_samples_are_resampled(tmp_path):
     assert np.all(device.fabricate((9, 9), seed=2).program(np.zeros((9, 9))) == device.g_hrs)  # HRS was not measured
     from_array = make(d2d={"samples_lrs": device.d2d.samples_lrs})
     np.testing.assert_array_equal(from_array.fabricate(LARGE, seed=2).program(np.ones(LARGE)).ravel(), g)
+    shifted = make(d2d={"samples_lrs": device.d2d.samples_lrs, "die_spread": 0.3}).fabricate(LARGE, seed=2)
+    ratio = shifted.program(np.ones(LARGE)).ravel() / g
+    np.testing.assert_allclose(ratio, ratio[0], rtol=1e-12)
+    assert abs(ratio[0] - 1) > 0.01
 
 
 @pytest.mark.parametrize("length", [2.0, 10.0])
@@ -110,6 +114,19 @@ def test_correlated_draws_equal_a_library_filter():
     np.testing.assert_allclose(z, expected, rtol=0, atol=1e-14)
 
 
+def test_correlated_draws_have_exactly_their_covariance():
+    """The recursion is linear: what it makes of unit vectors gives its covariance, and normal laws stay normal."""
+    length, shape = 3.0, (5, 4)
+    matrix = np.empty((20, 20))
+    for k, unit in enumerate(np.eye(20)):
+        field = unit.reshape(shape).copy()
+        autoregress(field, np.exp(-1 / length), np.sqrt(1 - np.exp(-2 / length)))
+        matrix[:, k] = field.ravel()
+    at = np.argwhere(np.ones(shape))
+    distance = np.abs(at[:, None] - at[None]).sum(-1)
+    np.testing.assert_allclose(matrix @ matrix.T, np.exp(-distance / length), rtol=0, atol=1e-14)
+
+
 @pytest.mark.parametrize("rho", [1.0, 0.5, 0.0, -1.0])
 def test_correlation_of_the_states_of_a_cell(rho):
     die = make(d2d={"spread": 0.1, "state_correlation": rho}).fabricate(LARGE, seed=5)
@@ -121,12 +138,14 @@ def test_correlation_of_the_states_of_a_cell(rho):
 def test_dies_have_an_offset_in_common():
     device = make(d2d={"die_spread": 0.2})
     offsets = []
-    for die in range(2000):
+    for die in range(200):
         arrays = [device.fabricate((2, 3), seed=1, die=die, key=(k,)).program(np.eye(2, 3)) for k in range(2)]
         assert len({*np.round(np.concatenate([a[a > 3e-6] for a in arrays]), 15)}) == 1
         assert arrays[0][0, 1] * 10 == pytest.approx(arrays[0][0, 0])
         offsets.append(arrays[0][0, 0] / 1e-5)
-    assert stats.kstest(np.log(offsets), "norm", log_parameters(0.2)).pvalue > LIKELY
+    many = [device.d2d.offset(1, die) for die in range(100_000)]
+    np.testing.assert_allclose(offsets, many[:200], rtol=1e-12)
+    assert stats.kstest(np.log(many), "norm", log_parameters(0.2)).pvalue > LIKELY
 
 
 def test_writes_are_drawn_anew_and_repeat_by_seed():
@@ -188,11 +207,16 @@ def test_faults_by_map(tmp_path):
     mask = np.zeros((4, 5), bool)
     mask[1, 2] = mask[3, 0] = True
     np.savetxt(tmp_path / "map.csv", mask.astype(int), fmt="%d", delimiter=",")
-    for places in (mask, tmp_path / "map.csv", str(tmp_path / "map.csv"), [[1, 2], [3, 0]]):
+    for places in (mask, mask.astype(int), tmp_path / "map.csv", str(tmp_path / "map.csv"), [[1, 2], [3, 0]]):
         die = make(faults={"open_cells": places}).fabricate((4, 5), seed=0)
         np.testing.assert_array_equal(die.program(np.ones((4, 5))) == 0, mask)
     with pytest.raises(xb.ParameterError, match=r"cell \[1, 2\] does not exist .* below \[2, 2\]"):
         make(faults={"open_cells": mask}).fabricate((2, 2), seed=0)
+
+
+def test_a_map_of_two_columns_is_no_list_of_pairs():
+    die = make(faults={"open_cells": np.array([[1, 0], [0, 0]]), "stuck_hrs": []}).fabricate((2, 2), seed=0)
+    np.testing.assert_array_equal(die.program(np.ones((2, 2))) == 0, [[True, False], [False, False]])
 
 
 WIRES = xb.Wires(r_wordline=50, r_bitline=70, r_driver=30, r_sense=40)
@@ -246,7 +270,7 @@ def test_bridged_lines_equal_nodal_analysis(both):
     np.testing.assert_allclose(solution.i_bitline[circuit.cols], i_sense, rtol=1e-9)
     ports = xb.reduce(circuit.crossbar)
     np.testing.assert_allclose(ports.i_bitline(driven)[circuit.cols], i_sense, rtol=1e-8)
-    with pytest.raises(xb.ParameterError, match="cells are Sinh; bridged lines need Ohmic cells"):
+    with pytest.raises(xb.ParameterError, match="cells are Sinh; bridged lines and shorted cells need"):
         die.circuit(wires, xb.Sinh(v_char=0.3))
 
 
@@ -275,22 +299,37 @@ def test_conductances_beyond_the_physical_range_are_cut_and_counted():
     np.testing.assert_allclose(g, np.clip(raw, 0.5e-6, 2e-5), rtol=1e-14)
     assert die.truncated == np.count_nonzero((raw < 0.5e-6) | (raw > 2e-5)) > 5000
     assert f"{die.truncated} cells cut" in repr(die)
-    noisy = make(read_noise={"gaussian": 0.5}).fabricate(LARGE, seed=1)
+
+
+def test_cuts_are_counted_where_they_last():
+    verify = {"spread": 0.01, "write_verify": {"tolerance": 0.1, "max_pulses": 20}}
+    corrected = make(d2d={"law": "normal", "spread": 0.6}, c2c=verify, g_max=2e-5).fabricate((100, 100), seed=1)
+    corrected.program(np.ones((100, 100)))
+    assert corrected.truncated == 0  # verified cells are no longer where their first pulse brought them
+    drifting = make(retention={"nu": 0.5, "t0": 1.0}, g_min="0.9 uS").fabricate((4, 4), seed=0)
+    drifting.program(np.eye(4))
+    fresh = drifting.snapshot()
+    drifting.advance(dt=1e9)
+    assert "16 cells cut" in repr(drifting) and drifting.truncated == 16
+    drifting.restore(fresh)
+    assert drifting.truncated == 0
+    noisy = make(read_noise=0.5).fabricate(LARGE, seed=1)
     noisy.program(np.ones(LARGE))
-    assert noisy.read(0).min() == 0 and noisy.truncated == 0
-    assert noisy.truncated_reads == np.count_nonzero(noisy.read(0) == 0) * 1 > 0
+    cut = np.count_nonzero(noisy.read(0) == 0)
+    assert noisy.truncated_reads == cut > 0 and noisy.truncated == 0
+    assert noisy.read(0).min() == 0 and noisy.truncated_reads == 2 * cut
 
 
 # --- read noise -----------------------------------------------------------------------------------------------------
 
 
 def test_gaussian_read_noise_is_white():
-    die = make(read_noise={"gaussian": {"lrs": 0.02, "hrs": 0.1}}).fabricate(LARGE, seed=1)
-    die.program(np.arange(400)[:, None] % 2 * np.ones(LARGE))
+    die = make(read_noise={"gaussian": {"lrs": 0.02, "hrs": 0.1}}).fabricate((500, 400), seed=1)
+    die.program(np.arange(500)[:, None] % 2 * np.ones((500, 400)))
     first, second = (die.read(k) / die.conductance - 1 for k in (0, 1))
     for rows, spread in ((slice(1, None, 2), 0.02), (slice(0, None, 2), 0.1)):
         assert stats.kstest(first[rows].ravel(), "norm", (0, spread)).pvalue > LIKELY
-        assert abs(np.corrcoef(first[rows].ravel(), second[rows].ravel())[0, 1]) < 4 / np.sqrt(8e4)
+        assert abs(np.corrcoef(first[rows].ravel(), second[rows].ravel())[0, 1]) < 4 / np.sqrt(1e5)
     np.testing.assert_array_equal(die.read(0), die.read(0))
 
 
@@ -350,6 +389,7 @@ def test_flicker_noise_has_the_covariance_of_its_processes():
     die = make(read_noise={"flicker": flicker}).fabricate(LARGE, seed=1)
     die.program(np.ones(LARGE))
     start = die.conductance / 1e-5 - 1
+    assert stats.kstest(start.ravel(), "norm", (0, 0.1)).pvalue > LIKELY
     die.advance(dt=3e-3)
     rates = 2 * np.pi * np.geomspace(1, 1e3, 7)
     expected = 0.01 * np.mean(np.exp(-3e-3 * rates))
@@ -376,10 +416,14 @@ def test_slow_noise_in_one_step_or_in_many_has_one_law():
 def life(key):
     """Return everything that a die with all kinds of variation draws."""
     die = make(**EVERYTHING).fabricate((32, 16), seed=7, key=(key,))
-    bits = np.random.default_rng(key).integers(0, 2, (32, 16))
-    parts = [die.program(bits), die.program(bits), die.pulses, die.read(3)]
+    bits = np.random.default_rng(0).integers(0, 2, (32, 16))
+    parts = [die.faults, die.program(bits), die.program(bits), die.pulses, die.program(bits, seed=1), die.read(3)]
+    written = die.program(bits)
     die.advance(np.full((32, 16), 0.3), n_reads=1e7, dt=1e4, temperature=350.0)
-    return [*parts, die.conductance, die.read(4), die.circuit(WIRES).crossbar.wires.r_driver]
+    faulty = die.faults > 0
+    assert np.all(die.conductance[faulty] == written[faulty])  # neither time nor reads nor noise move them
+    assert np.all(die.read(4)[faulty] == written[faulty]) and np.all(die.conductance[~faulty] != written[~faulty])
+    return [*parts, die.conductance, die.read(4)]
 
 
 @pytest.mark.compiled
@@ -393,7 +437,44 @@ def test_draws_do_not_depend_on_workers_or_order():
         for mine, theirs in zip(alone, others):
             for a, b in zip(mine, theirs):
                 np.testing.assert_array_equal(a, b)
-    assert not np.array_equal(alone[0][0], alone[1][0])
+    for one, other in zip(alone[0], alone[1]):
+        assert not np.array_equal(one, other)
+
+
+def test_each_kind_of_draw_tells_arrays_writes_and_reads_apart():
+    bits, slow = np.ones((20, 20)), {"flicker": {"spread": 0.1, "f_low": 1, "f_high": 10}}
+    for values in (
+        {"d2d": 0.1},
+        {"c2c": 0.1},
+        {"faults": {"stuck_hrs": 0.3}},
+        {"read_noise": 0.1},
+        {"read_noise": slow},
+        {"retention": {"nu": 0.1, "nu_spread": 0.1, "t0": 1.0}},
+    ):
+        seen = []
+        for die_number, key in ((0, ()), (0, (0,)), (1, ()), (1, (0,)), (0, (1,)), (0, (1 << 32,)), (0, (0, 1))):
+            die = make(**values).fabricate((20, 20), seed=3, die=die_number, key=key)
+            die.program(bits)
+            die.advance(dt=1.0)
+            seen.append(die.read(0))
+        for k, one in enumerate(seen):
+            assert not any(np.array_equal(one, other) for other in seen[:k])
+    die = make(c2c=0.1, read_noise=slow).fabricate((20, 20), seed=3)
+    writes = [die.program(bits, seed=k) for k in (0, 1, None, None, None)]
+    for k, one in enumerate(writes):
+        assert not any(np.array_equal(one, other) for other in writes[:k])
+    before = die.conductance / writes[-1]
+    assert not np.array_equal(before, die.conductance / die.program(bits))
+
+
+def test_traps_stay_where_they_are():
+    trap = {"amplitude": 0.2, "share": 0.3, "tau_capture": 1e-3, "tau_emission": 1e-3, "decades": 2}
+    die = make(read_noise={"telegraph": trap}).fabricate(LARGE, seed=1)
+    where = []
+    for _ in range(2):
+        die.program(np.ones(LARGE))
+        where.append(np.abs(die.conductance / 1e-5 - 1) > 1e-6)
+    np.testing.assert_array_equal(*where)
 
 
 def test_every_purpose_has_a_stream_of_its_own():
@@ -482,6 +563,7 @@ def test_published_devices_are_of_different_kinds():
 
 def test_presets_are_completed_and_changed():
     assert xb.load_device("paper") == xb.Device(preset="paper") == make()
+    assert make().replace(i_lrs="6 uA").g_lrs == pytest.approx(2e-5) and make(read_disturb="power-law").read_disturb
     assert xb.load_device("paper", g_lrs=2e-5).g_lrs == 2e-5 and xb.load_device("paper", d2d=0.1).d2d.spread.lrs == 0.1
     with pytest.raises(xb.ParameterError, match=r"Device\.v_read and t_read: not given by the source of 'fefet-hzo'"):
         xb.load_device("fefet-hzo")
@@ -509,6 +591,10 @@ def test_presets_are_completed_and_changed():
             "f_high = 1 Hz is not above f_low = 10 Hz",
         ),
         ({"d2d": {"correlation_length": -1}}, r"d2d\.correlation_length = -1"),
+        ({"d2d": True}, r"d2d = True: input should be a valid dictionary"),
+        ({"d2d": {"samples_lrs": 1e-5}}, r"d2d\.samples_lrs: give measured conductances"),
+        ({"i_lrs": "abc"}, r"Device\.i_lrs: 'abc' is no quantity"),
+        ({"v_read": -1}, r"Device\.v_read = -1: give a voltage above 0 V"),
         ({"d2d": {"samples_lrs": [1e-6, -1e-6]}}, r"d2d\.samples_lrs: the array holds -1e-06 S"),
         ({"d2d": {"law": "weibull"}}, r"d2d\.law = 'weibull': input should be 'lognormal' or 'normal'"),
         ({"c2c": {"write_verify": {"tolerance": 0, "max_pulses": 3}}}, r"c2c\.write_verify\.tolerance = 0"),

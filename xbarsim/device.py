@@ -15,7 +15,7 @@ from xbarsim.faults import Faults
 from xbarsim.parameters import Parameters
 from xbarsim.presets import load_preset
 from xbarsim.read_noise import ReadNoise
-from xbarsim.units import Conductance, ConductanceOrZero, Time, Voltage, parse_quantity
+from xbarsim.units import Conductance, ConductanceOrZero, Time, Voltage, parse_quantity, quantity
 from xbarsim.variation import C2C, D2D
 
 
@@ -68,16 +68,20 @@ class Device(Parameters):
         if not isinstance(values, dict):
             return values
         values = _with_preset(dict(values))
+        if isinstance(values.get("read_disturb"), str):
+            values["read_disturb"] = {"kind": values["read_disturb"]}
         if "i_lrs" in values:
             if "g_lrs" in values:
                 raise ValueError("Device: give g_lrs or i_lrs, not both")
             if "v_read" not in values:
                 raise ValueError("Device.v_read is missing; i_lrs needs the voltage at which it flows")
-            current, voltage = parse_quantity(values.pop("i_lrs"), "A"), parse_quantity(values["v_read"], "V")
-            if not (isinstance(current, int | float) and current > 0):
-                raise ValueError(f"Device.i_lrs = {current!r}: give a current above 0 A")
-            if isinstance(voltage, int | float) and voltage > 0:
-                values["g_lrs"] = current / voltage
+            given = values.pop("i_lrs")
+            current, voltage = _number(given, "A", "i_lrs"), _number(values["v_read"], "V", "v_read")
+            if not 0 < current < np.inf:
+                raise ValueError(f"Device.i_lrs = {given!r}: give a current above 0 A")
+            if not 0 < voltage < np.inf:
+                raise ValueError(f"Device.v_read = {values['v_read']!r}: give a voltage above 0 V")
+            values["g_lrs"] = current / voltage
         return values
 
     @model_validator(mode="after")
@@ -99,6 +103,13 @@ class Device(Parameters):
     def g_range(self) -> tuple[float, float]:
         """Physical range of conductances [S]."""
         return self.g_min, np.inf if self.g_max is None else self.g_max
+
+    def replace(self, **values: Any) -> Self:
+        """Return a copy with some fields changed, see :meth:`Parameters.replace`; ``i_lrs`` in place of ``g_lrs``."""
+        if "i_lrs" in values and "g_lrs" not in values:
+            v_read = quantity(values.get("v_read", self.v_read), "V", "Device.v_read")
+            values["g_lrs"] = quantity(values.pop("i_lrs"), "A", "Device.i_lrs") / v_read
+        return super().replace(**values)
 
     def fabricate(self, shape: tuple[int, int], *, seed: int, die: int = 0, key: tuple[int, ...] = ()) -> Die:
         """Make an array of devices; device-to-device variation and faults are drawn here, once.
@@ -122,6 +133,13 @@ class Device(Parameters):
         if bits.ndim != 2:
             raise ParameterError(f"bits have the shape {bits.shape}; give (n_rows, n_cols)")
         return self.fabricate((bits.shape[0], bits.shape[1]), seed=seed).program(bits)
+
+
+def _number(value: Any, unit: str, field: str) -> float:
+    try:
+        return float(parse_quantity(value, unit))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"Device.{field}: {error}") from None
 
 
 def _with_preset(values: dict[str, Any]) -> dict[str, Any]:

@@ -14,8 +14,10 @@ from xbarsim.drift import ROOM_TEMPERATURE
 from xbarsim.errors import ParameterError
 from xbarsim.faults import HEALTHY, OPEN_CELL, SHORTED, STUCK_HRS, STUCK_LRS, bridged, broken
 from xbarsim.kernels.disturb import count_reads
+from xbarsim.machine import check_memory
 from xbarsim.read_noise import NoiseState
-from xbarsim.streams import stream
+from xbarsim.streams import stream, whole_number
+from xbarsim.units import quantity
 from xbarsim.wires import Wires
 
 if TYPE_CHECKING:
@@ -33,10 +35,11 @@ class _State:
     reads: np.ndarray
     moving: np.ndarray  # flat indices of the cells that reads can move
     lrs: np.ndarray  # which of them are in the low-resistance state
-    moved: np.ndarray | None  # their state under the read-disturb law
+    moved: np.ndarray | None  # their state under the read-disturb law, None before any read
     floor: np.ndarray | None  # conductances below which that law does not bring them [S]
     writes: int
     noise: NoiseState | None = None  # telegraph and 1/f noise, from the first time that it is looked at
+    truncated_reads: int = 0
     steps: int = 0
     time: float = 0.0
     age: float = 0.0  # time at the reference temperature of retention
@@ -48,6 +51,7 @@ class Snapshot:
 
     time: float
     _state: _State = field(repr=False)
+    _die: tuple[Any, ...] = field(repr=False)
 
 
 class DieCircuit(NamedTuple):
@@ -58,8 +62,11 @@ class DieCircuit(NamedTuple):
     cols: np.ndarray
 
 
-def _either(a: np.ndarray | None, b: np.ndarray | None) -> np.ndarray | None:
-    return b if a is None else a if b is None else a | b
+def _fixed(array: np.ndarray) -> np.ndarray:
+    """Return the array as one that cannot be written to."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 class Die:
@@ -74,24 +81,31 @@ class Die:
     shape : (n_rows, n_cols)
     faults : int8 array, (n_rows, n_cols), or None
         0 healthy, 1 stuck in LRS, 2 stuck in HRS, 3 open, 4 shorted.
-    truncated, truncated_reads : int
-        Cells whose present conductance was cut to the physical range; draws of single reads that were.
     """
 
     def __init__(
         self, device: Device, shape: tuple[int, int], seed: int, die: int = 0, key: tuple[int, ...] = ()
     ) -> None:
-        if len(shape) != 2 or min(shape) < 1:
-            raise ParameterError(f"shape = {shape}: give (n_rows, n_cols), both above 0")
-        self.device, self.shape, self.seed, self.key = device, (int(shape[0]), int(shape[1])), seed, (die, *key)
+        try:
+            n_rows, n_cols = (whole_number(length, "shape") for length in shape)
+            keys = tuple(whole_number(part, "key") for part in key)
+        except (TypeError, ValueError):
+            n_rows, n_cols, keys = 0, 0, ()
+        if min(n_rows, n_cols) < 1:
+            raise ParameterError(
+                f"shape = {shape!r}, key = {key!r}: give (n_rows, n_cols), both above 0, and a tuple of whole numbers"
+            )
+        check_memory(n_rows, n_cols, n_reads=1, arrays=12.0)
+        self.device, self.shape, self.seed = device, (n_rows, n_cols), whole_number(seed, "seed")
+        self.key = (whole_number(die, "die"), *keys)
         self.faults = device.faults.draw_cells(self.shape, seed, self.key)
         self._lines = device.faults.draw_lines(self.shape, seed, self.key)
         self._z = device.d2d.draw(self.shape, seed, self.key)
-        offset = device.d2d.offset(seed, die)
-        self._states = (device.g_lrs * offset, device.g_hrs * offset)
+        self._offset = device.d2d.offset(seed, die)
         self._now: _State | None = None
         self._g: np.ndarray | None = None
-        self.truncated = self.truncated_reads = 0
+        if self.faults is not None:
+            self.faults.flags.writeable = False
 
     def program(self, bits: Any, *, seed: int | None = None) -> np.ndarray:
         """Write ``bits`` in {0, 1}, 1 for the low-resistance state; return what was written, (n_rows, n_cols) [S].
@@ -115,29 +129,28 @@ class Die:
         if self.faults is not None:
             lrs, fixed = wanted.copy(), self.faults != HEALTHY
             lrs[self.faults == STUCK_LRS], lrs[self.faults == STUCK_HRS] = True, False
-        own, cut = self._within(self._own(lrs))
-        writes = self._now.writes if self._now else 0
-        draws = stream(self.seed, "c2c", *self.key, writes if seed is None else seed)
+        own, writes = self._own(lrs), self._now.writes if self._now else 0
+        purpose, number = ("c2c", writes) if seed is None else ("c2c, seeded", seed)
+        draws = stream(self.seed, purpose, *self.key, number)
         target = np.where(wanted, device.g_lrs, device.g_hrs) if device.c2c.write_verify else own
         written, pulses = device.c2c.write(own, target, lrs, fixed, draws)
-        written, cut_again = self._within(written)
-        cut = _either(cut, cut_again)
-        moving, moved, floor = np.zeros(0, np.intp), None, None
+        written, cut = self._within(written)
+        moving, floor = np.zeros(0, np.intp), None
         if device.read_disturb is not None:
             able = device.read_disturb.moving(lrs)
             moving = np.flatnonzero(able if fixed is None else able & ~fixed)
-            moved = device.read_disturb.start(len(moving))
             if device.read_disturb.stops_at_hrs:
                 hrs, _ = self._within(self._own(np.zeros(self.shape, bool)))
                 floor = np.minimum(hrs, written).reshape(-1)[moving]
-        self._now = _State(lrs, written, cut, pulses, np.zeros(self.shape), moving, lrs.reshape(-1)[moving], moved, floor, writes + 1)
+        self._now = _State(
+            lrs, written, cut, pulses, np.zeros(self.shape), moving, lrs.reshape(-1)[moving], None, floor, writes + 1
+        )
         self._g = None
-        self.truncated = 0 if cut is None else int(np.count_nonzero(cut))
         return written.copy()
 
     def _own(self, lrs: np.ndarray) -> np.ndarray:
         """Return what each cell conducts in a state on average over writes."""
-        g = self.device.d2d.conductance(lrs, self._states, self._z)
+        g = self._offset * self.device.d2d.conductance(lrs, (self.device.g_lrs, self.device.g_hrs), self._z)
         if self.faults is not None:
             g[self.faults == OPEN_CELL] = 0.0
             if self.device.faults.r_short is not None:
@@ -165,11 +178,21 @@ class Die:
         """What cells conduct now, without white read noise, (n_rows, n_cols) [S]; not to be written to."""
         if self._g is None:
             g, cut = self._within(self._drifted())
-            cut = _either(cut, self._state.cut)
-            self.truncated = 0 if cut is None else int(np.count_nonzero(cut))
+            both = [mask for mask in (cut, self._state.cut) if mask is not None]
+            self._truncated = int(np.count_nonzero(np.logical_or.reduce(both))) if both else 0
             g.flags.writeable = False
             self._g = g
         return self._g
+
+    @property
+    def truncated(self) -> int:
+        """Cells whose conductance was cut to the physical range, by the last write or by what came after."""
+        return self._truncated if self.conductance is not None else 0
+
+    @property
+    def truncated_reads(self) -> int:
+        """Draws of read noise since the last write that were cut to the physical range, each time they were drawn."""
+        return self._state.truncated_reads
 
     def _drifted(self) -> np.ndarray:
         """Return conductances after retention, disturb and slow noise; faulty cells have none of these."""
@@ -177,7 +200,7 @@ class Die:
         g = now.written.copy()
         if device.retention is not None and now.age > 0:
             g *= device.retention.factor(self._nu, now.age)
-        if device.read_disturb is not None and now.moved is not None and now.reads.any():
+        if device.read_disturb is not None and now.moved is not None:
             at, flat = now.moving, g.reshape(-1)
             after = flat[at] * device.read_disturb.ratio(now.moved, now.lrs)
             flat[at] = after if now.floor is None else np.maximum(after, np.minimum(flat[at], now.floor))
@@ -191,8 +214,8 @@ class Die:
     def _noise(self) -> NoiseState:
         now = self._state
         if now.noise is None:
-            draws = stream(self.seed, "noise", *self.key, now.writes)
-            now.noise = NoiseState(self.device.read_noise, self.shape, draws)
+            traps, draws = stream(self.seed, "traps", *self.key), stream(self.seed, "noise", *self.key, now.writes)
+            now.noise = NoiseState(self.device.read_noise, self.shape, traps, draws)
         return now.noise
 
     @property
@@ -218,11 +241,11 @@ class Die:
             return self.conductance
         z = stream(self.seed, "read", *self.key, number).standard_normal(self.shape)
         g, cut = self._within(self.conductance + self.read_spread * z)
-        self.truncated_reads += 0 if cut is None else int(np.count_nonzero(cut))
+        self._state.truncated_reads += 0 if cut is None else int(np.count_nonzero(cut))
         return g
 
     def advance(
-        self, v_cell: Any = None, n_reads: Any = 1, *, dt: float = 0.0, temperature: float = ROOM_TEMPERATURE
+        self, v_cell: Any = None, n_reads: Any = None, *, dt: Any = 0.0, temperature: Any = ROOM_TEMPERATURE
     ) -> None:
         """Let reads and time pass.
 
@@ -230,23 +253,27 @@ class Die:
         ----------
         v_cell : array, (n_rows, n_cols), optional
             Voltage across each cell during these reads, wordline minus bitline, from the solved circuit [V].
-        n_reads : number or array broadcastable to (n_rows, n_cols)
-            How many such reads of ``t_read`` each cell sees.
-        dt : float
+        n_reads : number or array broadcastable to (n_rows, n_cols), optional
+            How many such reads of ``t_read`` each cell sees; one unless told.
+        dt : float or str
             Time that passes [s]; reads by themselves take none.
-        temperature : float
+        temperature : float or str
             [K].
         """
-        now = self._state
-        if not 0 <= dt < np.inf:
-            raise ParameterError(f"dt = {dt:g} s: give a finite time from 0")
-        if not 0 < temperature < np.inf:
+        now, dt, temperature = self._state, quantity(dt, "s", "dt"), quantity(temperature, "K", "temperature")
+        if dt < 0:
+            raise ParameterError(f"dt = {dt:g} s: give a time from 0")
+        if temperature <= 0:
             raise ParameterError(f"temperature = {temperature:g} K: give one above 0 K")
+        ageing = self.device.retention.ageing(temperature) if self.device.retention and dt > 0 else 0.0
         if v_cell is not None:
+            n_reads = 1 if n_reads is None else n_reads
             self._disturb(now, real_array(v_cell, "v_cell", "voltages in volts"), n_reads, temperature)
+        elif n_reads is not None:
+            raise ParameterError(f"n_reads = {n_reads}: reads need v_cell, the voltages of the cells during them")
         now.time += dt
         if self.device.retention is not None:
-            now.age += dt * self.device.retention.ageing(temperature)
+            now.age += dt * ageing
         if self.device.read_noise.remembers and dt > 0:
             self._noise.advance(dt, stream(self.seed, "noise step", *self.key, now.writes, now.steps))
         now.steps += 1
@@ -264,14 +291,16 @@ class Die:
             raise ParameterError(f"n_reads has the shape {n.shape}; give one that fits {self.shape}") from None
         device, v = self.device, v.reshape(-1)
         count_reads(v, n, 0.5 * device.v_read, now.reads.reshape(-1))
-        if device.read_disturb is not None and now.moved is not None:
+        if device.read_disturb is not None:
             at = now.moving
+            if now.moved is None:
+                now.moved = device.read_disturb.start(len(at))
             device.read_disturb.advance(now.moved, now.lrs, v.take(at), n.take(at) * device.t_read, temperature)
 
     @property
     def reads(self) -> np.ndarray:
         """Reads since the last write in which a cell saw at least half of v_read, (n_rows, n_cols)."""
-        return self._state.reads
+        return _fixed(self._state.reads)
 
     @property
     def time(self) -> float:
@@ -282,18 +311,16 @@ class Die:
     def pulses(self) -> np.ndarray:
         """Pulses that the last write took in each cell, int (n_rows, n_cols)."""
         pulses = self._state.pulses
-        return np.ones(self.shape, np.int32) if pulses is None else pulses
+        return _fixed(np.ones(self.shape, np.int32) if pulses is None else pulses)
 
     def snapshot(self) -> Snapshot:
         """Return the present state, to be restored later."""
-        return Snapshot(self.time, deepcopy(self._state))
+        return Snapshot(self.time, deepcopy(self._state), (self.device, self.shape, self.seed, self.key))
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go back to a state of this die; what follows is drawn as it was the first time."""
-        if snapshot._state.bits.shape != self.shape:
-            raise ParameterError(
-                f"the snapshot is of a die of the shape {snapshot._state.bits.shape}; this one has {self.shape}"
-            )
+        if not isinstance(snapshot, Snapshot) or snapshot._die != (self.device, self.shape, self.seed, self.key):
+            raise ParameterError(f"{snapshot!r} is of another die; restore what snapshot() of this one returned")
         self._now, self._g = deepcopy(snapshot._state), None
 
     def circuit(self, wires: Wires | None = None, cell: Cell | None = None) -> DieCircuit:
@@ -304,18 +331,20 @@ class Die:
         wires : Wires, optional
             Resistances of the lines as designed.
         cell : optional
-            The cell model; bridges need Ohmic cells.
+            The cell model; bridges and shorted cells need Ohmic ones.
         """
+        shorted = self.faults is not None and bool((self.faults == SHORTED).any())
+        bridges = self._lines is not None and bool(self._lines.bridged_wordlines or self._lines.bridged_bitlines)
+        if (shorted or bridges) and not isinstance(cell or Ohmic(), Ohmic):
+            raise ParameterError(f"cells are {type(cell).__name__}; bridged lines and shorted cells need Ohmic ones")
         g, wires, lines = self.conductance, wires or Wires(), self._lines
         rows, cols = np.arange(self.shape[0]), np.arange(self.shape[1])
         if lines is not None:
             wires.check(*self.shape)
             wires = broken(wires, lines, *self.shape)
-            if lines.bridged_wordlines or lines.bridged_bitlines:
-                if not isinstance(cell or Ohmic(), Ohmic):
-                    raise ParameterError(f"cells are {type(cell).__name__}; bridged lines need Ohmic cells")
+            if bridges:
                 r_short = self.device.faults.r_short
-                assert r_short is not None
+                assert r_short is not None  # Faults sees to that
                 g, wires, rows, cols = bridged(g, wires, lines, r_short)
         return DieCircuit(Crossbar(g, wires=wires, cell=cell), rows, cols)
 

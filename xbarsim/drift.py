@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
+from xbarsim.errors import ParameterError
 from xbarsim.files import load_array
 from xbarsim.kernels.disturb import power_law, ratios
 from xbarsim.parameters import Parameters, beside_toml
@@ -58,7 +59,13 @@ class Retention(Parameters):
         """Return how much faster than at ``t_ref`` a device ages at a temperature [K]."""
         if self.activation_energy is None:
             return 1.0
-        return float(np.exp(self.activation_energy / BOLTZMANN * (1 / self.t_ref - 1 / temperature)))
+        exponent = self.activation_energy / BOLTZMANN * (1 / self.t_ref - 1 / temperature)
+        if not abs(exponent) < 700:
+            raise ParameterError(
+                f"temperature = {temperature:g} K: with an activation energy of {self.activation_energy:g} eV devices "
+                f"would age exp({exponent:.3g}) times as fast as at {self.t_ref:g} K; give one nearer to that"
+            )
+        return float(np.exp(exponent))
 
     def factor(self, nu: Any, age: float) -> np.ndarray:
         """Return G / G_programmed after a time at ``t_ref`` [s], for each cell's exponent."""
@@ -113,25 +120,27 @@ class PowerLawDisturb(Parameters):
 
     @property
     def _worn(self) -> float:
-        return float(self.onset * (1 - self.k_cycles * self.n_cycles**self.m_cycles))
+        with np.errstate(over="ignore"):
+            return float(self.onset * (1 - self.k_cycles * np.float64(self.n_cycles) ** self.m_cycles))
 
-    def moving(self, bits: np.ndarray) -> np.ndarray:
+    def moving(self, lrs: np.ndarray) -> np.ndarray:
         """Return which cells reads can move."""
-        return bits
+        return lrs
 
     def start(self, n_cells: int) -> np.ndarray:
-        """Return the state of cells that have not been read."""
-        return np.full(n_cells, -1.0)
+        """Return the state of n cells that have not been read, (2, n): stress up to the onset, and -ln(G / G0)."""
+        return np.zeros((2, n_cells))
 
-    def advance(self, state: np.ndarray, bits: np.ndarray, v: np.ndarray, t: np.ndarray, temperature: float) -> None:
-        """Move the state (n,) of moving cells by reads of ``t`` seconds in all at ``v`` volts on each cell."""
-        power_law(v, t, self.c, self.a / (BOLTZMANN * temperature), np.log(self._worn), self.t0, state)
+    def advance(self, state: np.ndarray, lrs: np.ndarray, v: np.ndarray, t: np.ndarray, temperature: float) -> None:
+        """Move the state of moving cells by reads of ``t`` seconds in all at ``v`` volts on each cell, all (n,)."""
+        slope = self.a / (BOLTZMANN * temperature)
+        power_law(v, t, self.c, slope, np.log(self._worn), self.t0, state[0], state[1])
 
-    def ratio(self, state: np.ndarray, bits: np.ndarray) -> np.ndarray:
+    def ratio(self, state: np.ndarray, lrs: np.ndarray) -> np.ndarray:
         """Return G over what it was before the reads, of each moving cell."""
-        ratio = np.empty_like(state)
-        ratios(state, ratio)
-        return ratio
+        ratio = np.empty_like(state[1])
+        ratios(state[1], ratio)
+        return np.asarray(ratio)
 
 
 def _points(value: Any) -> np.ndarray:
@@ -141,8 +150,10 @@ def _points(value: Any) -> np.ndarray:
     except (TypeError, ValueError):
         raise ValueError("give rows of time [s], G/G0 in LRS, G/G0 in HRS, as a file or an array") from None
     where = str(path or "points")
-    if points.ndim != 2 or points.shape[1] != 3 or not np.isfinite(points).all():
+    if points.ndim != 2 or points.shape[1] != 3 or not len(points):
         raise ValueError(f"{where}: the shape is {points.shape}; give rows of time [s], G/G0 in LRS, G/G0 in HRS")
+    if not np.isfinite(points).all():
+        raise ValueError(f"{where}: some values are not finite")
     if points[0, 0] <= 0 or (np.diff(points[:, 0]) <= 0).any() or (points[:, 1:] < 0).any():
         raise ValueError(f"{where}: times must be above 0 s and rise, ratios must not be negative")
     points.flags.writeable = False
@@ -174,24 +185,29 @@ class TableDisturb(Parameters):
     v_measured: Voltage
     v_char: Voltage
 
-    def moving(self, bits: np.ndarray) -> np.ndarray:
+    def moving(self, lrs: np.ndarray) -> np.ndarray:
         """Return which cells reads can move."""
-        return np.ones_like(bits)
+        return np.ones_like(lrs)
 
     def start(self, n_cells: int) -> np.ndarray:
         """Return the state of cells that have not been read: no equivalent time [s]."""
         return np.zeros(n_cells)
 
-    def advance(self, state: np.ndarray, bits: np.ndarray, v: np.ndarray, t: np.ndarray, temperature: float) -> None:
+    def advance(self, state: np.ndarray, lrs: np.ndarray, v: np.ndarray, t: np.ndarray, temperature: float) -> None:
         """Add the equivalent time of reads; arguments as for :class:`PowerLawDisturb`."""
-        state += t * np.sinh(np.abs(v) / self.v_char) / np.sinh(self.v_measured / self.v_char)
+        state += t * np.exp(_log_sinh(np.abs(v) / self.v_char) - _log_sinh(self.v_measured / self.v_char))
 
-    def ratio(self, state: np.ndarray, bits: np.ndarray) -> np.ndarray:
+    def ratio(self, state: np.ndarray, lrs: np.ndarray) -> np.ndarray:
         """Return G over what it was before the reads, of each moving cell."""
-        time, lrs, hrs = self.points.T
+        time, in_lrs, in_hrs = self.points.T
         later, early = np.log(np.maximum(state, time[0])), np.minimum(state / time[0], 1.0) - 1.0
-        curves = (np.interp(later, np.log(time), curve) + (curve[0] - 1) * early for curve in (lrs, hrs))
-        return np.asarray(np.where(bits, *curves))
+        curves = (np.interp(later, np.log(time), curve) + (curve[0] - 1) * early for curve in (in_lrs, in_hrs))
+        return np.asarray(np.where(lrs, *curves))
+
+
+def _log_sinh(x: Any) -> Any:
+    with np.errstate(divide="ignore"):
+        return x + np.log(-np.expm1(-2 * x)) - np.log(2)
 
 
 class CustomDisturb(Parameters):
@@ -208,19 +224,25 @@ class CustomDisturb(Parameters):
     kind: Literal["custom"] = "custom"
     law: Callable[..., Any]
 
-    def moving(self, bits: np.ndarray) -> np.ndarray:
+    def moving(self, lrs: np.ndarray) -> np.ndarray:
         """Return which cells reads can move."""
-        return np.ones_like(bits)
+        return np.ones_like(lrs)
 
     def start(self, n_cells: int) -> np.ndarray:
         """Return the state of cells that have not been read."""
         return np.ones(n_cells)
 
-    def advance(self, state: np.ndarray, bits: np.ndarray, v: np.ndarray, t: np.ndarray, temperature: float) -> None:
+    def advance(self, state: np.ndarray, lrs: np.ndarray, v: np.ndarray, t: np.ndarray, temperature: float) -> None:
         """Apply the law; arguments as for :class:`PowerLawDisturb`."""
-        state[:] = self.law(state, v, t, bits, temperature)
+        after = np.asarray(self.law(state.copy(), v, t, lrs, temperature))
+        if after.shape != state.shape or after.dtype.kind not in "iuf" or not np.isfinite(after).all():
+            raise ParameterError(
+                f"CustomDisturb.law returned {after.dtype} values of the shape {after.shape}, or some not finite; "
+                f"it must return a finite ratio for each of {len(state)} cells"
+            )
+        state[:] = after
 
-    def ratio(self, state: np.ndarray, bits: np.ndarray) -> np.ndarray:
+    def ratio(self, state: np.ndarray, lrs: np.ndarray) -> np.ndarray:
         """Return G over what it was before the reads, of each moving cell."""
         return state
 

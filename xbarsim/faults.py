@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, Self
 
@@ -13,7 +14,7 @@ from xbarsim.errors import ParameterError
 from xbarsim.files import load_array
 from xbarsim.kernels.ladder import OPEN
 from xbarsim.parameters import Parameters, beside_toml
-from xbarsim.streams import stream
+from xbarsim.streams import stream, whole_number
 from xbarsim.units import Resistance
 from xbarsim.wires import Wires
 
@@ -24,24 +25,21 @@ Pairs = tuple[tuple[int, int], ...]
 
 def _places(value: Any) -> float | Pairs:
     if isinstance(value, bool):
-        raise ValueError(f"{value}: give a probability, or a map")
-    if isinstance(value, int | float):
-        if not 0 <= value <= 1:
+        raise ValueError(f"{value}: give a probability, a map of 0 and 1, or a list of [row, column]")
+    if isinstance(value, Real):
+        if not 0 <= float(value) <= 1:
             raise ValueError(f"{value}: a probability lies in [0, 1]")
         return float(value)
-    path = beside_toml(value) if isinstance(value, str | Path) else None
+    if isinstance(value, str | Path):
+        value = load_array(beside_toml(value), "")
+    if isinstance(value, np.ndarray):
+        if value.ndim != 2 or value.dtype.kind not in "biuf" or not ((value == 0) | (value == 1)).all():
+            raise ValueError(f"a map is an array (n_rows, n_cols) of 0 and 1; this one has the shape {value.shape}")
+        return tuple((int(a), int(b)) for a, b in np.argwhere(value))
     try:
-        given = np.asarray(load_array(path, "1") if path else value)
-        if given.ndim == 2 and (path or given.dtype == bool):
-            if not np.isin(given, (0, 1)).all():
-                raise ValueError(f"{path} holds values other than 0 and 1")
-            given = np.argwhere(given == 1)
-        pairs = given.reshape(-1, 2) if given.size == 0 else given
-        if pairs.ndim != 2 or pairs.shape[1] != 2 or pairs.dtype.kind not in "iu" or (pairs < 0).any():
-            raise TypeError
-    except TypeError:
+        return tuple((whole_number(a, "row or line"), whole_number(b, "column or position")) for a, b in value)
+    except (TypeError, ValueError):
         raise ValueError("give a probability, a map of 0 and 1 (array or file), or a list of [row, column]") from None
-    return tuple((int(a), int(b)) for a, b in pairs)
 
 
 Places = Annotated[float | Pairs, BeforeValidator(_places)]

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import tomllib
 from contextvars import ContextVar
+from numbers import Real
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from xbarsim.errors import FileError, ParameterError
@@ -29,7 +31,8 @@ class Parameters(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _from_number(cls, value: Any) -> Any:
-        return dict.fromkeys(cls.bare, value) if cls.bare and isinstance(value, int | float) else value
+        number = isinstance(value, Real) and not isinstance(value, bool)
+        return dict.fromkeys(cls.bare, value) if cls.bare and number else value
 
     def __init__(self, **values: Any) -> None:
         try:
@@ -42,6 +45,15 @@ class Parameters(BaseModel):
 
     def __str__(self) -> str:
         return repr(self)
+
+    def __eq__(self, other: object) -> bool:
+        if type(self) is not type(other):
+            return NotImplemented
+        pairs = ((getattr(self, name), getattr(other, name)) for name in type(self).model_fields)
+        return all(np.array_equal(a, b) if isinstance(a, np.ndarray) else a == b for a, b in pairs)
+
+    def __hash__(self) -> int:
+        return hash(repr(self))
 
     def replace(self, **values: Any) -> Self:
         """Return a copy with some fields changed, validated like a new object; ``device__d2d`` reaches into a part."""

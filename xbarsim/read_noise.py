@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import ClassVar, Self
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from xbarsim.parameters import Parameters
-from xbarsim.units import Frequency, Probability, Time
+from xbarsim.units import Fraction, Frequency, Probability, Time
 from xbarsim.variation import PerState
 
 _PER_DECADE = 2
@@ -37,7 +37,7 @@ class Telegraph(Parameters):
     share: Probability = 1.0
     tau_capture: Time
     tau_emission: Time
-    decades: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    decades: Fraction = 0.0
 
     @property
     def filled_share(self) -> float:
@@ -100,14 +100,24 @@ class ReadNoise(Parameters):
 
 
 class NoiseState:
-    """Telegraph and 1/f noise of one array: stationary at first, then advanced by :meth:`advance`."""
+    """Telegraph and 1/f noise of one array: stationary at first, then advanced by :meth:`advance`.
 
-    def __init__(self, noise: ReadNoise, shape: tuple[int, int], draws: np.random.Generator) -> None:
+    Parameters
+    ----------
+    noise : ReadNoise
+    shape : (n_rows, n_cols)
+    traps, draws : numpy.random.Generator
+        For what a die keeps (which cells have a trap, and how fast it is), and for what fluctuates.
+    """
+
+    def __init__(
+        self, noise: ReadNoise, shape: tuple[int, int], traps: np.random.Generator, draws: np.random.Generator
+    ) -> None:
         self.noise = noise
         if noise.telegraph is not None:
             trap = noise.telegraph
-            self.cells = np.flatnonzero(draws.random(shape) < trap.share)
-            self.speed = 10 ** (trap.decades * (draws.random(len(self.cells)) - 0.5))
+            self.cells = np.flatnonzero(traps.random(shape) < trap.share)
+            self.speed = 10 ** (trap.decades * (traps.random(len(self.cells)) - 0.5))
             self.filled = draws.random(len(self.cells)) < trap.filled_share
         if noise.flicker is not None:
             self.waves = draws.standard_normal((len(noise.flicker.rates), *shape))

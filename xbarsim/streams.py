@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+from typing import Any
 from zlib import crc32
 
 import numpy as np
 
 from xbarsim.errors import ParameterError
+
+
+def whole_number(value: Any, name: str) -> int:
+    """Return a whole number from 0 below 2^64; raise :class:`ParameterError` otherwise."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or not 0 <= int(value) < 1 << 64:
+        raise ParameterError(f"{name} = {value!r}: give a whole number from 0")
+    return int(value)
 
 
 def stream(seed: int, purpose: str, *key: int) -> np.random.Generator:
@@ -21,6 +30,8 @@ def stream(seed: int, purpose: str, *key: int) -> np.random.Generator:
     *key : int
         Die, layer, tile, image, step: whatever tells this draw from others of the same purpose.
     """
-    if seed < 0:
-        raise ParameterError(f"seed = {seed}: give a whole number from 0")
-    return np.random.Generator(np.random.SFC64([seed, crc32(purpose.encode()), *key]))
+    numbers = (whole_number(seed, "seed"), *(whole_number(part, "key") for part in key))
+    words = [crc32(purpose.encode()), len(key)]  # two words for each number: no two keys give the same words
+    for number in numbers:
+        words += [number & 0xFFFFFFFF, number >> 32]
+    return np.random.Generator(np.random.SFC64(words))

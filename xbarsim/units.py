@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
+from numbers import Real
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 from quantiphy import InvalidNumber, Quantity
+
+from xbarsim.errors import ParameterError
 
 # what a text may carry instead of the SI unit: a factor and an offset
 _ALIASES: dict[str, dict[str, tuple[float, float]]] = {
@@ -41,7 +45,7 @@ def parse_quantity(value: Any, unit: str) -> Any:
     if isinstance(value, bool):
         raise ValueError(f"{value} is no quantity; write it as a number with the unit {unit or '1'}")
     if not isinstance(value, str):
-        return value
+        return float(value) if isinstance(value, Real) else value
     text, factor, offset = value.strip(), 1.0, 0.0
     parts = re.fullmatch(r"(.*[\d.])\s*(\D+)", text)
     if parts and parts[2] in _ALIASES.get(unit, {}):
@@ -55,6 +59,17 @@ def parse_quantity(value: Any, unit: str) -> Any:
     return float(quantity) * factor + offset
 
 
+def quantity(value: Any, unit: str, name: str) -> float:
+    """Return a finite number in SI units from a text or number; otherwise raise an error that names it."""
+    try:
+        number = parse_quantity(value, unit)
+    except ValueError as error:
+        raise ParameterError(f"{name}: {error}") from None
+    if not isinstance(number, float) or not math.isfinite(number):
+        raise ParameterError(f"{name} = {value!r}: give a finite number with the unit {unit}")
+    return number
+
+
 def format_quantity(value: float, unit: str, digits: int = 3) -> str:
     """Write a value in engineering notation, for example ``format_quantity(3e-6, "A")`` gives ``"3 uA"``."""
     return Quantity(value, unit).render(prec=max(digits - 1, 0), strip_zeros=True)
@@ -64,6 +79,7 @@ def _in(unit: str) -> BeforeValidator:
     return BeforeValidator(lambda value: parse_quantity(value, unit))
 
 
+Fraction = Annotated[float, _in(""), Field(ge=0, allow_inf_nan=False)]
 Resistance = Annotated[float, _in("Ohm"), Field(ge=0, allow_inf_nan=False)]
 Conductance = Annotated[float, _in("S"), Field(gt=0, allow_inf_nan=False)]
 ConductanceOrZero = Annotated[float, _in("S"), Field(ge=0, allow_inf_nan=False)]
@@ -73,6 +89,6 @@ Time = Annotated[float, _in("s"), Field(gt=0, allow_inf_nan=False)]
 Frequency = Annotated[float, _in("Hz"), Field(gt=0, allow_inf_nan=False)]
 Power = Annotated[float, _in("W"), Field(ge=0, allow_inf_nan=False)]
 Temperature = Annotated[float, _in("K"), Field(gt=0, allow_inf_nan=False)]
-Probability = Annotated[float, Field(ge=0, le=1)]
+Probability = Annotated[float, _in(""), Field(ge=0, le=1)]
 Energy = Annotated[float, _in("J"), Field(ge=0, allow_inf_nan=False)]
 ElectronVolt = Annotated[float, _in("eV"), Field(ge=0, allow_inf_nan=False)]

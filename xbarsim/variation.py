@@ -16,6 +16,7 @@ from xbarsim.files import load_array
 from xbarsim.kernels.variation import autoregress
 from xbarsim.parameters import Parameters, beside_toml
 from xbarsim.streams import stream
+from xbarsim.units import Fraction, parse_quantity
 
 Law = Literal["lognormal", "normal"]
 
@@ -24,8 +25,8 @@ class PerState(Parameters):
     """A quantity from 0 of either state; one number stands for both."""
 
     bare: ClassVar = ("lrs", "hrs")
-    lrs: float = Field(default=0.0, ge=0, allow_inf_nan=False)
-    hrs: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    lrs: Fraction = 0.0
+    hrs: Fraction = 0.0
 
     def __bool__(self) -> bool:
         return self.lrs > 0 or self.hrs > 0
@@ -40,11 +41,16 @@ def _measured(value: Any) -> np.ndarray | None:
         return None
     path = beside_toml(value) if isinstance(value, str | Path) else None
     try:
-        sample = np.sort(load_array(path, "S") if path else np.asarray(value, dtype=np.float64), axis=None)
+        given = load_array(path, "S") if path else np.array([parse_quantity(one, "S") for one in np.ravel(value)])
+        if (np.ndim(value) == 0 and not path) or given.dtype.kind not in "iuf":
+            raise TypeError
+        sample = np.sort(given.astype(np.float64), axis=None)
     except (TypeError, ValueError):
         raise ValueError("give measured conductances in siemens, as a file or an array") from None
     if not (sample.size and np.isfinite(sample).all() and sample[0] >= 0):
-        worst = f"{sample[0]:g} S" if sample.size and sample[0] < 0 else "no or infinite values"
+        worst = (
+            "no values" if not sample.size else f"{sample[0]:g} S" if sample[0] < 0 else "values that are not finite"
+        )
         raise ValueError(f"{path or 'the array'} holds {worst}; conductances are finite and not negative")
     sample.flags.writeable = False
     return sample
@@ -93,9 +99,9 @@ class D2D(Parameters):
     spread: PerState = PerState()
     samples_lrs: Samples = None
     samples_hrs: Samples = None
-    correlation_length: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    correlation_length: Fraction = 0.0
     state_correlation: float = Field(default=1.0, ge=-1, le=1)
-    die_spread: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    die_spread: Fraction = 0.0
 
     @property
     def varies(self) -> bool:
@@ -209,7 +215,12 @@ class C2C(Parameters):
             Cells to be in LRS; cells that no pulse changes.
         draws : numpy.random.Generator
         """
-        g = own * factor(self.law, self.spread, bits, draws.standard_normal(own.shape)) if self.spread else own.copy()
+        g = own.copy()
+        if self.spread:
+            change = factor(self.law, self.spread, bits, draws.standard_normal(own.shape))
+            g *= change
+            if self.law == "normal":  # a negative factor of a negative conductance makes no positive one
+                g[change < 0] = -np.abs(g[change < 0])
         if fixed is not None:
             g[fixed] = own[fixed]
         if self.write_verify is None:

@@ -13,11 +13,8 @@ LARGEST = 700.0  # the largest argument whose exponential is a number
 
 
 @jit
-def expm1(a):
-    """Return exp(a) - 1 for -700 <= a <= 700.
-
-    a = k ln 2 + f: a Taylor polynomial in f, at most 0.35, then k into the exponent bits of 2^k.
-    """
+def _power_and_series(a):
+    """Return 2^k and exp(f) - 1 of a = k ln 2 + f: a Taylor polynomial in f, at most 0.35."""
     k = np.floor(a / _LN2 + 0.5)
     f = (a - k * _LN2_HIGH) - k * _LN2_LOW
     square, even, odd = f * f, 0.0, 0.0
@@ -25,8 +22,21 @@ def expm1(a):
         even = even * square + factor
     for factor in _ODD:
         odd = odd * square + factor
-    power = np.int64((np.int64(k) + 1023) << 52).view(np.float64)
-    return power * (f + square * (even + f * odd)) + (power - 1.0)
+    return np.int64((np.int64(k) + 1023) << 52).view(np.float64), f + square * (even + f * odd)
+
+
+@jit
+def expm1(a):
+    """Return exp(a) - 1 for |a| <= LARGEST."""
+    power, series = _power_and_series(a)
+    return power * series + (power - 1.0)
+
+
+@jit
+def exp(a):
+    """Return exp(a) for |a| <= LARGEST, small values to as many digits as large ones."""
+    power, series = _power_and_series(a)
+    return power * series + power
 
 
 @jit
