@@ -22,6 +22,7 @@ from xbarsim.kernels.ladder import ROWS, bitline_sources, bitline_voltages, piec
 CONVERGED, STALLED = 0, 1
 _LOOSEST = 1e-14  # the conductance that ties a line to any source, over that of its cells
 _TIED, _STARTS = 1e-6, 4  # where 1 - rho is above the first, one start is enough
+_FLOOR = 1e-30  # of the squared norm of the solution: where rounding ends a start, whatever else is left
 
 
 @jit
@@ -129,8 +130,9 @@ def _conjugate_gradients(n_pieces, wordlines, bitlines, rho, v, v_end, added, to
                 begin, end = block * LINES, min((block + 1) * LINES, n_rows)
                 share_w[block] = _direction(begin, end, alpha, beta, z, r, g, pull, lean_w, x, p, q)
             pq = share_w.sum()
-            if not pq > 0.0:  # rounding; after a first convergence there is nothing left to gain
-                iterations, alpha, status = iteration, 0.0, CONVERGED if start > 0 else STALLED
+            if not pq > 0.0:  # rounding: all that a start can gain is gained, if next to nothing is left
+                iterations, alpha = iteration, 0.0
+                status = CONVERGED if start > 0 or rz <= _FLOOR * gained else STALLED
                 break
             alpha = rz / pq
             gained += alpha * rz
