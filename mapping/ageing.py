@@ -59,10 +59,14 @@ class Activity:
 
     def times(self, repeats: int) -> Activity:
         """Return the activity of every read happening so many times."""
-        return Activity(levels=self.levels, **{part: repeats * getattr(self, part) for part in _SUMS})
+        sums = {part: repeats * getattr(self, part) for part in _SUMS[:-1]}
+        beside = sums["together"] if self.beside is self.together else repeats * self.beside
+        return Activity(levels=self.levels, beside=beside, **sums)
 
     def __add__(self, other: Activity) -> Activity:
-        return Activity(levels=self.levels, **{part: getattr(self, part) + getattr(other, part) for part in _SUMS})
+        sums = {part: getattr(self, part) + getattr(other, part) for part in _SUMS[:-1]}
+        beside = sums["together"] if self.beside is self.together else self.beside + other.beside
+        return Activity(levels=self.levels, beside=beside, **sums)
 
 
 _SUMS = ("n_reads", "counts", "total", "together", "beside")
@@ -73,7 +77,8 @@ class CellVoltages:
     """Voltages of the cells of an array over v_read, averages over the reads that an :class:`Activity` counts.
 
     By linearity of the circuit they are exact averages: of reads in which a cell's own wordline was silent, and, per
-    unit of its own level, of those in which it was active. How they scatter from read to read is left out.
+    unit of its own level, of those in which it was active. How they scatter from read to read is left out. A wordline
+    that was never active is taken to be so alone.
 
     Attributes
     ----------
@@ -87,33 +92,35 @@ class CellVoltages:
     def of(cls, tile: Tile, activity: Activity) -> CellVoltages:
         """Solve the array for the average read that goes with each of its wordlines."""
         crossbar, rows, cols = tile.circuit
-        used = rows[first_row(tile.patch, tile.chip) :]
-        own, n_active = np.diag(activity.together), activity.counts.sum(0)
-        driven, at_rest = np.flatnonzero(own), np.flatnonzero(n_active < activity.n_reads)
-        when_active = activity.together[driven] / own[driven, None]
-        n_silent = activity.n_reads - n_active[at_rest, None]
-        when_silent = (activity.total - activity.beside[at_rest]) / n_silent
-        average = activity.total[None] / activity.n_reads
+        first = first_row(tile.patch, tile.chip)
+        used = rows[first:]
 
-        def cells(patterns: np.ndarray, wordlines: np.ndarray) -> np.ndarray:
-            """Solve for patterns (n, used rows); return the cells on one wordline (n, cols) for each."""
+        def cells(patterns: np.ndarray) -> np.ndarray:
+            """Solve for a pattern (n_used) for each used wordline; return the cells on it, (n_used, cols)."""
             found = []
-            for start in range(0, len(patterns), _AT_ONCE):
+            for start in range(0, len(used), _AT_ONCE):
                 part = slice(start, start + _AT_ONCE)
-                v = np.zeros((len(patterns[part]), crossbar.n_rows))
+                v = np.zeros((len(used[part]), crossbar.n_rows))
                 v[:, used] = patterns[part]
                 v_cell = solve(crossbar, v, method="nodes").v_cell
-                found.append(v_cell[np.arange(len(v)), wordlines[part]][:, cols])
-            return np.concatenate(found) if found else np.empty((0, len(cols)))
+                found.append(v_cell[np.arange(len(v)), used[part]][:, cols])
+            return np.concatenate(found)
 
-        active = np.zeros((len(rows), len(cols)))
+        own, n_active = np.diag(activity.together)[:, None], activity.counts.sum(0)[:, None]
+        alone = np.eye(len(used))
+        active = cells(np.where(own > 0, activity.together / np.where(own > 0, own, 1), alone))
         v = np.zeros(crossbar.n_rows)
-        v[used] = average
-        silent = solve(crossbar, v).v_cell[np.ix_(rows, cols)]
-        first = len(rows) - len(used)
-        active[first + driven] = cells(when_active, used[driven])
-        silent[first + at_rest] = cells(when_silent, used[at_rest])
-        return cls(active, silent)
+        v[used] = activity.total / activity.n_reads
+        average = solve(crossbar, v).v_cell[np.ix_(rows, cols)]
+        # the sum over all reads, less that over reads with the wordline active, is that over reads with it silent
+        spikes = activity.beside is activity.together
+        while_active = n_active * active if spikes else n_active * cells(activity.beside / np.maximum(n_active, 1))
+        n_silent = activity.n_reads - n_active
+        silent = average.copy()
+        silent[first:] = (activity.n_reads * average[first:] - while_active) / np.where(n_silent > 0, n_silent, np.inf)
+        whole = np.zeros_like(average)
+        whole[first:] = active
+        return cls(whole, silent)
 
 
 @dataclass
@@ -126,14 +133,17 @@ class Ageing:
         An array is solved again when a conductance has moved by more than this, in units of the LRS.
     temperature : float
         [K].
+    step_time : float
+        Time that one image spends in a time step, which all arrays see [s].
     voltages : dict
-        Cell voltages of the reads since each array was last solved.
+        For each array, the cell voltages of the reads of the batch in which it was last solved.
     refreshes : int
         How often an array was solved again.
     """
 
     tolerance: float
     temperature: float
+    step_time: float
     voltages: dict[Tile, CellVoltages] = field(default_factory=dict)
     refreshes: int = 0
 

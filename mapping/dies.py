@@ -37,6 +37,8 @@ class Past:
     def check(self, chip: Chip, refresh: float | None = None) -> None:
         """Raise an error if any of this, or reads that age meanwhile, would not change the arrays of a chip."""
         device = chip.device
+        if not 0 <= self.n_reads < np.inf or not (refresh is None or 0 <= refresh < np.inf):
+            raise ParameterError(f"{self.n_reads:g} reads, refresh = {refresh}: give finite numbers from 0")
         if not 0 <= self.time < np.inf or not 0 < self.temperature < np.inf:
             raise ParameterError(f"{self.time:g} s at {self.temperature:g} K: give a time from 0 s, and more than 0 K")
         if self.n_reads and device.read_disturb is None:

@@ -22,8 +22,10 @@ from mapping.kernels.reads import pair_counts, read_sums
 from mapping.periphery.neuron_circuit import ChargeNeuron, DigitalNeuron
 from mapping.periphery.sar_adc import SarAdc
 from mapping.periphery.sense_amp import SenseAmp
-from mapping.placement import place
+from mapping.placement import Patch, place
 from mapping.tile import Tile
+from xbarsim.errors import ParameterError
+from xbarsim.kernels.jit import launching
 from xbarsim.streams import stream
 
 
@@ -52,13 +54,25 @@ class MappedLayer:
         patches = place(layer.weights.shape[1], layer.weights.shape[0], chip)
         keyed = [((number, r, c), patch) for r, row in enumerate(patches) for c, patch in enumerate(row)]
         with ThreadPoolExecutor(max_workers=2) as pool:
-            tiles = list(pool.map(lambda item: Tile(layer.weights, item[1], chip, seed, die, item[0]), keyed))
+            tiles = list(pool.map(lambda item: self._tile(*item), keyed))
         n_cols = len(patches[0])
         self.tiles: list[list[Tile]] = [tiles[i : i + n_cols] for i in range(0, len(tiles), n_cols)]
         shape = (-1, 1, 1)
         self._threshold = torch.from_numpy(layer.threshold.reshape(shape)).to(dtype)
         self._constant = torch.from_numpy(layer.constant.reshape(shape)).to(dtype)
         self.assemble()
+        if isinstance(chip.readout, SarAdc):
+            lines = (self._by_output(row, "transfer") * chip.device.v_read for row in self.tiles)
+            worst, given = max(map(_largest, lines)), chip.readout.full_scale
+            self._full_scale = given if isinstance(given, float) else worst  # does not follow drift
+
+    def _tile(self, key: tuple[int, int, int], patch: Patch) -> Tile:
+        seed, die, number = self._key
+        try:
+            return Tile(self.layer.weights, patch, self.chip, seed, die, key)
+        except ParameterError as error:
+            place = f"die {die}, layer {number + 1}, array ({key[1]}, {key[2]})"
+            raise ParameterError(f"{self.chip.name}, {place}: {error}") from None
 
     def assemble(self) -> None:
         """Combine the arrays as they were last solved."""
@@ -93,9 +107,14 @@ class MappedLayer:
 
     @property
     def ir_drop(self) -> float:
-        """Share of the weights, as the cells hold them, that the wires take away: 1 - <W, W_eff> / <W, W_cells>."""
-        ideal = self.layer.weights
-        return float(1 - np.sum(ideal * self.effective_weights) / np.sum(ideal * self.cell_weights))
+        """Share of the weights, as the cells hold them, that the wires take away: 1 - <W, W_eff> / <W, W_cells>.
+
+        No number if the cells hold less than a hundredth of them.
+        """
+        ideal, held = self.layer.weights, self.weights_kept
+        if abs(held) < 0.01:  # next to nothing to lose
+            return float("nan")
+        return float(1 - np.sum(ideal * self.effective_weights) / (held * ideal.size))
 
     @property
     def weights_kept(self) -> float:
@@ -141,11 +160,12 @@ class MappedLayer:
         noise = self._noise_draws(1 if held else spec.t_steps, n, first)
         if ageing is None:
             current = self._current(inputs, slice(0, spec.t_steps), noise, charges)
+            self._charge_reads(flat, analog, spec.t_steps if frames == 1 and not held else 1, charges)
         else:
             current = self._current_while_ageing(flat, inputs, analog, held, noise, charges, ageing)
         current = current + self._constant
         spikes = lif(current, self._threshold, spec.beta, spec.slope, spec.clip, spec.t_steps).numpy()
-        self._charge(flat, analog, spec.t_steps if frames == 1 and not held else 1, spikes, charges)
+        self._charge_outputs(spikes, charges)
         return spikes, charges
 
     def _current(self, inputs: Tensor, steps: slice, noise: list[Tensor], charges: Charges) -> Tensor:
@@ -173,7 +193,7 @@ class MappedLayer:
     ) -> Tensor:
         """Return the current of all time steps, each of them ageing the arrays, which are solved again as they move."""
         t_steps, n = self.network.t_steps, inputs.shape[1]
-        reads = self.layer.n_positions * n
+        dt = n * ageing.step_time
         parts, start, whole = [], 0, None
         for t in range(1 if held else t_steps):
             if len(inputs) > 1 or t == 0:
@@ -185,11 +205,15 @@ class MappedLayer:
                         whole = whole or self.activity(x, analog)
                         ageing.voltages[tile] = CellVoltages.of(tile, whole[row])
                     wear(tile, ageing.voltages[tile], activity, 1.0, ageing.temperature)
-                    tile.die.advance(dt=reads * self.chip.device.t_read, temperature=ageing.temperature)
+                    tile.die.advance(dt=dt, temperature=ageing.temperature)
                     if tile.moved > ageing.tolerance:
                         moved.append(tile)
             if moved or t + 1 == t_steps or held:
                 current = self._current(inputs, slice(start, t + 1), noise, charges)
+                many, constant = t + 1 - start, len(inputs) == 1
+                self._charge_reads(
+                    x if constant else x[start * n : (t + 1) * n], analog, many if constant else 1, charges
+                )
                 parts.append(current if held else current.expand(t + 1 - start, *current.shape[1:]))
                 start = t + 1
             for tile in moved:
@@ -233,8 +257,7 @@ class MappedLayer:
         """Quantize each tile column at every position; pool, decode and add the codes digitally."""
         chip, pool = self.chip, self.layer.spec.pool
         lines = [self._by_output(row, "transfer") * chip.device.v_read for row in self.tiles]
-        full_scale = adc.full_scale if isinstance(adc.full_scale, float) else max(_largest(line) for line in lines)
-        lsb = full_scale / adc.top_code
+        lsb = self._full_scale / adc.top_code
         total: Tensor | float = 0.0
         for k, (row, line) in enumerate(zip(self.tiles, lines)):
             channels, matrix = self._on_channels(row, line / lsb)
@@ -271,33 +294,39 @@ class MappedLayer:
         blocks = (t.decode if adc.sense == "bitline" else np.eye(t.patch.n_outputs) for t in row)
         return np.asarray(block_diag(*blocks))
 
-    def _charge(self, x: np.ndarray, analog: bool, repeats: int, spikes: np.ndarray, charges: Charges) -> None:
-        """Add the energy of the reads that led to ``spikes``; each read of ``x`` happened ``repeats`` times."""
+    def _charge_reads(self, x: np.ndarray, analog: bool, repeats: int, charges: Charges) -> None:
+        """Add the energy of reading samples x (n, ...), each ``repeats`` times, from the arrays as they were solved."""
         chip, device = self.chip, self.chip.device
         quadratic, linear, driven = (self._analog_sums if analog else self._spike_sums)(x)
         charges.driven += repeats * driven
         charges.array += repeats * device.t_read * device.v_read**2 * quadratic
         # a tile column adds arrays on the same wordlines, each with drivers of its own
         charges.driver += repeats * driven * len(self.tiles[0]) * chip.driver.energy(device.t_read, analog)
-        updates = spikes.size
-        if isinstance(chip.neuron, ChargeNeuron) and isinstance(chip.readout, SenseAmp):
-            neuron = chip.neuron
-            per_ampere = neuron.mirror_ratio * neuron.v_supply * device.t_read
-            constants = np.abs(self.layer.constant).sum() * updates / len(self.layer.constant) * chip.unit_current
-            charges.neuron += per_ampere * (repeats * device.v_read * linear + constants)
-            charges.neuron += neuron.energy_per_spike * float(spikes.sum())
-            charges.conversion += chip.readout.energy * updates
-        elif isinstance(chip.neuron, DigitalNeuron) and isinstance(chip.readout, SarAdc):
+        if isinstance(chip.neuron, ChargeNeuron):
+            charges.neuron += chip.neuron.energy_per_ampere(device.t_read) * repeats * device.v_read * linear
+        elif isinstance(chip.readout, SarAdc):
             columns = sum(len(tile.seen) for row in self.tiles for tile in row)
             conversions = repeats * len(x) * self.layer.n_positions * columns
             charges.conversion += chip.readout.energy * conversions
-            charges.neuron += chip.neuron.energy_per_add * conversions + chip.neuron.energy_per_update * updates
+            charges.neuron += chip.neuron.energy_per_add * conversions
+
+    def _charge_outputs(self, spikes: np.ndarray, charges: Charges) -> None:
+        """Add the energy of the neurons behind ``spikes``, and of their decisions."""
+        chip, updates = self.chip, spikes.size
+        if isinstance(chip.neuron, ChargeNeuron) and isinstance(chip.readout, SenseAmp):
+            constants = np.abs(self.layer.constant).sum() * updates / len(self.layer.constant) * chip.unit_current
+            charges.neuron += chip.neuron.energy_per_ampere(chip.device.t_read) * constants
+            charges.neuron += chip.neuron.energy_per_spike * float(spikes.sum())
+            charges.conversion += chip.readout.energy * updates
+        elif isinstance(chip.neuron, DigitalNeuron):
+            charges.neuron += chip.neuron.energy_per_update * updates
 
     def _spike_sums(self, x: np.ndarray) -> tuple[float, float, float]:
         """Return the sums over all reads of x^t H x, of the bitline currents per volt, and of driven wordlines."""
         quadratic, linear, driven = (np.empty(len(x)) for _ in range(3))
         side = self.layer.spec.kernel
-        read_sums(x, side, self._admittance, self._line_conductance, self.chip.rows, quadratic, linear, driven)
+        with launching:
+            read_sums(x, side, self._admittance, self._line_conductance, self.chip.rows, quadratic, linear, driven)
         return float(quadratic.sum()), float(linear.sum()), float(driven.sum())
 
     def _analog_sums(self, x: np.ndarray) -> tuple[float, float, float]:
@@ -329,7 +358,8 @@ class MappedLayer:
             return [sum(of_tile[1:], of_tile[0]) for of_tile in zip(*parts)]
         rows = self.chip.rows
         pairs = np.zeros((2, len(self.tiles), rows, rows))
-        pair_counts(x, self.layer.spec.kernel, rows, pairs)
+        with launching:
+            pair_counts(x, self.layer.spec.kernel, rows, pairs)
         n_reads, used = float(len(x) * self.layer.n_positions), [row[0].patch.n_rows for row in self.tiles]
         return [Activity.of_spikes(n_reads, block[:n, :n]) for block, n in zip(pairs.sum(0), used)]
 

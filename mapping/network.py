@@ -20,7 +20,7 @@ from mapping.report import LayerReport, Report
 from mapping.tile import Tile
 from xbarsim.drift import ROOM_TEMPERATURE
 from xbarsim.errors import ParameterError
-from xbarsim.units import format_quantity
+from xbarsim.units import format_time, quantity
 
 Progress = Callable[[int], None]  # images done since the last call
 
@@ -68,8 +68,8 @@ class MappedNetwork:
         n_reads: float | None = None,
         n_inferences: float | None = None,
         images: np.ndarray | None = None,
-        dt: float = 0.0,
-        temperature: float = ROOM_TEMPERATURE,
+        dt: float | str = 0.0,
+        temperature: float | str = ROOM_TEMPERATURE,
     ) -> None:
         """Let reads and time pass for all arrays, and solve them again.
 
@@ -84,26 +84,43 @@ class MappedNetwork:
             Instead: classifications, each with as many reads as one of ``images`` causes.
         images : array, optional
             Inputs that tell which wordlines are active how often; without them all are, at v_read, in every read.
-        dt : float
+        dt : float or str
             Time that passes [s], reads included.
-        temperature : float
+        temperature : float or str
             [K].
         """
+        dt, temperature = quantity(dt, "s", "dt"), quantity(temperature, "K", "temperature")
+        if dt < 0 or temperature <= 0:
+            raise ParameterError(f"dt = {dt:g} s at {temperature:g} K: give a time from 0 s, and more than 0 K")
         if n_reads is not None and n_inferences is not None:
             raise ParameterError("give n_reads or n_inferences, not both")
         if n_inferences is not None and images is None:
             raise ParameterError(f"n_inferences = {n_inferences:g} needs images, which tell how often arrays are read")
-        count = n_reads if n_inferences is None else n_inferences
-        if count is not None and not 0 <= count < np.inf:
-            raise ParameterError(f"{count:g} reads or inferences: give a finite number from 0")
+        count = quantity(n_reads or 0 if n_inferences is None else n_inferences, "", "number of reads or inferences")
+        if count < 0:
+            raise ParameterError(f"{count:g} reads or inferences: give a number from 0")
+        before = [(tile, tile.die.snapshot()) for tile in self._tiles]
+        try:
+            self._wear(count, n_inferences is not None, images, dt, temperature)
+        except BaseException:
+            for tile, snapshot in before:
+                tile.die.restore(snapshot)
+            raise
+        for layer in self.layers:
+            layer.refresh()
+        parts = [f"{count:g} {'reads of each array' if n_inferences is None else 'inferences'}"] if count else []
+        parts += [f"{format_time(dt)} at {temperature:g} K"] if dt else []
+        self._past += [" and ".join(parts)] if parts else []
+
+    def _wear(self, count: float, inferences: bool, images: np.ndarray | None, dt: float, temperature: float) -> None:
+        """Let all dies see so many reads or inferences, and time."""
         if count:
             activities = self._activities(images)
             work = []
             for layer, rows in zip(self.layers, activities):
                 for row, activity in zip(layer.tiles, rows):
-                    scale = count / (
-                        len(images) if n_inferences is not None and images is not None else activity.n_reads
-                    )
+                    base = len(images) if inferences and images is not None else activity.n_reads
+                    scale = count / base
                     work += [(tile, activity, scale) for tile in row]
 
             def use(item: tuple[Tile, Activity, float]) -> None:
@@ -114,11 +131,6 @@ class MappedNetwork:
                 list(pool.map(use, work))
         for tile in self._tiles:
             tile.die.advance(dt=dt, temperature=temperature)
-        for layer in self.layers:
-            layer.refresh()
-        parts = [f"{count:g} {'reads of each array' if n_inferences is None else 'inferences'}"] if count else []
-        parts += [f"{format_quantity(dt, 's')} at {temperature:g} K"] if dt else []
-        self._past += [" and ".join(parts)] if parts else []
 
     def _activities(self, images: np.ndarray | None) -> list[list[Activity]]:
         """Count, for each layer and row tile, what the wordlines do while images are classified."""
@@ -128,7 +140,7 @@ class MappedNetwork:
         analog = np.asarray(images).ndim < 5
         totals: list[list[Activity]] = []
         for start in range(0, x.shape[1], 25):
-            inputs = self._inputs(x[:, start : start + 25], analog)
+            inputs = self._inputs(x[:, start : start + 25], analog, start)
             parts = []
             for k, (layer, sample) in enumerate(zip(self.layers, inputs)):
                 flat = sample.reshape(-1, *layer.layer.in_shape)
@@ -138,12 +150,16 @@ class MappedNetwork:
             totals = [[a + b for a, b in zip(*both)] for both in zip(totals, parts)] if totals else parts
         return totals
 
-    def _inputs(self, x: np.ndarray, analog: bool) -> list[np.ndarray]:
+    def _inputs(self, x: np.ndarray, analog: bool, first: int) -> list[np.ndarray]:
         """Return what each layer is given, (t_steps or 1, n, ...)."""
         inputs = [self.chip.driver.quantize(x) if analog else x]
         for k, layer in enumerate(self.layers[:-1]):
-            inputs.append(layer.forward(inputs[-1], analog and k == 0)[0])
+            inputs.append(layer.forward(inputs[-1], analog and k == 0, first)[0])
         return inputs
+
+    @property
+    def _truncated(self) -> int:
+        return sum(tile.die.truncated for tile in self._tiles)
 
     @property
     def _tiles(self) -> list[Tile]:
@@ -200,8 +216,10 @@ class MappedNetwork:
             raise ParameterError(f"refresh = {refresh:g}: give a tolerance from 0, in units of the LRS")
         if ideal is None:
             ideal = self.network.predict(images, batch_size=4 * batch_size)
-        ageing = None if refresh is None else Ageing(refresh, temperature)
-        truncated = sum(tile.die.truncated for tile in self._tiles)
+        temperature = quantity(temperature, "K", "temperature")
+        slowest = max(layer.layer.n_positions for layer in self.layers)
+        ageing = None if refresh is None else Ageing(refresh, temperature, slowest * self.chip.device.t_read)
+        truncated = self._truncated
         kept = [(tile, copy(tile), tile.die.snapshot()) for tile in self._tiles] if ageing else []
         try:
             for start in range(0, len(images), batch_size):
@@ -212,6 +230,7 @@ class MappedNetwork:
                 classes.append(spikes.sum(0).reshape(len(batch), -1).argmax(1))
                 if progress is not None:
                     progress(len(batch))
+            truncated = max(truncated, self._truncated)
         finally:
             for tile, before, snapshot in kept:
                 tile.__dict__.update(before.__dict__)
@@ -239,6 +258,8 @@ class MappedNetwork:
             refreshes=float(ageing.refreshes if ageing else 0),
             truncated_cells=float(truncated),
             faulty_cells=float(sum(np.count_nonzero(t.die.faults) for t in self._tiles if t.die.faults is not None)),
+            faulty_lines=float(sum(tile.die.faulty_lines for tile in self._tiles)),
+            noise_beyond_range=float(np.mean([tile.beyond_range for tile in self._tiles])),
             pulses_per_cell=float(np.mean([tile.die.pulses.mean() for tile in self._tiles])),
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from io import StringIO
@@ -37,9 +38,10 @@ class LayerReport:
     spike_rate : float
         Output spikes per neuron and time step.
     weights_kept : float
-        Share of the weights that the cells hold, after variation, faults and drift.
+        Share of the weights that the cells hold, after variation, faults and drift: the projection of what they hold on
+        what they should.
     ir_drop : float
-        Share of these that the wires take away.
+        Share of these that the wires take away; no number (None in JSON) if next to nothing is held.
     energy, array, conversion, driver, neuron : float
         Total, and its parts [J].
     conversions, clipped : float
@@ -102,9 +104,13 @@ class Report:
     past : str
         What the arrays have been through since they were programmed.
     refresh_tolerance, refreshes : float
-        Tolerance at which arrays were solved again while reads aged them, and how often one was; None if they did not.
-    truncated_cells, faulty_cells : float
-        Cells whose conductance was cut to the device's physical range; stuck, open and shorted ones.
+        Tolerance at which arrays were solved again while reads aged them, and how often that happened, all arrays of a
+        die together; None if reads did not age them.
+    truncated_cells, faulty_cells, faulty_lines : float
+        Of all arrays in use: cells whose conductance was cut to the device's physical range; stuck, open and shorted
+        cells; broken lines and bridges.
+    noise_beyond_range : float
+        Share of the noisy reads of cells that would leave the physical range; output noise to first order has them in.
     pulses_per_cell : float
         Write pulses.
     accuracies : tuple of float
@@ -126,6 +132,8 @@ class Report:
     refreshes: float = 0.0
     truncated_cells: float = 0.0
     faulty_cells: float = 0.0
+    faulty_lines: float = 0.0
+    noise_beyond_range: float = 0.0
     pulses_per_cell: float = 1.0
     accuracies: tuple[float, ...] = ()
 
@@ -193,9 +201,11 @@ class Report:
             "chip", "accounting", "n_images", "seed", "first_layer", "accuracy", "ideal_accuracy", "tops_per_watt",
             "synaptic_tops_per_watt", "adc_power_share", "energy_per_inference", "utilization", "spike_rate",
             "fraction_clipped", "t_steps", "macs_per_step", "past", "refresh_tolerance", "refreshes", "truncated_cells",
-            "faulty_cells", "pulses_per_cell", "n_dies", "accuracies", "accuracy_spread",
+            "faulty_cells", "faulty_lines", "noise_beyond_range", "pulses_per_cell", "n_dies", "accuracies",
+            "accuracy_spread",
         )  # fmt: skip
-        return {name: getattr(self, name) for name in names} | {"layers": [vars(layer) for layer in self.layers]}
+        layers = [{k: None if v != v else v for k, v in vars(layer).items()} for layer in self.layers]  # no NaN in JSON
+        return {name: getattr(self, name) for name in names} | {"layers": layers}
 
     def to_json(self, path: str | Path | None = None) -> str:
         """Return the report as JSON; with ``path``, also write it there."""
@@ -240,7 +250,7 @@ def render(reports: Sequence[Report]) -> Group:
                 str(row.n_tiles),
                 f"{row.utilization:.1%}",
                 f"{row.spike_rate:.2%}",
-                f"{row.ir_drop:.1%}",
+                "-" if math.isnan(row.ir_drop) else f"{row.ir_drop:.1%}",
                 format_quantity(row.energy, "J"),
                 end_section=report is reports[-1],
             )
@@ -274,7 +284,7 @@ def _spread(report: Report) -> str:
     if report.n_dies == 1:
         return ""
     low, high = min(report.accuracies), max(report.accuracies)
-    return f"± {report.accuracy_spread:.2%}, from {low:.2%} to {high:.2%}"
+    return f"sd {report.accuracy_spread:.2%}, {low:.2%} to {high:.2%}"
 
 
 def _of_devices(reports: Sequence[Report]) -> dict[str, list[str]]:
@@ -282,15 +292,17 @@ def _of_devices(reports: Sequence[Report]) -> dict[str, list[str]]:
     lines = {
         "arrays since programming": [r.past for r in reports],
         "arrays solved again": [
-            "never" if r.refresh_tolerance is None else f"{r.refreshes:g} times, at {r.refresh_tolerance:g} of the LRS"
+            "" if r.refresh_tolerance is None else f"{r.refreshes:.4g} per die, at {r.refresh_tolerance:g} of the LRS"
             for r in reports
         ],
         "weights kept, by layer": [", ".join(f"{row.weights_kept:.1%}" for row in r.layers) for r in reports],
         "faulty cells": [f"{r.faulty_cells:g}" for r in reports],
+        "broken lines and bridges": [f"{r.faulty_lines:g}" for r in reports],
+        "noise draws beyond the physical range": [f"{r.noise_beyond_range:.1%}" for r in reports],
         "cells cut to the physical range": [f"{r.truncated_cells:g}" for r in reports],
         "write pulses / cell": [f"{r.pulses_per_cell:.2f}" for r in reports],
     }
-    plain = {"fresh", "never", "0", "1.00", ", ".join(["100.0%"] * len(reports[0].layers))}
+    plain = {"fresh", "", "0", "0.0%", "1.00", ", ".join(["100.0%"] * len(reports[0].layers))}
     return {heading: cells for heading, cells in lines.items() if not set(cells) <= plain}
 
 

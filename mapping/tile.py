@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import ndtr
 
 from mapping.chip import Chip
 from mapping.periphery.sar_adc import SarAdc
@@ -42,7 +43,10 @@ class Tile:
         How they combine into what the read-out sees: each bitline by itself (a SAR ADC per bitline), or the outputs.
     noise : array, (n_seen, n_rows), or None
         Variance that white read noise gives what the read-out sees, per squared volt on each used wordline [S^2], to
-        first order with nominal cell voltages; None without it.
+        first order with nominal cell voltages; None without it. What several outputs see is drawn independently: the
+        correlation of outputs that share reference bitlines (0.4 with ``weights = "reference"``) is left out.
+    beyond_range : float
+        Share of the noisy reads of cells that would leave the physical range; to first order they are not cut.
     """
 
     def __init__(
@@ -68,10 +72,18 @@ class Tile:
         self.cells = self._solved[first_row(patch, chip) :, : len(lines)].T
         self.driver_admittance = ports.driver_admittance[np.ix_(rows, rows)]
         self.noise: np.ndarray | None = None
+        self.beyond_range = 0.0
         if chip.device.read_noise.gaussian:
             field = sensitivities(self.circuit.crossbar)[np.ix_(lines, rows, self.circuit.cols)]
             spread = self.die.read_spread[first_row(patch, chip) :]
             self.noise = np.ascontiguousarray(noise_squares(np.tensordot(self.seen, field, 1), spread).T)
+            self.beyond_range = self._beyond_range()
+
+    def _beyond_range(self) -> float:
+        """Return the share of noisy reads of cells that would leave the physical range."""
+        g, (low, high) = self.die.conductance, self.chip.device.g_range
+        spread = np.maximum(self.die.read_spread, np.finfo(float).tiny)
+        return float(np.mean(ndtr((low - g) / spread) * (g > 0) + ndtr((g - high) / spread)))
 
     @property
     def moved(self) -> float:

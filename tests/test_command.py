@@ -84,7 +84,7 @@ def test_report_over_dies_after_reads_and_time(tmp_path):
     aged = ["--dies", 2, "--reads", "1e7", "--time", "1 day", "--temperature", "85 C", "--refresh", "0.02"]
     done = run(*arguments, *aged, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    for words in ("over 2 dies", "1e+07 reads of each array", "86.4 ks at", "at 0.02 of the LRS", "faulty cells"):
+    for words in ("over 2 dies", "1e+07 reads of each array", "1 day at", "at 0.02 of the LRS", "faulty cells"):
         assert words in done.stdout
     assert "…" not in done.stdout
     (report,) = json.loads((tmp_path / "report.json").read_text())["reports"]
@@ -113,6 +113,8 @@ def test_published_devices_are_listed_with_their_sources(tmp_path):
         (["report", "--time", "1 day"], "paper-ann: its device has no retention law"),
         (["report", "--reads", "1e6"], "paper-ann: its device has no read_disturb law"),
         (["report", "--temperature", "-300 C"], "-26.85 K: give a time from 0 s, and more than 0 K"),
+        (["report", "--time", "1 m"], "--time: '1 m' has no unit where s is expected; min, minute"),
+        (["report", "--reads", "inf"], "inf reads, refresh = None: give finite numbers from 0"),
         (["report", "mnist-snn"], "network 'mnist-snn' is unknown; give one of mnist-bsnn"),
         (["report", "--chip", "tpu"], "chip 'tpu' is unknown"),
         (["report", "--chip", "none.toml"], "none.toml: no such file"),

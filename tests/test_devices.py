@@ -565,6 +565,8 @@ def test_presets_are_completed_and_changed():
     assert xb.load_device("paper") == xb.Device(preset="paper") == make()
     assert make().replace(i_lrs="6 uA").g_lrs == pytest.approx(2e-5) and make(read_disturb="power-law").read_disturb
     assert xb.load_device("paper", g_lrs=2e-5).g_lrs == 2e-5 and xb.load_device("paper", d2d=0.1).d2d.spread.lrs == 0.1
+    pcm = xb.load_device("pcm-ibm", v_read=0.2, read_noise={"gaussian": 0.1})
+    assert pcm.read_noise.gaussian.lrs == 0.1 and pcm.read_noise.flicker.spread.lrs == 0.0335
     with pytest.raises(xb.ParameterError, match=r"Device\.v_read and t_read: not given by the source of 'fefet-hzo'"):
         xb.load_device("fefet-hzo")
     with pytest.raises(xb.ParameterError, match=r"device 'tpu' is unknown; give one of cmo-hfox-ibm, fefet-hzo, paper"):

@@ -158,6 +158,9 @@ def _with_preset(values: dict[str, Any]) -> dict[str, Any]:
             f"Device.{' and '.join(missing)}: not given by the source of {name!r}; add your own, for example "
             f'load_device("{name}", {", ".join(f"{field}=..." for field in missing)})'
         )
+    for field, table in given.items():  # what is given of a table does not take away the rest of it
+        if isinstance(table, dict) and isinstance(values.get(field), dict):
+            values[field] = table | values[field]
     return given | values
 
 

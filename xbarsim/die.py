@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -225,9 +226,17 @@ class Die:
         assert retention is not None
         nu = retention.nu.of(self._state.bits)
         if retention.nu_spread:
-            z = stream(self.seed, "retention", *self.key).standard_normal(self.shape)
-            nu = nu + retention.nu_spread.of(self._state.bits) * z
+            nu = nu + retention.nu_spread.of(self._state.bits) * self._nu_z
         return nu
+
+    @cached_property
+    def _nu_z(self) -> np.ndarray:
+        return stream(self.seed, "retention", *self.key).standard_normal(self.shape)
+
+    @property
+    def faulty_lines(self) -> int:
+        """Broken wordlines and bitlines, and bridges."""
+        return sum(map(len, self._lines)) if self._lines is not None else 0
 
     @property
     def read_spread(self) -> np.ndarray:
@@ -276,7 +285,7 @@ class Die:
             now.age += dt * ageing
         if self.device.read_noise.remembers and dt > 0:
             self._noise.advance(dt, stream(self.seed, "noise step", *self.key, now.writes, now.steps))
-        now.steps += 1
+            now.steps += 1
         self._g = None
 
     def _disturb(self, now: _State, v: np.ndarray, n_reads: Any, temperature: float) -> None:

@@ -14,10 +14,12 @@ from xbarsim.errors import ParameterError
 
 # what a text may carry instead of the SI unit: a factor and an offset
 _ALIASES: dict[str, dict[str, tuple[float, float]]] = {
-    "s": {"min": (60, 0), "h": (3600, 0)}
-    | dict.fromkeys(("day", "days"), (86400, 0))
+    "s": dict.fromkeys(("min", "minute", "minutes"), (60, 0))
+    | dict.fromkeys(("h", "hour", "hours"), (3600, 0))
+    | dict.fromkeys(("d", "day", "days"), (86400, 0))
+    | dict.fromkeys(("week", "weeks"), (7 * 86400, 0))
     | dict.fromkeys(("year", "years"), (365.25 * 86400, 0)),
-    "K": {"K": (1, 0)} | dict.fromkeys(("C", "°C"), (1, 273.15)),  # "300 K" is no kilo
+    "K": {"k": (1, 0)} | dict.fromkeys(("c", "°c"), (1, 273.15)),  # "300 K" is no kilo
 }
 
 
@@ -27,8 +29,8 @@ def parse_quantity(value: Any, unit: str) -> Any:
     Parameters
     ----------
     value : str or number
-        A text with an SI prefix and, optionally, the unit; or a number in SI units. Times may also be in min, h, day(s)
-        or year(s), temperatures in C or °C.
+        A text with an SI prefix and, optionally, the unit; or a number in SI units. Times may also be in min, h, days,
+        weeks or years, temperatures in C.
     unit : str
         The expected unit, for example ``"A"``.
 
@@ -48,14 +50,17 @@ def parse_quantity(value: Any, unit: str) -> Any:
         return float(value) if isinstance(value, Real) else value
     text, factor, offset = value.strip(), 1.0, 0.0
     parts = re.fullmatch(r"(.*[\d.])\s*(\D+)", text)
-    if parts and parts[2] in _ALIASES.get(unit, {}):
-        text, (factor, offset) = parts[1], _ALIASES[unit][parts[2]]
+    if parts and parts[2].lower() in _ALIASES.get(unit, {}):
+        text, (factor, offset) = parts[1], _ALIASES[unit][parts[2].lower()]
     try:
         quantity = Quantity(text, ignore_sf=False)
     except InvalidNumber:
         raise ValueError(f"{value!r} is no quantity; write it as a number with the unit {unit or '1'}") from None
+    others = f"; {', '.join(_ALIASES[unit])} will do too" if unit in _ALIASES else ""
     if quantity.units not in ("", unit):
-        raise ValueError(f"{value!r} has the unit {quantity.units!r} where {unit or 'no unit'} is expected")
+        raise ValueError(f"{value!r} has the unit {quantity.units!r} where {unit or 'no unit'} is expected{others}")
+    if others and not quantity.units and text[-1:].isalpha():  # of times and temperatures a prefix alone misleads
+        raise ValueError(f"{value!r} has no unit where {unit} is expected{others}")
     return float(quantity) * factor + offset
 
 
@@ -73,6 +78,15 @@ def quantity(value: Any, unit: str, name: str) -> float:
 def format_quantity(value: float, unit: str, digits: int = 3) -> str:
     """Write a value in engineering notation, for example ``format_quantity(3e-6, "A")`` gives ``"3 uA"``."""
     return Quantity(value, unit).render(prec=max(digits - 1, 0), strip_zeros=True)
+
+
+def format_time(seconds: float) -> str:
+    """Write a time in the largest unit of which it has at least one: ``format_time(86400)`` gives "1 day"."""
+    for name, unit in (("year", 365.25 * 86400), ("day", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= unit:
+            count = f"{seconds / unit:.3g}"
+            return f"{count} {name}{'s' if name in ('year', 'day') and count != '1' else ''}"
+    return format_quantity(seconds, "s")
 
 
 def _in(unit: str) -> BeforeValidator:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mapping.kernels.lif import lif_backward, lif_forward
+from xbarsim.kernels.jit import launching
 
 
 class _Lif(torch.autograd.Function):
@@ -22,7 +23,8 @@ class _Lif(torch.autograd.Function):
         spikes = torch.empty_like(membrane)
         if current.is_cpu:
             now, u, s = _flat(current), _flat(membrane), _flat(spikes)
-            lif_forward(now, _per_neuron(threshold, current), now.dtype.type(beta), clip, u, s)
+            with launching:
+                lif_forward(now, _per_neuron(threshold, current), now.dtype.type(beta), clip, u, s)
         else:
             _forward_on_device(current, threshold, beta, clip, membrane, spikes)
         ctx.save_for_backward(membrane, threshold)
@@ -38,7 +40,8 @@ class _Lif(torch.autograd.Function):
             u = _flat(membrane)
             number = u.dtype.type
             theta = _per_neuron(threshold, membrane)
-            lif_backward(_flat(grads[0]), u, theta, number(beta), number(slope), clip, _flat(grad))
+            with launching:
+                lif_backward(_flat(grads[0]), u, theta, number(beta), number(slope), clip, _flat(grad))
         else:
             _backward_on_device(grads[0], membrane, threshold, beta, slope, clip, grad)
         return grad, None, None, None, None, None

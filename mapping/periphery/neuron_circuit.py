@@ -29,6 +29,10 @@ class ChargeNeuron(Parameters):
     v_supply: Voltage
     energy_per_spike: Energy
 
+    def energy_per_ampere(self, t_read: float) -> float:
+        """Energy that the mirrors draw per ampere of bitline current in a read [J/A]."""
+        return self.mirror_ratio * self.v_supply * t_read
+
 
 class DigitalNeuron(Parameters):
     """Membranes in registers.
