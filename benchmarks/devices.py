@@ -27,6 +27,11 @@ ALL_KINDS = {
         "broken_bitlines": 0.01, "bridged_wordlines": 0.01, "bridged_bitlines": 0.01, "r_short": "100 Ohm",
     },
 }  # fmt: skip
+LATER = {  # draws of their own only once time passes or a read happens
+    "retention": {"nu": 0.02, "nu_spread": 0.01, "t0": "20 s"},
+    "read_disturb": "power-law",
+    "read_noise": {"gaussian": 0.02, "flicker": {"spread": 0.01, "f_low": "1 Hz", "f_high": "1 MHz"}},
+}
 KINDS = {
     "none": {},
     "D2D": {"d2d": 0.1},
@@ -35,12 +40,13 @@ KINDS = {
     "C2C with write-verify": {"c2c": ALL_KINDS["c2c"]},
     "faults of cells and lines": {"faults": ALL_KINDS["faults"]},
     "all of these": ALL_KINDS,
+    "and drift, disturb and read noise to come": ALL_KINDS | LATER,
 }
 BITS = np.random.default_rng(0).integers(0, 2, (256, 64))
 
 
 def program(seeds):
-    device = xb.Device(**(PAPER | ALL_KINDS))
+    device = xb.Device(**(PAPER | ALL_KINDS | LATER))
     total = sum(device.program(BITS, seed=seed).sum() for seed in seeds)
     return total, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
@@ -78,8 +84,11 @@ def disturb():
     v_cell = xb.solve(die.circuit(WIRES).crossbar, np.full(256, 0.3)).v_cell
     start = die.conductance
 
-    def advance():
+    def update():
         die.advance(v_cell, n_reads=1e6)
+
+    def advance():
+        update()
         return die.conductance
 
     advance()
@@ -87,6 +96,7 @@ def disturb():
     apart = np.abs(np.where(BITS == 1, expected, 1.0) * start - die.conductance).max() / 1e-5
     mine, twin = median_time(advance), median_time(lambda: naive_disturb(law, v_cell, 25e-3), 3)
     header("read disturb of 256 x 64 at known voltages", "xbarsim", "cell by cell", "ratio", "largest difference")
+    print(f"| update | {median_time(update) * 1e6:.0f} us | | | |")
     print(f"| and new conductances | {mine * 1e6:.0f} us | {twin * 1e3:.0f} ms | {twin / mine:.0f} | {apart:.0e} |")
 
 

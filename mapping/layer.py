@@ -210,10 +210,10 @@ class MappedLayer:
                         moved.append(tile)
             if moved or t + 1 == t_steps or held:
                 current = self._current(inputs, slice(start, t + 1), noise, charges)
-                many, constant = t + 1 - start, len(inputs) == 1
-                self._charge_reads(
-                    x if constant else x[start * n : (t + 1) * n], analog, many if constant else 1, charges
-                )
+                if len(inputs) == 1:
+                    self._charge_reads(x, analog, t + 1 - start, charges)
+                else:
+                    self._charge_reads(x[start * n : (t + 1) * n], analog, 1, charges)
                 parts.append(current if held else current.expand(t + 1 - start, *current.shape[1:]))
                 start = t + 1
             for tile in moved:

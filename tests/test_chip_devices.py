@@ -388,13 +388,15 @@ def test_ageing_meanwhile_counts_the_reads_of_every_batch(tiny, chip):
     expected = mapped_on(network, chip, read_disturb=PUBLISHED)
     expected.age(n_inferences=4, images=spikes)
     for size in (1, 2, 4):
-        mapped, counted = mapped_on(network, chip, read_disturb=PUBLISHED), []
-        mapped.evaluate(
-            spikes, np.zeros(4, int), refresh=10.0, batch_size=size,
-            progress=lambda _, m=mapped: counted.append([t.die.reads.copy() for t in tiles_of(m)]),
-        )  # fmt: skip
-        for tile, reads in zip(tiles_of(expected), counted[-1]):
-            np.testing.assert_allclose(reads, tile.die.reads, rtol=1e-9)
+        mapped = mapped_on(network, chip, read_disturb=PUBLISHED)
+        counted = {}  # after each batch; afterwards the chip is as it was
+
+        def look(_, mapped=mapped, counted=counted):
+            counted.update({k: tile.die.reads.copy() for k, tile in enumerate(tiles_of(mapped))})
+
+        mapped.evaluate(spikes, np.zeros(4, int), refresh=10.0, batch_size=size, progress=look)
+        for k, tile in enumerate(tiles_of(expected)):
+            np.testing.assert_allclose(counted[k], tile.die.reads, rtol=1e-9)
 
 
 def test_energy_while_ageing_is_that_of_each_step(tiny, chip):

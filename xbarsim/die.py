@@ -295,7 +295,7 @@ class Die:
         if n.size and n.min() < 0:
             raise ParameterError(f"n_reads = {n.min():g}: numbers of reads are not negative")
         try:
-            n = np.broadcast_to(n, self.shape).reshape(-1)
+            n = n.reshape(1) if n.size == 1 else np.broadcast_to(n, self.shape).reshape(-1)
         except ValueError:
             raise ParameterError(f"n_reads has the shape {n.shape}; give one that fits {self.shape}") from None
         device, v = self.device, v.reshape(-1)
@@ -304,7 +304,9 @@ class Die:
             at = now.moving
             if now.moved is None:
                 now.moved = device.read_disturb.start(len(at))
-            device.read_disturb.advance(now.moved, now.lrs, v.take(at), n.take(at) * device.t_read, temperature)
+            time = np.full(len(at), n[0]) if len(n) == 1 else n.take(at)
+            time *= device.t_read
+            device.read_disturb.advance(now.moved, now.lrs, v.take(at), time, temperature)
 
     @property
     def reads(self) -> np.ndarray:

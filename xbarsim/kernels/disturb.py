@@ -33,6 +33,10 @@ def ratios(fallen, ratio):
 
 @jit
 def count_reads(v, n_reads, least, reads):
-    """Add ``n_reads`` to the reads of the cells that saw at least ``least`` volts; arrays (n,)."""
-    for k in range(len(v)):
-        reads[k] += n_reads[k] * (abs(v[k]) >= least)
+    """Add ``n_reads``, one number or (n,), to the reads (n,) of the cells that saw at least ``least`` volts."""
+    if len(n_reads) == 1:
+        for k in range(len(v)):
+            reads[k] += n_reads[0] * (abs(v[k]) >= least)
+    else:
+        for k in range(len(v)):
+            reads[k] += n_reads[k] * (abs(v[k]) >= least)
