@@ -11,6 +11,8 @@ from mapping.placement import Patch, bitlines, cell_bits, decoder, first_row
 from xbarsim.noise import noise_squares
 from xbarsim.ports import reduce, sensitivities
 
+_AT_ONCE = 32  # outputs whose sensitivities are held in memory
+
 
 class Tile:
     """The exact linear behaviour of one array with its silent wordlines grounded, at its last refresh.
@@ -74,10 +76,18 @@ class Tile:
         self.noise: np.ndarray | None = None
         self.beyond_range = 0.0
         if chip.device.read_noise.gaussian:
-            field = sensitivities(self.circuit.crossbar)[np.ix_(lines, rows, self.circuit.cols)]
-            spread = self.die.read_spread[first_row(patch, chip) :]
-            self.noise = np.ascontiguousarray(noise_squares(np.tensordot(self.seen, field, 1), spread).T)
+            self.noise = self._output_noise(rows, lines)
             self.beyond_range = self._beyond_range()
+
+    def _output_noise(self, rows: np.ndarray, lines: np.ndarray) -> np.ndarray:
+        """Return ``noise``, solving for the bitlines of some outputs at a time."""
+        spread, squares = self.die.read_spread[-len(rows) :], []
+        for start in range(0, len(self.seen), _AT_ONCE):
+            seen = self.seen[start : start + _AT_ONCE]
+            within = np.flatnonzero(seen.any(0))
+            field = sensitivities(self.circuit.crossbar, lines[within])[:, rows[:, None], self.circuit.cols]
+            squares.append(noise_squares(np.tensordot(seen[:, within], field, 1), spread).T)
+        return np.concatenate(squares)
 
     def _beyond_range(self) -> float:
         """Return the share of noisy reads of cells that would leave the physical range."""

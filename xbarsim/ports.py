@@ -173,8 +173,8 @@ def _certify(crossbar: Crossbar, model: PortModel, masks: dict[str, Any]) -> flo
     return error
 
 
-def sensitivities(crossbar: Crossbar, **masks: Any) -> np.ndarray:
-    """Return the adjoint fields of all bitlines, a (n_cols, n_rows, n_cols).
+def sensitivities(crossbar: Crossbar, bitlines: Any = None, **masks: Any) -> np.ndarray:
+    """Return the adjoint fields of bitlines, a (n_bitlines, n_rows, n_cols).
 
     A small change dg of cell (i, j) changes the current of bitline k by a[k, i, j] v_cell[i, j] dg, v_cell being the
     solved voltage of the cell; a noise current i_n of the cell changes it by a[k, i, j] i_n (adjoint network theorem:
@@ -184,11 +184,13 @@ def sensitivities(crossbar: Crossbar, **masks: Any) -> np.ndarray:
     ----------
     crossbar : Crossbar
         The circuit; its cells ohmic or 1T1R.
+    bitlines : int array, optional
+        Which ones; all unless told.
     **masks
         ``floating_wordlines``, ``floating_bitlines``, ``selected``, as in :func:`xbarsim.solve`.
     """
     if not crossbar.linear:
         raise ParameterError(f"cells are {type(crossbar.cell).__name__}; sensitivities are defined for linear cells")
-    silent = np.zeros((crossbar.n_cols, crossbar.n_rows))
-    field = solve(crossbar, silent, v_bitline=np.eye(crossbar.n_cols), **masks)
+    driven = np.eye(crossbar.n_cols)[slice(None) if bitlines is None else bitlines]
+    field = solve(crossbar, np.zeros((len(driven), crossbar.n_rows)), v_bitline=driven, method="nodes", **masks)
     return np.asarray(field.v_bitline - field.v_wordline)
