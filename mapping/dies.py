@@ -43,7 +43,8 @@ class Past:
             raise ParameterError(f"{self.time:g} s at {self.temperature:g} K: give a time from 0 s, and more than 0 K")
         if self.n_reads and device.read_disturb is None:
             raise ParameterError(
-                f"{chip.name}: its device has no read_disturb law, so that reads change nothing; add one"
+                f"{chip.name}: its device has no read_disturb law, so that reads change nothing; add one, "
+                'for example read_disturb = "power-law"'
             )
         if self.time and device.retention is None and not device.read_noise.remembers:
             raise ParameterError(

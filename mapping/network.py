@@ -18,6 +18,7 @@ from mapping.cost import Charges, convention
 from mapping.layer import MappedLayer
 from mapping.report import LayerReport, Report
 from mapping.tile import Tile
+from xbarsim.die import Snapshot
 from xbarsim.drift import ROOM_TEMPERATURE
 from xbarsim.errors import ParameterError
 from xbarsim.units import format_time, quantity
@@ -99,15 +100,14 @@ class MappedNetwork:
         count = quantity(n_reads or 0 if n_inferences is None else n_inferences, "", "number of reads or inferences")
         if count < 0:
             raise ParameterError(f"{count:g} reads or inferences: give a number from 0")
-        before = [(tile, tile.die.snapshot()) for tile in self._tiles]
+        kept = self._keep()
         try:
             self._wear(count, n_inferences is not None, images, dt, temperature)
+            for layer in self.layers:
+                layer.refresh()
         except BaseException:
-            for tile, snapshot in before:
-                tile.die.restore(snapshot)
+            self._restore(kept)
             raise
-        for layer in self.layers:
-            layer.refresh()
         parts = [f"{count:g} {'reads of each array' if n_inferences is None else 'inferences'}"] if count else []
         parts += [f"{format_time(dt)} at {temperature:g} K"] if dt else []
         self._past += [" and ".join(parts)] if parts else []
@@ -157,6 +157,16 @@ class MappedNetwork:
             inputs.append(layer.forward(inputs[-1], analog and k == 0, first)[0])
         return inputs
 
+    def _keep(self) -> list[tuple[Tile, Tile, Snapshot]]:
+        return [(tile, copy(tile), tile.die.snapshot()) for tile in self._tiles]
+
+    def _restore(self, kept: list[tuple[Tile, Tile, Snapshot]]) -> None:
+        for tile, before, snapshot in kept:
+            tile.__dict__.update(before.__dict__)
+            tile.die.restore(snapshot)
+        for layer in self.layers:
+            layer.assemble()
+
     @property
     def _truncated(self) -> int:
         return sum(tile.die.truncated for tile in self._tiles)
@@ -173,7 +183,7 @@ class MappedNetwork:
         accounting: str = "full",
         batch_size: int = 25,
         refresh: float | None = None,
-        temperature: float = ROOM_TEMPERATURE,
+        temperature: float | str = ROOM_TEMPERATURE,
         ideal: np.ndarray | None = None,
         progress: Progress | None = None,
     ) -> Report:
@@ -190,9 +200,10 @@ class MappedNetwork:
         refresh : float, optional
             Let the reads age the arrays while they happen, from the present state on: images of a batch together, step
             by step. An array is solved again when one of its conductances has moved by more than this, in units of the
-            LRS; 0 for after every step that moves any. Afterwards the chip is as it was before. Without it the arrays
-            stay as they are, telegraph and 1/f noise included.
-        temperature : float
+            LRS; 0 for after every step that moves any. Their cells see the average voltages of the batch in which they
+            were last solved, so that what they lose depends a little on ``batch_size``. Afterwards the chip is as it was
+            before. Without it the arrays stay as they are, telegraph and 1/f noise included.
+        temperature : float or str
             At which they age [K].
         ideal : int array, (n,), optional
             What the network in software says, if that is known already.
@@ -212,15 +223,17 @@ class MappedNetwork:
         charges = [Charges() for _ in self.layers]
         fired = np.zeros(len(self.layers))
         classes = []
-        if refresh is not None and not 0 <= refresh < np.inf:
+        if refresh is not None and quantity(refresh, "", "refresh") < 0:
             raise ParameterError(f"refresh = {refresh:g}: give a tolerance from 0, in units of the LRS")
+        temperature = quantity(temperature, "K", "temperature")
+        if temperature <= 0:
+            raise ParameterError(f"temperature = {temperature:g} K: give one above 0 K")
         if ideal is None:
             ideal = self.network.predict(images, batch_size=4 * batch_size)
-        temperature = quantity(temperature, "K", "temperature")
         slowest = max(layer.layer.n_positions for layer in self.layers)
         ageing = None if refresh is None else Ageing(refresh, temperature, slowest * self.chip.device.t_read)
         truncated = self._truncated
-        kept = [(tile, copy(tile), tile.die.snapshot()) for tile in self._tiles] if ageing else []
+        kept = self._keep() if ageing else []
         try:
             for start in range(0, len(images), batch_size):
                 batch = images[start : start + batch_size]
@@ -232,11 +245,8 @@ class MappedNetwork:
                     progress(len(batch))
             truncated = max(truncated, self._truncated)
         finally:
-            for tile, before, snapshot in kept:
-                tile.__dict__.update(before.__dict__)
-                tile.die.restore(snapshot)
-            for layer in self.layers if kept else []:
-                layer.assemble()
+            if kept:
+                self._restore(kept)
         rows = tuple(
             LayerReport.of(layer, charge, total, len(images))
             for layer, charge, total in zip(self.layers, charges, fired)

@@ -41,7 +41,7 @@ class LayerReport:
         Share of the weights that the cells hold, after variation, faults and drift: the projection of what they hold on
         what they should.
     ir_drop : float
-        Share of these that the wires take away; no number (None in JSON) if next to nothing is held.
+        Share of these that the wires take away; no number (None in JSON) if next to nothing is held on any die.
     energy, array, conversion, driver, neuron : float
         Total, and its parts [J].
     conversions, clipped : float

@@ -126,6 +126,14 @@ def test_reads_move_low_resistance_cells_and_stop_at_their_hrs():
     assert die.conductance[0, 0] == pytest.approx(die.program(np.zeros((1, 4)), seed=1)[0, 0], rel=1e-12)
 
 
+def test_cells_that_reads_emptied_drift_like_their_neighbours():
+    law = xb.Retention(nu={"lrs": 0.2, "hrs": 0.1}, t0=1.0)
+    die = programmed(np.array([[1, 0]]), read_disturb=PUBLISHED, retention=law)
+    die.advance(np.full((1, 2), 5.0))
+    die.advance(dt=1e4)
+    assert die.conductance[0, 0] == pytest.approx(die.conductance[0, 1], rel=1e-12) == pytest.approx(1e-6 * 10001**-0.1)
+
+
 def test_a_write_sets_back_what_reads_did():
     die = programmed(np.ones((2, 2)), read_disturb=PUBLISHED, retention={"nu": 0.1, "t0": 1.0})
     start = die.conductance
@@ -216,6 +224,9 @@ def test_disturb_as_measured(tmp_path):
     np.testing.assert_allclose(after(0.3, 1e5), [0.5, 1.3], rtol=1e-12)
     slower = np.sinh(0.2 / 0.05) / np.sinh(0.3 / 0.05)
     np.testing.assert_allclose(after(0.2, 10.0 / slower), [0.8, 1.2], rtol=1e-12)
+    steep = programmed(np.eye(2), read_disturb=law | {"v_char": "1 mV"})
+    steep.advance([[1.2, 0.3], [0.3, 0.3]], n_reads=[[0, 1], [1, 1]])
+    assert np.all(np.isfinite(steep.conductance)) and steep.conductance[0, 0] == make().g_lrs
     path.write_text("1,0.9,1.1\n0.5,0.8,1.2\n")
     with pytest.raises(xb.ParameterError, match=r"times must be above 0 s and rise"):
         make(read_disturb=law)

@@ -132,7 +132,7 @@ class Die:
             lrs[self.faults == STUCK_LRS], lrs[self.faults == STUCK_HRS] = True, False
         own, writes = self._own(lrs), self._now.writes if self._now else 0
         purpose, number = ("c2c", writes) if seed is None else ("c2c, seeded", seed)
-        draws = stream(self.seed, purpose, *self.key, number)
+        draws = stream(self.seed, purpose, *self.key, whole_number(number, "seed"))
         target = np.where(wanted, device.g_lrs, device.g_hrs) if device.c2c.write_verify else own
         written, pulses = device.c2c.write(own, target, lrs, fixed, draws)
         written, cut = self._within(written)
@@ -200,16 +200,25 @@ class Die:
         device, now = self.device, self._state
         g = now.written.copy()
         if device.retention is not None and now.age > 0:
-            g *= device.retention.factor(self._nu, now.age)
+            g *= device.retention.factor(self._exponents(now.bits), now.age)
         if device.read_disturb is not None and now.moved is not None:
             at, flat = now.moving, g.reshape(-1)
             after = flat[at] * device.read_disturb.ratio(now.moved, now.lrs)
-            flat[at] = after if now.floor is None else np.maximum(after, np.minimum(flat[at], now.floor))
+            flat[at] = after if now.floor is None else np.maximum(after, np.minimum(flat[at], self._floor(now)))
         if device.read_noise.remembers:
             g *= self._noise.factor(now.bits)
         if self.faults is not None:
             g = np.where(self.faults == HEALTHY, g, now.written)
         return g
+
+    def _floor(self, now: _State) -> Any:
+        """Return what the moving cells would conduct in HRS by now."""
+        if self.device.retention is None or now.age == 0:
+            return now.floor
+        nu = self._exponents(np.zeros(self.shape, bool))
+        return now.floor * self.device.retention.factor(
+            np.broadcast_to(nu, self.shape).reshape(-1)[now.moving], now.age
+        )
 
     @property
     def _noise(self) -> NoiseState:
@@ -219,15 +228,12 @@ class Die:
             now.noise = NoiseState(self.device.read_noise, self.shape, traps, draws)
         return now.noise
 
-    @property
-    def _nu(self) -> Any:
-        """Drift exponents, each device's own."""
+    def _exponents(self, lrs: np.ndarray) -> Any:
+        """Return the drift exponents of cells in these states, each device's own."""
         retention = self.device.retention
         assert retention is not None
-        nu = retention.nu.of(self._state.bits)
-        if retention.nu_spread:
-            nu = nu + retention.nu_spread.of(self._state.bits) * self._nu_z
-        return nu
+        nu = retention.nu.of(lrs)
+        return nu + retention.nu_spread.of(lrs) * self._nu_z if retention.nu_spread else nu
 
     @cached_property
     def _nu_z(self) -> np.ndarray:
@@ -248,7 +254,7 @@ class Die:
         """Return what cells conduct in read ``number``, with white read noise, (n_rows, n_cols) [S]; ages nothing."""
         if not self.device.read_noise.gaussian:
             return self.conductance
-        z = stream(self.seed, "read", *self.key, number).standard_normal(self.shape)
+        z = stream(self.seed, "read", *self.key, whole_number(number, "number")).standard_normal(self.shape)
         g, cut = self._within(self.conductance + self.read_spread * z)
         self._state.truncated_reads += 0 if cut is None else int(np.count_nonzero(cut))
         return g
@@ -299,7 +305,6 @@ class Die:
         except ValueError:
             raise ParameterError(f"n_reads has the shape {n.shape}; give one that fits {self.shape}") from None
         device, v = self.device, v.reshape(-1)
-        count_reads(v, n, 0.5 * device.v_read, now.reads.reshape(-1))
         if device.read_disturb is not None:
             at = now.moving
             if now.moved is None:
@@ -307,10 +312,11 @@ class Die:
             time = np.full(len(at), n[0]) if len(n) == 1 else n.take(at)
             time *= device.t_read
             device.read_disturb.advance(now.moved, now.lrs, v.take(at), time, temperature)
+        count_reads(v, n, 0.5 * device.v_read, now.reads.reshape(-1))
 
     @property
     def reads(self) -> np.ndarray:
-        """Reads since the last write in which a cell saw at least half of v_read, (n_rows, n_cols)."""
+        """Reads since the last write in which a cell saw at least half of v_read, (n_rows, n_cols); a view."""
         return _fixed(self._state.reads)
 
     @property

@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from xbarsim.errors import ParameterError
 from xbarsim.files import load_array
 from xbarsim.kernels.disturb import power_law, ratios
+from xbarsim.kernels.elementary import LARGEST
 from xbarsim.parameters import Parameters, beside_toml
 from xbarsim.units import ElectronVolt, Temperature, Time, Voltage
 from xbarsim.variation import PerState
@@ -69,14 +70,16 @@ class Retention(Parameters):
 
     def factor(self, nu: Any, age: float) -> np.ndarray:
         """Return G / G_programmed after a time at ``t_ref`` [s], for each cell's exponent."""
-        return np.asarray(np.exp(-nu * np.log1p(age / self.t0)))
+        with np.errstate(over="ignore"):  # an infinite conductance is refused where it is used, or cut to its range
+            return np.asarray(np.exp(-nu * np.log1p(age / self.t0)))
 
 
 class PowerLawDisturb(Parameters):
     """Read disturb by a power law in the time under voltage, of cells in the low-resistance state.
 
     G = G0 while t < t_onset, and G0 (t / t_onset)^-p from then on, with p = c exp(a |V| / (k T / q)) and
-    t_onset = t0 (A (1 - k_cycles N^m))^(1/p); never below the cell's own HRS. C.-M. Jiang et al., "An
+    t_onset = t0 (A (1 - k_cycles N^m))^(1/p); never below what the cell's
+    own HRS would be by then. C.-M. Jiang et al., "An
     Analytical Model of Read-Disturb Failure Time in a Post-Cycling Resistive Switching Memory",
     https://ieeexplore.ieee.org/document/9580480; equations and values (at 300 K, A read from the paper's figures) as
     restated by the simulator analog-cim-sim. How reads at different voltages add up is our reading: a cell goes on from
@@ -163,9 +166,9 @@ def _points(value: Any) -> np.ndarray:
 class TableDisturb(Parameters):
     """Read disturb as measured: G / G0 against the time under one voltage, and how a voltage shortens that time.
 
-    A read of t seconds at V stresses a cell like one of t sinh(|V| / v_char) / sinh(v_read / v_char) at the voltage of
-    the measurement: field-driven ion hopping, exponential in large voltages. G / G0 falls or rises from 1
-    linearly in time to the first point, then linearly in the logarithm of time, and stays at the last one.
+    A read of t seconds at V stresses a cell like one of t sinh(|V| / v_char) / sinh(v_measured / v_char) at the voltage
+    of the measurement: field-driven ion hopping, exponential in large voltages. G / G0 falls or rises from 1 linearly
+    in time to the first point, then linearly in the logarithm of time, and stays at the last one.
 
     Attributes
     ----------
@@ -195,7 +198,8 @@ class TableDisturb(Parameters):
 
     def advance(self, state: np.ndarray, lrs: np.ndarray, v: np.ndarray, t: np.ndarray, temperature: float) -> None:
         """Add the equivalent time of reads; arguments as for :class:`PowerLawDisturb`."""
-        state += t * np.exp(_log_sinh(np.abs(v) / self.v_char) - _log_sinh(self.v_measured / self.v_char))
+        faster = _log_sinh(np.abs(v) / self.v_char) - _log_sinh(self.v_measured / self.v_char)
+        state += t * np.exp(np.minimum(faster, LARGEST))
 
     def ratio(self, state: np.ndarray, lrs: np.ndarray) -> np.ndarray:
         """Return G over what it was before the reads, of each moving cell."""

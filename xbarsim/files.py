@@ -49,9 +49,8 @@ def load_array(path: str | Path, unit: str, name: str | None = None) -> np.ndarr
     except FileError:
         raise
     except (OSError, ValueError, EOFError) as error:
-        raise FileError(
-            f"{path}: cannot be read ({str(error).splitlines()[0]}); give a .csv, .npy or .npz file"
-        ) from None
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise FileError(f"{path}: cannot be read ({reason}); give a .csv, .npy or .npz file") from None
     raise FileError(f"{path}: is of an unknown kind; give a .csv, .npy or .npz file")
 
 

@@ -21,7 +21,7 @@ class OutputNoise:
 
     - nominal, the driver voltage v_i: the variance is one product with a matrix of squares, but IR drop is left out of
       the cell voltages, so that it is overstated (1 to 3 % on 256 x 64 cells of 100 kOhm with 1 ohm per segment and 6
-      active rows, 11 to 14 % with 128; 2.5 times at 10 kOhm, 2.5 ohm);
+      active rows, 10 to 15 % with 128; 1.3 to 2 times at 10 kOhm, 2.5 ohm);
     - solved: the cell voltages of a solve of the same read; only the cells of bitline k itself are taken for k, which
       leaves out about 0.2 %.
 

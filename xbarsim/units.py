@@ -58,7 +58,8 @@ def parse_quantity(value: Any, unit: str) -> Any:
         raise ValueError(f"{value!r} is no quantity; write it as a number with the unit {unit or '1'}") from None
     others = f"; {', '.join(_ALIASES[unit])} will do too" if unit in _ALIASES else ""
     if quantity.units not in ("", unit):
-        raise ValueError(f"{value!r} has the unit {quantity.units!r} where {unit or 'no unit'} is expected{others}")
+        found = parts[2] if parts and others else quantity.units
+        raise ValueError(f"{value!r} has the unit {found!r} where {unit or 'no unit'} is expected{others}")
     if others and not quantity.units and text[-1:].isalpha():  # of times and temperatures a prefix alone misleads
         raise ValueError(f"{value!r} has no unit where {unit} is expected{others}")
     return float(quantity) * factor + offset
