@@ -201,8 +201,8 @@ class MappedNetwork:
             Let the reads age the arrays while they happen, from the present state on: images of a batch together, step
             by step. An array is solved again when one of its conductances has moved by more than this, in units of the
             LRS; 0 for after every step that moves any. Their cells see the average voltages of the batch in which they
-            were last solved, so that what they lose depends a little on ``batch_size``. Afterwards the chip is as it was
-            before. Without it the arrays stay as they are, telegraph and 1/f noise included.
+            were last solved, so that what they lose depends a little on ``batch_size``. Afterwards the chip is as it
+            was before. Without it the arrays stay as they are, telegraph and 1/f noise included.
         temperature : float or str
             At which they age [K].
         ideal : int array, (n,), optional
