@@ -274,6 +274,49 @@ def test_bridged_lines_equal_nodal_analysis(both):
         die.circuit(wires, xb.Sinh(v_char=0.3))
 
 
+@pytest.mark.parametrize("block", range(5))
+def test_random_line_faults_equal_nodal_analysis(block):
+    """Arrays down to one line, resistances down to 0, several faults on one line: 20 circuits that have a path."""
+    rng, solved = np.random.default_rng(block), 0
+    while solved < 20:
+        m, n = (int(k) for k in rng.integers(1, 5, 2))
+
+        def some(lines, positions, share):
+            return [[a, int(rng.integers(positions))] for a in range(lines) if rng.random() < share]
+
+        faults = {
+            "broken_wordlines": some(m, n, 0.2),
+            "broken_bitlines": some(n, m, 0.2),
+            "bridged_wordlines": some(m - 1, n, 0.5),
+            "bridged_bitlines": some(n - 1, m, 0.5),
+        }
+        r = [float(rng.choice([0, 1, 50])) for _ in range(4)]
+        shapes = ((m, n - 1), (m - 1, n), (m,), (n,))
+        wordline, bitline, driver, sense = (np.full(shape, value) for shape, value in zip(shapes, r))
+        for line, at in faults["broken_wordlines"]:
+            (driver if at == 0 else wordline[:, at - 1])[line] = np.inf
+        for line, at in faults["broken_bitlines"]:
+            (sense if at == m - 1 else bitline[at])[line] = np.inf
+        bridges = [("wordline", (i, j), (i + 1, j), 1e3) for i, j in faults["bridged_wordlines"]]
+        bridges += [("bitline", (i, j), (i, j + 1), 1e3) for j, i in faults["bridged_bitlines"]]
+        both, v = bool(rng.random() < 0.3), rng.uniform(0, 0.3, m)
+        wires = xb.Wires(**dict(zip(("r_wordline", "r_bitline", "r_driver", "r_sense"), r)), drive_both_ends=both)
+        cut = wires.replace(r_wordline=wordline, r_bitline=bitline, r_driver=driver, r_sense=sense)
+        die = make(faults=faults | {"r_short": 1e3}, d2d=0.5).fabricate((m, n), seed=solved)
+        g = die.program(rng.integers(0, 2, (m, n)))
+        try:
+            v_w, v_b, *_ = naive.solve_circuit(g, cut, v, bridges=bridges)
+        except np.linalg.LinAlgError:  # a piece without any path, which solve() refuses too
+            continue
+        circuit = die.circuit(wires)
+        driven = np.zeros(circuit.crossbar.n_rows)
+        driven[circuit.rows] = v
+        solution, there = xb.solve(circuit.crossbar, driven), np.ix_(circuit.rows, circuit.cols)
+        np.testing.assert_allclose(solution.v_wordline[there], v_w, rtol=0, atol=1e-9)
+        np.testing.assert_allclose(solution.v_bitline[there], v_b, rtol=0, atol=1e-9)
+        solved += 1
+
+
 def test_line_faults_by_probability():
     faults = {"broken_wordlines": 0.1, "broken_bitlines": 0.2, "bridged_bitlines": 0.05, "r_short": 10}
     device, found = make(faults=faults), np.zeros(3)

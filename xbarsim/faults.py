@@ -175,25 +175,19 @@ def bridged(
     rows, cols : int arrays, (n_rows,) and (n_cols,)
         Where its true wordlines and bitlines are.
     """
-    wordline, bitline, driver, sense = (array.copy() for array in _every(wires, *g.shape))
-    rows, cols = np.arange(g.shape[0]), np.arange(g.shape[1])
-    for line, at in lines.bridged_bitlines:
-        row = int(rows[at]) + 1
-        pair = np.zeros(g.shape[1])
-        pair[cols[[line, line + 1]]] = 2 / r_short
-        g, driver = np.insert(g, row, pair, axis=0), np.insert(driver, row, OPEN)
-        wordline = np.insert(wordline, row, 0.0, axis=0)
-        bitline = np.insert(bitline, row - 1, 0.0, axis=0)
-        rows[at + 1 :] += 1
-    for line, at in lines.bridged_wordlines:
-        col = int(cols[at]) + 1
-        pair = np.zeros(g.shape[0])
-        pair[rows[[line, line + 1]]] = 2 / r_short
-        g, sense = np.insert(g, col, pair, axis=1), np.insert(sense, col, OPEN)
-        bitline = np.insert(bitline, col, 0.0, axis=1)
-        wordline = np.insert(wordline, col - 1, 0.0, axis=1)
-        cols[at + 1 :] += 1
-    return g, wires.replace(r_wordline=wordline, r_bitline=bitline, r_driver=driver, r_sense=sense), rows, cols
+    wordline, bitline, driver, sense = _every(wires, *g.shape)
+    segments, ends, true = [wordline, bitline], [driver, sense], (np.arange(g.shape[0]), np.arange(g.shape[1]))
+    for axis, bridges in ((0, lines.bridged_bitlines), (1, lines.bridged_wordlines)):
+        across, along = true[axis], true[1 - axis]
+        for line, at in bridges:
+            new, pair = int(across[at]) + 1, np.zeros(g.shape[1 - axis])
+            pair[along[[line, line + 1]]] = 2 / r_short
+            g, ends[axis] = np.insert(g, new, pair, axis), np.insert(ends[axis], new, OPEN)
+            segments[axis] = np.insert(segments[axis], new, 0.0, axis)
+            segments[1 - axis] = np.insert(segments[1 - axis], new - 1, 0.0, axis)
+            across[at + 1 :] += 1
+    larger = wires.replace(r_wordline=segments[0], r_bitline=segments[1], r_driver=ends[0], r_sense=ends[1])
+    return g, larger, *true
 
 
 def _every(wires: Wires, n_rows: int, n_cols: int) -> list[np.ndarray]:
