@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from mapping import cli_circuit, cli_devices
+from mapping import cli_circuit, cli_devices, cli_train
 from mapping.resources import writable
 from xbarsim.errors import ParameterError, XbarsimError
 from xbarsim.units import quantity
@@ -26,6 +26,8 @@ app = typer.Typer(
 app.command()(cli_circuit.solve)
 app.command()(cli_circuit.spice)
 app.command()(cli_devices.devices)
+app.command()(cli_train.train)
+app.command()(cli_train.search)
 
 
 @app.command()
@@ -87,52 +89,6 @@ def report(
     if json_file is not None:
         values = {"network": network, "dataset": dataset, "reports": [r.to_dict() for r in reports]}
         write_text(json_file, json.dumps(values, indent=2))
-
-
-@app.command()
-def train(
-    out: Annotated[Path, typer.Argument(help="The .safetensors file to write.")],
-    dataset: Annotated[str, typer.Option(help="Name, or folder with IDX files.")] = "mnist",
-    folder: Annotated[Path | None, typer.Option(help="Local folder with the IDX files of a named data set.")] = None,
-    epochs: Annotated[int, typer.Option(min=1)] = 8,
-    t_steps: Annotated[int, typer.Option(min=1, help="Time steps.")] = 25,
-    learning_rate: Annotated[float, typer.Option(help="Adam's, annealed by a cosine.")] = 2.7e-3,
-    batch_size: Annotated[int, typer.Option(min=1)] = 128,
-    validation: Annotated[int, typer.Option(min=1, help="Training images held out to choose the epoch.")] = 5000,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
-    checkpoint: Annotated[
-        Path | None, typer.Option(help="Folder to save to after each epoch, and resume from.")
-    ] = None,
-) -> None:
-    """Train the paper's BSNN (tables 2 and 3 of Eshraghian et al. 2022) and store it with its test accuracy."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    import mapping as mp
-
-    if out.suffix != ".safetensors":
-        raise ParameterError(f"{out}: the file to write must end in .safetensors")
-    writable(out)
-    settings = mp.TrainingSettings(epochs, batch_size, learning_rate, validation, seed)
-    spec = mp.paper_network(t_steps=t_steps)
-    x_test, y_test = mp.load_dataset(dataset, "test")
-    x, y = mp.load_dataset(dataset, "train", folder=folder)
-    n_batches = (len(x) - settings.n_validation) // batch_size
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("training", total=epochs * n_batches)
-
-        def show(epoch: int, batches: int, loss: float) -> None:
-            text = f"epoch {epoch + 1}/{epochs}, loss {loss:.3f}"
-            bar.update(task, completed=epoch * n_batches + batches, description=text)
-
-        net = mp.train(spec, x, y, settings, checkpoint=checkpoint, progress=show)
-    accuracy = float((net.predict(x_test) == y_test).mean())
-    net.metadata |= {"dataset": Path(dataset).name, "test_accuracy": accuracy}
-    mp.save_network(net, out)
-    validation = net.metadata["validation_accuracy"]
-    Console().print(
-        f"{out}: test accuracy {accuracy:.2%}, epoch {net.metadata['best_epoch']} ({validation:.2%} validation)"
-    )
 
 
 def _count(images: str) -> int | None:

@@ -100,7 +100,7 @@ def evaluate_dies(
     past.check(chip, refresh)
     if n_dies < 1:
         raise ParameterError(f"n_dies = {n_dies}: give at least 1")
-    ideal, average = network.predict(images), None
+    ideal, average = network.predict(images, seed=seed), None
     for die in range(n_dies):
         mapped = map_network(network, chip, seed=seed, die=die)
         if past != Past():

@@ -51,15 +51,23 @@ class MappedLayer:
     ) -> None:
         self.layer, self.chip, self.network, self.dtype = layer, chip, network, dtype
         self._key = (seed, die, number)
+        if chip.weights == "reference" and not layer.weights.all():
+            raise ParameterError(
+                f"{chip.name}, layer {number + 1}: weights of 0 need a pair of bitlines; set weights = 'differential'"
+            )
+        if layer.spec.pool_by == "maximum" and isinstance(chip.neuron, ChargeNeuron):
+            raise ParameterError(
+                f"{chip.name}, layer {number + 1}: pool_by = 'maximum', but charge neurons only add currents; "
+                "use average pooling, or a sar-adc with digital neurons"
+            )
         patches = place(layer.weights.shape[1], layer.weights.shape[0], chip)
         keyed = [((number, r, c), patch) for r, row in enumerate(patches) for c, patch in enumerate(row)]
         with ThreadPoolExecutor(max_workers=2) as pool:
             tiles = list(pool.map(lambda item: self._tile(*item), keyed))
         n_cols = len(patches[0])
         self.tiles: list[list[Tile]] = [tiles[i : i + n_cols] for i in range(0, len(tiles), n_cols)]
-        shape = (-1, 1, 1)
-        self._threshold = torch.from_numpy(layer.threshold.reshape(shape)).to(dtype)
-        self._constant = torch.from_numpy(layer.constant.reshape(shape)).to(dtype)
+        self._threshold, self._beta = (torch.from_numpy(x.copy()).to(dtype) for x in (layer.threshold, layer.beta))
+        self._constant = torch.from_numpy(layer.constant.reshape(-1, 1, 1)).to(dtype)
         self.assemble()
         if isinstance(chip.readout, SarAdc):
             lines = (self._by_output(row, "transfer") * chip.device.v_read for row in self.tiles)
@@ -132,8 +140,8 @@ class MappedLayer:
 
     def forward(
         self, x: np.ndarray, analog: bool, first: int = 0, ageing: Ageing | None = None
-    ) -> tuple[np.ndarray, Charges]:
-        """Run all time steps; return the spikes and what they cost.
+    ) -> tuple[np.ndarray, Tensor, Charges]:
+        """Run all time steps; return spikes, membranes and what they cost.
 
         Parameters
         ----------
@@ -150,6 +158,8 @@ class MappedLayer:
         -------
         spikes : array, (t_steps, n, channels, height, width)
             0 or 1.
+        membrane : Tensor, the same shape
+            Before it is reset, in units of a weight.
         charges : Charges
         """
         charges, spec = Charges(), self.network
@@ -164,9 +174,10 @@ class MappedLayer:
         else:
             current = self._current_while_ageing(flat, inputs, analog, held, noise, charges, ageing)
         current = current + self._constant
-        spikes = lif(current, self._threshold, spec.beta, spec.slope, spec.clip, spec.t_steps).numpy()
+        fired, membrane = lif(current, self._threshold, self._beta, self.layer.neuron, spec.t_steps)
+        spikes = fired.contiguous().numpy()
         self._charge_outputs(spikes, charges)
-        return spikes, charges
+        return spikes, membrane, charges
 
     def _current(self, inputs: Tensor, steps: slice, noise: list[Tensor], charges: Charges) -> Tensor:
         """Return the current of some time steps, (steps, n, ...), or (1, n, ...) if it is the same in all of them."""
@@ -231,7 +242,8 @@ class MappedLayer:
         seed, die, number = self._key
         shapes: list[tuple[int, ...]] = [self.layer.out_shape]
         if isinstance(self.chip.readout, SarAdc):
-            shapes = [(sum(len(tile.seen) for tile in row), *self.layer.in_shape[1:]) for row in self.tiles]
+            positions = self.layer.spec.read_positions(self.layer.in_shape)
+            shapes = [(sum(len(tile.seen) for tile in row), *positions) for row in self.tiles]
         drawn = []
         for row, shape in enumerate(shapes):
             z = np.empty((t_steps, n, *shape), np.float32)
@@ -251,11 +263,11 @@ class MappedLayer:
         """Apply a matrix (n_out, n_in) at every position, average pooling included."""
         side = self.layer.spec.kernel
         kernel = torch.from_numpy(weights.reshape(len(weights), -1, side, side)).to(self.dtype)
-        return weighted_input(x, kernel, pool)
+        return weighted_input(x, kernel, pool, self.layer.spec.margin, self.layer.spec.stride)
 
     def _converted(self, x: Tensor, noise: list[Tensor], adc: SarAdc, charges: Charges) -> Tensor:
         """Quantize each tile column at every position; pool, decode and add the codes digitally."""
-        chip, pool = self.chip, self.layer.spec.pool
+        chip, pool, average = self.chip, self.layer.spec.pool, self.layer.spec.pool_by == "average"
         lines = [self._by_output(row, "transfer") * chip.device.v_read for row in self.tiles]
         lsb = self._full_scale / adc.top_code
         total: Tensor | float = 0.0
@@ -269,11 +281,12 @@ class MappedLayer:
             low = 0 if adc.sense == "bitline" else -adc.top_code
             charges.conversions += codes.numel()
             charges.clipped += int(torch.count_nonzero((codes > adc.top_code) | (codes < low)))
-            codes = F.avg_pool2d(codes.clamp_(low, adc.top_code), pool) if pool > 1 else codes.clamp_(low, adc.top_code)
+            codes.clamp_(low, adc.top_code)
+            codes = F.avg_pool2d(codes, pool) if pool > 1 and average else codes
             decode = torch.from_numpy(self._decoder(row, adc) * (lsb / chip.unit_current)).to(self.dtype)
             total = total + weighted_input(codes, decode[:, :, None, None], 1)
         assert isinstance(total, Tensor)
-        return total
+        return total if average else F.max_pool2d(total, pool)
 
     def _on_channels(self, row: list[Tile], matrix: np.ndarray) -> tuple[slice, np.ndarray]:
         """Widen a matrix (n, rows of a row tile) to whole input channels; return these and the matrix."""
@@ -324,9 +337,10 @@ class MappedLayer:
     def _spike_sums(self, x: np.ndarray) -> tuple[float, float, float]:
         """Return the sums over all reads of x^t H x, of the bitline currents per volt, and of driven wordlines."""
         quadratic, linear, driven = (np.empty(len(x)) for _ in range(3))
-        side = self.layer.spec.kernel
         with launching:
-            read_sums(x, side, self._admittance, self._line_conductance, self.chip.rows, quadratic, linear, driven)
+            read_sums(
+                x, *self._reading, self._admittance, self._line_conductance, self.chip.rows, quadratic, linear, driven
+            )
         return float(quadratic.sum()), float(linear.sum()), float(driven.sum())
 
     def _analog_sums(self, x: np.ndarray) -> tuple[float, float, float]:
@@ -344,10 +358,16 @@ class MappedLayer:
 
     def _reads(self, x: np.ndarray) -> Iterator[np.ndarray]:
         """Yield the reads of samples (n, ...) some at a time, each (n_reads, n_wordlines)."""
-        side = self.layer.spec.kernel
+        side, margin, stride = self._reading
         for first in range(0, len(x), 64):
             samples = torch.from_numpy(x[first : first + 64]).double()
-            yield F.unfold(samples, side, padding=side // 2).transpose(1, 2).flatten(0, 1).numpy()
+            yield F.unfold(samples, side, padding=margin, stride=stride).transpose(1, 2).flatten(0, 1).numpy()
+
+    @property
+    def _reading(self) -> tuple[int, int, int]:
+        """Kernel, padding and stride of the reads."""
+        spec = self.layer.spec
+        return spec.kernel, spec.margin, spec.stride
 
     def activity(self, x: np.ndarray, analog: bool) -> list[Activity]:
         """Count what the wordlines of each row tile do in the reads of samples (n, ...)."""
@@ -359,7 +379,7 @@ class MappedLayer:
         rows = self.chip.rows
         pairs = np.zeros((2, len(self.tiles), rows, rows))
         with launching:
-            pair_counts(x, self.layer.spec.kernel, rows, pairs)
+            pair_counts(x, *self._reading, rows, pairs)
         n_reads, used = float(len(x) * self.layer.n_positions), [row[0].patch.n_rows for row in self.tiles]
         return [Activity.of_spikes(n_reads, block[:n, :n]) for block, n in zip(pairs.sum(0), used)]
 

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from mapping.ageing import Activity, Ageing, CellVoltages, wear
-from mapping.bsnn.encode import encode
+from mapping.bsnn.decode import scores
+from mapping.bsnn.encode import encode, is_analog
 from mapping.bsnn.fold import fold
 from mapping.bsnn.network import Network
 from mapping.chip import Chip
@@ -61,7 +62,7 @@ class MappedNetwork:
 
     def spikes(self, images: np.ndarray) -> list[np.ndarray]:
         """Return the spikes of every layer, each (t_steps, n, channels, height, width), 0 or 1."""
-        return [spikes for spikes, _ in self._run(images)]
+        return [spikes for spikes, _, _ in self._run(images)]
 
     def age(
         self,
@@ -136,8 +137,7 @@ class MappedNetwork:
         """Count, for each layer and row tile, what the wordlines do while images are classified."""
         if images is None:
             return [[Activity.worst_case(row[0].patch.n_rows) for row in layer.tiles] for layer in self.layers]
-        x = encode(images, self.network.spec)
-        analog = np.asarray(images).ndim < 5
+        x, analog = self._encoded(images, 0)
         totals: list[list[Activity]] = []
         for start in range(0, x.shape[1], 25):
             inputs = self._inputs(x[:, start : start + 25], analog, start)
@@ -150,9 +150,15 @@ class MappedNetwork:
             totals = [[a + b for a, b in zip(*both)] for both in zip(totals, parts)] if totals else parts
         return totals
 
+    def _encoded(self, images: np.ndarray, first: int) -> tuple[np.ndarray, bool]:
+        """Return what drives the first layer, and whether a DAC does; ``first`` is the number of the first image."""
+        spec, analog = self.network.spec, is_analog(images, self.network.spec)
+        x = encode(images, spec, seed=self.seed, numbers=range(first, first + len(images)))
+        return self.chip.driver.quantize(x) if analog else x, analog
+
     def _inputs(self, x: np.ndarray, analog: bool, first: int) -> list[np.ndarray]:
         """Return what each layer is given, (t_steps or 1, n, ...)."""
-        inputs = [self.chip.driver.quantize(x) if analog else x]
+        inputs = [x]
         for k, layer in enumerate(self.layers[:-1]):
             inputs.append(layer.forward(inputs[-1], analog and k == 0, first)[0])
         return inputs
@@ -229,7 +235,8 @@ class MappedNetwork:
         if temperature <= 0:
             raise ParameterError(f"temperature = {temperature:g} K: give one above 0 K")
         if ideal is None:
-            ideal = self.network.predict(images, batch_size=4 * batch_size)
+            ideal = self.network.predict(images, batch_size=4 * batch_size, seed=self.seed)
+        decoder = self.network.spec.decoder
         slowest = max(layer.layer.n_positions for layer in self.layers)
         ageing = None if refresh is None else Ageing(refresh, temperature, slowest * self.chip.device.t_read)
         truncated = self._truncated
@@ -237,10 +244,12 @@ class MappedNetwork:
         try:
             for start in range(0, len(images), batch_size):
                 batch = images[start : start + batch_size]
-                for k, (spikes, cost) in enumerate(self._run(batch, start, ageing)):
+                layers = self._run(batch, start, ageing)
+                for k, (spikes, _, cost) in enumerate(layers):
                     charges[k].add(cost)
                     fired[k] += spikes.sum()
-                classes.append(spikes.sum(0).reshape(len(batch), -1).argmax(1))
+                spikes, membrane, _ = layers[-1]
+                classes.append(scores(torch.from_numpy(spikes), membrane, decoder).argmax(1).numpy())
                 if progress is not None:
                     progress(len(batch))
             truncated = max(truncated, self._truncated)
@@ -251,7 +260,7 @@ class MappedNetwork:
             LayerReport.of(layer, charge, total, len(images))
             for layer, charge, total in zip(self.layers, charges, fired)
         )
-        analog = np.asarray(images).ndim < 5
+        analog = is_analog(images, self.network.spec)
         return Report(
             chip=self.chip.name,
             accounting=note,
@@ -275,14 +284,11 @@ class MappedNetwork:
 
     def _run(
         self, images: np.ndarray, first: int = 0, ageing: Ageing | None = None
-    ) -> list[tuple[np.ndarray, Charges]]:
-        x = encode(images, self.network.spec)
-        analog = np.asarray(images).ndim < 5
-        if analog:
-            x = self.chip.driver.quantize(x)
+    ) -> list[tuple[np.ndarray, torch.Tensor, Charges]]:
+        x, analog = self._encoded(images, first)
         results = []
         for layer in self.layers:
-            x, cost = layer.forward(x, analog, first, ageing)
-            results.append((x, cost))
+            x, membrane, cost = layer.forward(x, analog, first, ageing)
+            results.append((x, membrane, cost))
             analog = False
         return results

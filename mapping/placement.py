@@ -50,15 +50,15 @@ def first_row(patch: Patch, chip: Chip) -> int:
 def cell_bits(weights: np.ndarray, patch: Patch, chip: Chip) -> np.ndarray:
     """Return the bits (rows, cols) of the whole array, 1 for LRS; unused cells are HRS.
 
-    Differential pairs take bitlines 2k (LRS where the weight is +1) and 2k+1 (LRS where it is -1). With a reference,
-    output k takes bitline k, followed by an all-LRS and an all-HRS bitline.
+    Differential pairs take bitlines 2k (LRS where the weight is +1) and 2k+1 (LRS where it is -1); both are HRS where
+    it is 0. With a reference, output k takes bitline k, followed by an all-LRS and an all-HRS bitline.
     """
-    part = weights[patch.outputs, patch.rows].T > 0
+    part = weights[patch.outputs, patch.rows].T
     used = np.zeros((patch.n_rows, bitlines(patch, chip)), dtype=np.uint8)
     if chip.weights == "differential":
-        used[:, 0::2], used[:, 1::2] = part, ~part
+        used[:, 0::2], used[:, 1::2] = part > 0, part < 0
     else:
-        used[:, :-2] = part
+        used[:, :-2] = part > 0
         used[:, -2] = 1
     bits = np.zeros((chip.rows, chip.cols), dtype=np.uint8)
     bits[first_row(patch, chip) :, : used.shape[1]] = used

@@ -2,6 +2,10 @@
 
 import numpy as np
 
+from mapping.bsnn.network import Network
+
+HYPER = {"beta", "threshold"}  # tensors of a layer that its specification sets
+
 
 def solve_circuit(g, wires, v, v_sense=None, floating_rows=(), floating_cols=(), bridges=()):
     """Nodal analysis of a crossbar by one dense matrix; returns v_wordline, v_bitline, i_wordline, i_bitline.
@@ -106,26 +110,66 @@ def weighted_input(layer, x):
     return scaled * gamma[:, None, None] + bias[:, None, None]
 
 
+def run_neurons(currents, spec, threshold, beta):
+    """Leaky integrate-and-fire by equations 1 and 2 of Eshraghian et al. 2022 and the variants of NeuronSpec.
+
+    currents is a list of arrays (channels, height, width), one for each step; threshold and beta are broadcast to them.
+    Returns spikes and membranes. A neuron that is not reset with a delay is reset as in snnTorch: what fires loses its
+    threshold at once, unless it was above it before and has lost it while it was integrated.
+    """
+
+    def fires(u):
+        return (u > threshold if spec.fire == ">" else u >= threshold).astype(float)
+
+    held = np.zeros_like(currents[0], dtype=float)
+    spikes, membranes = [], []
+    for now in currents:
+        due = fires(held)
+        if spec.reset_mechanism == "subtract":
+            u = beta * held + now - due * threshold
+        elif spec.reset_mechanism == "zero":
+            u = beta * held * (1 - due) + now
+        else:
+            u = beta * held + now
+        if spikes:
+            for channel in range(len(u)):
+                others = sum(spikes[-1][k] for k in range(len(u)) if k != channel)
+                u[channel] -= np.broadcast_to(spec.inhibition * threshold, u.shape)[channel] * others
+        if spec.clip:
+            u = np.clip(u, -threshold, threshold)
+        s = fires(u)
+        if spec.winner_take_all:
+            s = s * (np.arange(len(u))[:, None, None] == (u / threshold).argmax(0))
+        held = u
+        if not spec.reset_delay and spec.reset_mechanism == "subtract":
+            held = u - (s - due) * threshold
+        if not spec.reset_delay and spec.reset_mechanism == "zero":
+            held = u - (s - due) * u
+        membranes.append(u)
+        spikes.append(s)
+    return np.array(spikes), np.array(membranes)
+
+
 def run_network(network, image):
-    """Equations 1 and 2 of Eshraghian et al. 2022 for one image in [0, 1]; spikes and membranes of each layer."""
-    spec = network.spec
-    inputs = [image] * spec.t_steps
+    """One image in [0, 1] as a constant current; spikes and membranes of each layer."""
+    inputs = [image] * network.t_steps
     history = []
-    for layer in network.layers:
-        constant = weighted_input(layer, inputs[0]) if layer is network.layers[0] else None
-        u = s = 0.0
-        spikes, membranes = [], []
-        for t in range(spec.t_steps):
-            current = weighted_input(layer, inputs[t]) if constant is None else constant
-            u = spec.beta * u + current - s * spec.threshold
-            if spec.clip:
-                u = np.clip(u, -spec.threshold, spec.threshold)
-            s = (u >= spec.threshold).astype(float)
-            membranes.append(u)
-            spikes.append(s)
-        history.append((np.array(spikes), np.array(membranes)))
-        inputs = spikes
+    for k, layer in enumerate(network.layers):
+        same = weighted_input(layer, inputs[0]) if k == 0 else None
+        currents = [weighted_input(layer, x) if same is None else same for x in inputs]
+        threshold, beta = layer.threshold.numpy().astype(float), layer.beta.detach().numpy().astype(float)
+        inputs, membranes = run_neurons(currents, layer.neuron, threshold, beta)
+        history.append((inputs, membranes))
     return history
+
+
+def rebuilt(network, **changes):
+    """Return a network with the weights of another one and a changed specification."""
+    other = Network(network.spec.replace(**changes)).to(network.layers[0].weight.dtype)
+    kept = {name: value for name, value in network.state_dict().items() if name.split(".")[-1] not in HYPER}
+    missing, unknown = other.load_state_dict(kept, strict=False)
+    assert not unknown and {name.split(".")[-1] for name in missing} <= HYPER
+    return other.eval()
 
 
 def disturbed(law, v, times, temperature=300.0):

@@ -8,8 +8,10 @@ import mapping as mp
 import xbarsim as xb
 from mapping.bsnn.encode import encode
 from mapping.bsnn.fold import fold
+from mapping.bsnn.network import Network
 from mapping.periphery.neuron_circuit import DigitalNeuron
 from mapping.placement import cell_bits, decoder, place
+from tests.naive import rebuilt
 
 
 @pytest.fixture
@@ -29,7 +31,7 @@ def assert_same_spikes(network, mapped, images):
     analog = images.ndim < 5
     for layer, on_chip, theta in zip(network.layers, mapped.layers, [layer.threshold for layer in fold(network)]):
         expected = network_spikes(network, layer, x)
-        spikes, _ = on_chip.forward(x.numpy(), analog)
+        spikes = on_chip.forward(x.numpy(), analog)[0]
         differs = (spikes != expected.numpy()).any(0)
         if differs.any():
             gap = tie_gap(network, layer, x, theta)
@@ -43,9 +45,8 @@ def network_spikes(network, layer, x):
 
     with torch.no_grad():
         current = layer(x.flatten(0, 1))
-    spec = network.spec
     current = current.reshape(*x.shape[:2], *current.shape[1:])
-    return lif(current, torch.tensor(spec.threshold), spec.beta, spec.slope, spec.clip, spec.t_steps)
+    return lif(current, layer.threshold, layer.beta, layer.neuron, network.t_steps)[0]
 
 
 def tie_gap(network, layer, x, theta):
@@ -83,7 +84,7 @@ def test_ideal_chip_is_the_software_network_on_mnist(digits):
 def test_clip_is_part_of_both(tiny, ideal):
     network, images = tiny
     free = network.spikes(images)
-    network.spec = network.spec.model_copy(update={"clip": True, "threshold": 0.7})
+    network = rebuilt(network, clip=True, threshold=0.7)
     mapped = mp.map_network(network, ideal, dtype=torch.float64)
     assert_same_spikes(network, mapped, images)
     assert any(np.any(a != b) for a, b in zip(free, network.spikes(images)))
@@ -160,7 +161,7 @@ def test_array_energy_is_that_of_the_solved_circuit(tiny, chip, weights):
     x = chip.driver.quantize(encode(images[:2], network.spec)).astype(float)
     analog, repeats = True, network.t_steps
     for layer in mapped.layers:
-        spikes, charges = layer.forward(x, analog)
+        spikes, _, charges = layer.forward(x, analog)
         energy = driven = 0.0
         side = layer.layer.spec.kernel
         frames = x.reshape(-1, *layer.layer.in_shape)
@@ -247,7 +248,7 @@ def test_folding_is_exact(tiny):
     kernel = torch.from_numpy(folded.weights.reshape(4, 2, 3, 3)).double()
     plain = weighted_input(x, kernel, 2).numpy() + folded.constant[:, None, None]
     np.testing.assert_allclose(plain, layer(x).detach().numpy() * gain, rtol=0, atol=1e-12)
-    np.testing.assert_allclose(folded.threshold, network.spec.threshold * gain[:, 0, 0])
+    np.testing.assert_allclose(folded.threshold, network.spec.threshold * gain)
 
 
 def test_what_cannot_be_mapped_is_refused(tiny, chip):
@@ -266,6 +267,6 @@ def test_what_cannot_be_mapped_is_refused(tiny, chip):
     network.layers[0].norm.weight.data[2] = 0
     with pytest.raises(xb.ParameterError, match="layer 1: batch norm has gamma = 0 in channel 2"):
         mp.map_network(network, chip)
-    network.spec = network.spec.model_copy(update={"weights": "float"})
-    with pytest.raises(xb.ParameterError, match="only binary weights"):
-        mp.map_network(network, chip)
+    real = Network(network.spec.replace(weights="float"))
+    with pytest.raises(xb.ParameterError, match="layer 1: weights = 'float'; only binary and ternary ones map"):
+        mp.map_network(real, chip)

@@ -1,27 +1,35 @@
-"""Input encodings: images as a constant current, or a given array of spikes."""
+"""Input encodings: images as a constant current, random spikes or one early spike; or a given array of spikes."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
 from mapping.bsnn.spec import NetworkSpec
 from xbarsim.errors import ParameterError
+from xbarsim.streams import stream
 
 
-def encode(images: np.ndarray, spec: NetworkSpec) -> np.ndarray:
+def encode(images: np.ndarray, spec: NetworkSpec, *, seed: int = 0, numbers: Sequence[int] | None = None) -> np.ndarray:
     """Bring images or spikes into the layout that networks run on, in float32.
 
     Parameters
     ----------
     images : array
-        (n, h, w) or (n, c, h, w): uint8 in 0..255 or float in [0, 1], a constant current at every step;
-        (n, t_steps, c, h, w): spikes in {0, 1}.
+        (n, h, w) or (n, c, h, w): uint8 in 0..255 or float in [0, 1], encoded as ``spec.encoding`` says;
+        (n, t_steps, c, h, w): spikes in {0, 1}, for example from an event camera (see :func:`events`).
     spec : NetworkSpec
         The network they are meant for.
+    seed, numbers : int, sequence of int
+        For rate encoding: the root seed, and the number of each image, which tells its draws from those of others;
+        0 to n - 1 unless given.
 
     Returns
     -------
     array, (1, n, c, h, w) or (t_steps, n, c, h, w)
+        Direct: one entry that stands for every step. Rate: a spike with the probability x at each step. Latency: one
+        spike at step round((t_steps - 1)(1 - x)), none for x = 0.
 
     Raises
     ------
@@ -47,7 +55,46 @@ def encode(images: np.ndarray, spec: NetworkSpec) -> np.ndarray:
     if not (np.isfinite(x).all() and x.min() >= 0 and x.max() <= 1):
         raise ParameterError("images hold values outside [0, 1] or not finite; scale floats to [0, 1]")
     if images.ndim == 4:
-        return x[None]
+        return _encoded(x, spec, seed, range(len(x)) if numbers is None else numbers)
     if np.any((x != 0) & (x != 1)):
         raise ParameterError("spike arrays hold values other than 0 and 1; give an image array for analog input")
     return np.ascontiguousarray(np.moveaxis(x, 1, 0))
+
+
+def is_analog(images: np.ndarray, spec: NetworkSpec) -> bool:
+    """Return whether these inputs reach the first layer as levels, not as spikes."""
+    return np.ndim(images) < 5 and spec.encoding == "direct"
+
+
+def events(spikes: np.ndarray) -> np.ndarray:
+    """Bring spikes [t, n, ...], time first as event-camera tools give them, into the layout (n, t, c, h, w).
+
+    Parameters
+    ----------
+    spikes : array, (t_steps, n, features), (t_steps, n, h, w) or (t_steps, n, c, h, w)
+        0 or 1.
+    """
+    spikes = np.asarray(spikes)
+    if spikes.ndim not in (3, 4, 5):
+        raise ParameterError(
+            f"spikes have the shape {spikes.shape}; give (t_steps, n, ...) with one to three axes more"
+        )
+    if spikes.ndim == 3:
+        spikes = spikes[..., None, None]
+    if spikes.ndim == 4:
+        spikes = spikes[:, :, None]
+    return np.moveaxis(spikes, 0, 1)
+
+
+def _encoded(x: np.ndarray, spec: NetworkSpec, seed: int, numbers: Sequence[int]) -> np.ndarray:
+    if spec.encoding == "direct":
+        return x[None]
+    steps = np.arange(spec.t_steps).reshape(-1, 1, 1, 1, 1)
+    if spec.encoding == "latency":
+        fires = np.rint((spec.t_steps - 1) * (1 - x))
+        return np.asarray((steps == fires) & (x > 0), np.float32)
+    spikes = np.empty((spec.t_steps, *x.shape), np.float32)
+    for k, number in enumerate(numbers):
+        drawn = stream(seed, "rate encoding", int(number)).random((spec.t_steps, *x.shape[1:]), np.float32)
+        spikes[:, k] = drawn < x[k]
+    return spikes

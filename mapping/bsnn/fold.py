@@ -1,17 +1,14 @@
-"""Batch norm folded away: each layer as +-1 weights, per-output thresholds and constants, ready for an array."""
+"""Batch norm folded away: each layer as signs, per-output thresholds and constants, ready for an array."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 from torch import Tensor
 
-from mapping.bsnn.layers import SpikingLayer
 from mapping.bsnn.network import Network
-from mapping.bsnn.spec import LayerSpec, Shape
+from mapping.bsnn.spec import LayerSpec, NeuronSpec, Shape
 from xbarsim.errors import ParameterError
 
 
@@ -24,44 +21,54 @@ class FoldedLayer:
     spec : LayerSpec
         Kernel, pooling, kind.
     in_shape, out_shape : (channels, height, width)
+    neuron : NeuronSpec
     weights : int8 array, (n_out, n_in)
-        +-1; inputs in the order (channel, kernel row, kernel column).
-    threshold, constant : array, (n_out,)
-        Firing threshold, and the input that batch norm adds at every step.
+        +-1, or 0; inputs in the order (channel, kernel row, kernel column).
+    threshold, beta : array, (n_out, 1, 1) or out_shape
+        Firing threshold and decay of the neurons.
+    constant : array, (n_out,)
+        The input that bias and batch norm add at every step.
     """
 
     spec: LayerSpec
+    neuron: NeuronSpec
     in_shape: Shape
     out_shape: Shape
     weights: np.ndarray
     threshold: np.ndarray
+    beta: np.ndarray
     constant: np.ndarray
 
     @property
     def n_positions(self) -> int:
-        """Reads of the array per time step: pixels of the input for a convolution, one for a dense layer."""
-        return self.in_shape[1] * self.in_shape[2]
+        """Reads of the array per time step: positions of the kernel for a convolution, one for a dense layer."""
+        rows, cols = self.spec.read_positions(self.in_shape)
+        return rows * cols
 
 
 def fold(network: Network) -> list[FoldedLayer]:
     """Fold the batch norm of every layer into signs, thresholds and constants, exactly.
 
     With s = sqrt(var + eps): weights times sgn(gamma), threshold theta s/|gamma|, and a constant input
-    beta_bn s/|gamma| - sgn(gamma) mean at every step.
+    beta_bn s/|gamma| + sgn(gamma) (bias - mean) at every step.
 
     Raises
     ------
     ParameterError
-        If the network's weights are not binary, or a batch-norm channel has gamma = 0.
+        If weights are neither binary nor ternary, a batch-norm channel has gamma = 0, or gamma < 0 after maximum
+        pooling.
     """
-    if network.spec.weights != "binary":
-        raise ParameterError("network.weights = 'float': only binary weights map onto two-state cells")
     folded = []
-    layers = cast(Iterable[SpikingLayer], network.layers)
-    for number, (layer, shapes) in enumerate(zip(layers, network.spec.shapes()), start=1):
-        weights = layer.effective_weight().detach().cpu().numpy().reshape(layer.spec.out, -1).astype(np.int8)
-        threshold = np.full(layer.spec.out, network.spec.threshold)
-        constant = np.zeros(layer.spec.out)
+    for number, (layer, shapes) in enumerate(zip(network.layers, network.spec.shapes()), start=1):
+        if layer.weights not in ("binary", "ternary"):
+            raise ParameterError(
+                f"layer {number}: weights = {layer.weights!r}; only binary and ternary ones map onto two-state cells"
+            )
+        n_out = layer.spec.out
+        weights = layer.effective_weight().detach().cpu().numpy().reshape(n_out, -1).astype(np.int8)
+        threshold, beta = (_numpy(x).reshape(x.shape or (1, 1, 1)) for x in (layer.threshold, layer.beta))
+        constant = np.zeros(n_out) if layer.bias is None else _numpy(layer.bias)
+        gain, sign = np.ones(n_out), np.ones(n_out)
         if layer.norm is not None:
             norm = layer.norm
             gamma, bias, mean, variance = map(_numpy, (norm.weight, norm.bias, norm.running_mean, norm.running_var))
@@ -69,12 +76,18 @@ def fold(network: Network) -> list[FoldedLayer]:
                 raise ParameterError(
                     f"layer {number}: batch norm has gamma = 0 in channel {int(np.argmin(gamma != 0))}"
                 )
+            if layer.spec.pool_by == "maximum" and np.any(gamma < 0):
+                raise ParameterError(
+                    f"layer {number}: batch norm has gamma < 0 in channel {int(np.argmax(gamma < 0))}, after which the "
+                    "maximum of the pool would be a minimum; use pool_by = 'average'"
+                )
             gain = np.sqrt(variance + norm.eps) / np.abs(gamma)
             sign = np.sign(gamma)
-            weights = weights * sign[:, None].astype(np.int8)
-            threshold = threshold * gain
-            constant = bias * gain - sign * mean
-        folded.append(FoldedLayer(layer.spec, *shapes, weights, threshold, constant))
+            constant = bias * gain + sign * (constant - mean)
+        weights = weights * sign[:, None].astype(np.int8)
+        threshold = threshold * gain.reshape(-1, 1, 1)
+        beta = np.broadcast_to(beta.clip(0, 1), (n_out, *beta.shape[1:]))
+        folded.append(FoldedLayer(layer.spec, layer.neuron, *shapes, weights, threshold, beta, constant))
     return folded
 
 

@@ -1,67 +1,178 @@
-"""Weighted layers: binarization with a straight-through estimator, convolution and pooling in one kernel."""
+"""Weighted layers: quantized weights with a straight-through estimator, convolution and pooling in one kernel."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mapping.bsnn.spec import LayerSpec, Shape
+from mapping.bsnn.norm import batch_norm
+from mapping.bsnn.spec import LayerSpec, NeuronSpec, Shape, Weights
+from mapping.kernels.events import event_conv, event_weight_grad
+from xbarsim.kernels.jit import launching
+
+_PIECES = 8  # of the samples, each with a weight gradient of its own
+SPARSE = 0.08  # share of inputs that are not zero below which event-driven convolution is the faster one
 
 
-class _Sign(torch.autograd.Function):
+class _Quantize(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, weight: Tensor) -> Tensor:
-        return torch.where(weight >= 0, 1.0, -1.0).to(weight)
+    def forward(ctx: Any, weight: Tensor, kind: Weights) -> Tensor:
+        if kind == "binary":
+            return torch.where(weight >= 0, 1.0, -1.0).to(weight)
+        if kind == "ternary":
+            return torch.sign(weight) * (weight.abs() > 0.7 * weight.abs().mean())
+        assert isinstance(kind, int)
+        return torch.round(weight / largest(weight) * top_level(kind)) / top_level(kind)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        return grads[0]
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        return grads[0], None
 
 
-def binarize(weight: Tensor) -> Tensor:
-    """Return the signs of the weights, sign(0) = +1, with gradient 1 (equations 4-5 of Eshraghian et al. 2022)."""
-    signs: Tensor = _Sign.apply(weight)  # type: ignore[no-untyped-call]
-    return signs
+def quantize(weight: Tensor, kind: Weights) -> Tensor:
+    """Return the weights that a layer computes with; the gradient passes straight through.
 
-
-def fuse_pool(weight: Tensor, pool: int) -> Tensor:
-    """Merge average pooling over ``pool`` x ``pool`` into the kernel (out, in, k, k) -> (out, in, k+pool-1, ...).
-
-    Convolution followed by average pooling is one convolution with a larger kernel and stride ``pool``: exact, and
-    (k+pool-1)^2 products replace pool^2 k^2.
+    Parameters
+    ----------
+    weight : Tensor
+        Trained real weights.
+    kind : {"binary", "ternary", "float"} or int
+        Signs, sign(0) = +1 (equations 4-5 of Eshraghian et al. 2022); signs, but 0 where |w| is at most 0.7 of its
+        average (F. Li, B. Zhang, B. Liu, "Ternary Weight Networks", arXiv:1605.04711); as they are; or, for n bits,
+        2^n - 1 evenly spaced levels from -1 to 1, the largest |w| being 1.
     """
-    grow = pool - 1
-    shifted = [F.pad(weight, (x, grow - x, y, grow - y)) for y in range(pool) for x in range(pool)]
+    if kind == "float":
+        return weight
+    levels: Tensor = _Quantize.apply(weight, kind)  # type: ignore[no-untyped-call]
+    return levels
+
+
+def largest(weight: Tensor) -> Tensor:
+    """Return the largest |w|, or 1 if all are 0."""
+    most = weight.abs().max()
+    return torch.where(most > 0, most, torch.ones_like(most))
+
+
+def top_level(n_bits: int) -> int:
+    """Return how many levels n-bit weights have above 0."""
+    return (1 << n_bits - 1) - 1
+
+
+def fuse_pool(weight: Tensor, pool: int, stride: int = 1) -> Tensor:
+    """Merge average pooling over ``pool`` x ``pool`` into the kernel (out, in, k, k) -> (out, in, k+s(pool-1), ...).
+
+    Convolution with stride s followed by average pooling is one convolution with a larger kernel and stride s pool:
+    exact, and (k+pool-1)^2 products replace pool^2 k^2 for s = 1.
+    """
+    grow = stride * (pool - 1)
+    steps = range(0, grow + 1, stride)
+    shifted = [F.pad(weight, (x, grow - x, y, grow - y)) for y in steps for x in steps]
     return torch.stack(shifted).sum(0) / pool**2
 
 
-def weighted_input(x: Tensor, weight: Tensor, pool: int) -> Tensor:
-    """Apply weights (out, in, k, k) with "same" padding to x (n, in, h, w), then average pooling."""
-    if weight.shape[-1] == 1 and x.shape[-1] == 1:
-        return F.linear(x[:, :, 0, 0], weight[:, :, 0, 0])[:, :, None, None]
-    fused = fuse_pool(weight, pool) if pool > 1 else weight
-    return F.conv2d(x, fused, stride=pool, padding=weight.shape[-1] // 2)
+class _EventConv(torch.autograd.Function):
+    """Convolution of mostly zero inputs (n, in, h, w), channels last, with weights (out, in, k, k)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
+        last = x.movedim(1, -1).contiguous()
+        side = weight.shape[-1]
+        shape = ((size + 2 * padding - side) // stride + 1 for size in x.shape[2:])
+        out = x.new_empty(len(x), *shape, len(weight))
+        lines = _in_lines(weight, stride).numpy()
+        with launching:
+            event_conv(last.numpy(), _bits(last), lines, stride, padding, out.numpy())
+        ctx.save_for_backward(last, weight)
+        ctx.settings = stride, padding
+        return out.movedim(-1, 1)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        (last, weight), (stride, padding) = ctx.saved_tensors, ctx.settings
+        to_x = to_weight = None
+        if ctx.needs_input_grad[1]:
+            grad = grads[0].movedim(1, -1).contiguous()
+            pieces = _in_lines(weight, stride).new_zeros(_PIECES, *_in_lines(weight, stride).shape)
+            with launching:
+                event_weight_grad(last.numpy(), _bits(last), grad.numpy(), stride, padding, pieces.numpy())
+            to_weight = _from_lines(pieces.sum(0), weight.shape[-1])
+        if ctx.needs_input_grad[0]:
+            size = last.movedim(-1, 1).shape[2:]
+            left = [
+                have - ((n - 1) * stride + weight.shape[-1] - 2 * padding) for have, n in zip(size, grads[0].shape[2:])
+            ]
+            to_x = F.conv_transpose2d(grads[0], weight, stride=stride, padding=padding, output_padding=left)
+        return to_x, to_weight, None, None
+
+
+def _bits(x: Tensor) -> np.ndarray:
+    return x.view(torch.int32 if x.element_size() == 4 else torch.int64).numpy()
+
+
+def _in_lines(weight: Tensor, stride: int) -> Tensor:
+    """Bring a kernel (out, in, k, k) into the order of ``mapping.kernels.events``."""
+    out, channels, side, _ = weight.shape
+    taps = -(-side // stride)
+    wide = F.pad(weight.detach(), (0, taps * stride - side))
+    return wide.reshape(out, channels, side, taps, stride).flip(3).permute(1, 2, 4, 3, 0).contiguous()
+
+
+def _from_lines(lines: Tensor, side: int) -> Tensor:
+    """Undo :func:`_in_lines`."""
+    channels, _, stride, taps, out = lines.shape
+    return lines.permute(4, 0, 1, 3, 2).flip(3).reshape(out, channels, side, taps * stride)[..., :side]
+
+
+def weighted_input(x: Tensor, weight: Tensor, pool: int, padding: int | None = None, stride: int = 1) -> Tensor:
+    """Apply weights (out, in, k, k) to x (n, in, h, w), then average pooling; "same" padding unless given."""
+    if weight.shape[-1] == 1 and x.shape[-2:] == (1, 1):
+        return F.linear(x.flatten(1), weight.flatten(1)).reshape(len(x), -1, 1, 1)
+    padding = weight.shape[-1] // 2 if padding is None else padding
+    fused = fuse_pool(weight, pool, stride) if pool > 1 else weight
+    if x.is_cpu and weight.requires_grad and torch.count_nonzero(x) < SPARSE * x.numel():
+        result: Tensor = _EventConv.apply(x, fused, pool * stride, padding)  # type: ignore[no-untyped-call]
+        return result
+    return F.conv2d(x, fused, stride=pool * stride, padding=padding)
 
 
 class SpikingLayer(nn.Module):
-    """The trainable part of one layer: real weights, binarized when used, pooling and batch norm."""
+    """The trainable part of one layer: real weights, quantized when used, pooling and batch norm."""
 
-    def __init__(self, spec: LayerSpec, in_shape: Shape, binary: bool) -> None:
+    beta: Tensor
+    threshold: Tensor
+
+    def __init__(self, spec: LayerSpec, in_shape: Shape, weights: Weights, neuron: NeuronSpec) -> None:
         super().__init__()
-        self.spec, self.in_shape, self.binary = spec, in_shape, binary
+        self.spec, self.in_shape, self.weights, self.neuron = spec, in_shape, weights, neuron
         weight = torch.empty(spec.out, in_shape[0], spec.kernel, spec.kernel)
         nn.init.kaiming_uniform_(weight, a=5**0.5)
         self.weight = nn.Parameter(weight)
+        self.bias = nn.Parameter(torch.zeros(spec.out)) if spec.bias else None
         self.norm = nn.BatchNorm2d(spec.out) if spec.batch_norm else None
+        self.register_buffer("threshold", torch.tensor(neuron.threshold, dtype=torch.float64))
+        if neuron.learn_beta:
+            self.beta = nn.Parameter(torch.tensor(neuron.beta))
+        else:
+            self.register_buffer("beta", torch.tensor(neuron.beta, dtype=torch.float64))
 
     def effective_weight(self) -> Tensor:
         """Return the weights that the layer computes with, (out, in, k, k)."""
-        return binarize(self.weight) if self.binary else self.weight
+        return quantize(self.weight, self.weights)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the current (n, out, h, w) into the neurons for inputs (n, ...)."""
-        current = weighted_input(x.reshape(len(x), *self.in_shape), self.effective_weight(), self.spec.pool)
-        return current if self.norm is None else self.norm(current)
+        spec, weight = self.spec, self.effective_weight()
+        if spec.kind == "dense" and x.shape[1:] != self.in_shape:  # inputs and weights in the order of memory
+            weight = weight.reshape(spec.out, *x.shape[1:]).movedim(1, -1).reshape(weight.shape)
+            x = x.movedim(1, -1).reshape(len(x), *self.in_shape)
+        pool = spec.pool if spec.pool_by == "average" else 1
+        current = weighted_input(x, weight, pool, spec.margin, spec.stride)
+        if spec.pool_by == "maximum":
+            current = F.max_pool2d(current, spec.pool)
+        if self.bias is not None:
+            current = current + self.bias[:, None, None]
+        return current if self.norm is None else batch_norm(current, self.norm)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mapping.bsnn.decode import scores
 from mapping.bsnn.encode import encode
 from mapping.bsnn.layers import SpikingLayer
 from mapping.bsnn.neuron import lif
@@ -27,50 +29,55 @@ class Network(nn.Module):
         What is known of its training: seed, epochs, test accuracy.
     """
 
+    layers: Sequence[SpikingLayer]
+
     def __init__(self, spec: NetworkSpec, metadata: dict[str, Any] | None = None) -> None:
         super().__init__()
         self.spec = spec
         self.metadata = metadata or {}
-        binary = spec.weights == "binary"
-        self.layers = nn.ModuleList(
-            SpikingLayer(layer, in_shape, binary) for layer, (in_shape, _) in zip(spec.layers, spec.shapes())
+        layers = nn.ModuleList(
+            SpikingLayer(layer, in_shape, spec.weights_of(layer), neuron)
+            for layer, (in_shape, _), neuron in zip(spec.layers, spec.shapes(), spec.neurons())
         )
+        self.layers = cast(Sequence[SpikingLayer], layers)
 
     @property
     def t_steps(self) -> int:
         """Time steps of one inference."""
         return self.spec.t_steps
 
-    def forward(self, x: Tensor) -> list[Tensor]:
-        """Return the spikes of every layer, each (t_steps, n, channels, height, width).
+    def forward(self, x: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Return the spikes and the membranes of every layer, each (t_steps, n, channels, height, width).
 
         Parameters
         ----------
         x : Tensor, (1, n, c, h, w) or (t_steps, n, c, h, w)
             A constant current for all steps, or one input per step.
         """
-        spec = self.spec
-        threshold = torch.tensor(spec.threshold, dtype=x.dtype, device=x.device)
-        spikes: list[Tensor] = []
+        spikes, membranes = [], []
         for layer in self.layers:
             current = layer(x.flatten(0, 1))
-            if layer is self.layers[-1] and spec.dropout:
-                current = F.dropout(current, spec.dropout, self.training)
-            current = current.reshape(*x.shape[:2], *current.shape[1:])
-            x = lif(current, threshold, spec.beta, spec.slope, spec.clip, spec.t_steps)
+            if layer is self.layers[-1] and self.spec.dropout:
+                current = F.dropout(current, self.spec.dropout, self.training)
+            current = current.unflatten(0, x.shape[:2])
+            x, membrane = lif(current, layer.threshold, layer.beta.clamp(0, 1), layer.neuron, self.t_steps)
             spikes.append(x)
-        return spikes
+            membranes.append(membrane)
+        return spikes, membranes
 
     @torch.inference_mode()
-    def spikes(self, images: np.ndarray) -> list[np.ndarray]:
-        """Return the spikes of every layer for images, each (t_steps, n, channels, height, width), 0 or 1."""
-        self.eval()
-        parameter = next(self.parameters())
-        x = torch.from_numpy(encode(images, self.spec)).to(parameter)
-        return [s.cpu().numpy() for s in self(x)]
+    def spikes(self, images: np.ndarray, seed: int = 0) -> list[np.ndarray]:
+        """Return the spikes of every layer for images, each (t_steps, n, channels, height, width), 0 or 1.
 
-    def predict(self, images: np.ndarray, batch_size: int = 100) -> np.ndarray:
-        """Return the class (n,) with the most output spikes; the lowest class wins a tie.
+        ``seed`` is that of rate encoding.
+        """
+        self.eval()
+        spikes, _ = self(self._input(images, seed, 0))
+        return [s.cpu().numpy() for s in spikes]
+
+    @torch.inference_mode()
+    def predict(self, images: np.ndarray, batch_size: int = 100, seed: int = 0) -> np.ndarray:
+        """Return the class (n,) that the decoder reads; the lowest class wins a tie.
 
         Parameters
         ----------
@@ -78,8 +85,18 @@ class Network(nn.Module):
             uint8 images count as 0..255, floats as 0..1.
         batch_size : int
             Images per pass.
+        seed : int
+            Of rate encoding.
         """
         if len(images) == 0 or batch_size < 1:
             raise ParameterError(f"{len(images)} images in batches of {batch_size}: at least 1 of each is needed")
-        counts = [self.spikes(images[i : i + batch_size])[-1].sum(0) for i in range(0, len(images), batch_size)]
-        return np.concatenate([c.reshape(len(c), -1).argmax(1) for c in counts])
+        self.eval()
+        classes = []
+        for start in range(0, len(images), batch_size):
+            spikes, membranes = self(self._input(images[start : start + batch_size], seed, start))
+            classes.append(scores(spikes[-1], membranes[-1], self.spec.decoder).argmax(1).cpu().numpy())
+        return np.concatenate(classes)
+
+    def _input(self, images: np.ndarray, seed: int, first: int) -> Tensor:
+        numbers = range(first, first + len(images))
+        return torch.from_numpy(encode(images, self.spec, seed=seed, numbers=numbers)).to(self.layers[0].weight)

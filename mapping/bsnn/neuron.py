@@ -8,102 +8,164 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mapping.bsnn.spec import NeuronSpec
 from mapping.kernels.lif import lif_backward, lif_forward
+from xbarsim.errors import ParameterError
 from xbarsim.kernels.jit import launching
+
+_RESETS = ("subtract", "zero", "none")
 
 
 class _Lif(torch.autograd.Function):
-    """Equations 1-3 of Eshraghian et al. 2022 as one differentiable function; the reset is detached."""
+    """Equations 1-3 of Eshraghian et al. 2022 as one differentiable function; channels last, resets detached."""
 
     @staticmethod
     def forward(
-        ctx: Any, current: Tensor, threshold: Tensor, beta: float, slope: float, clip: bool, t_steps: int
-    ) -> Tensor:
+        ctx: Any, current: Tensor, threshold: Tensor, beta: Tensor, spec: NeuronSpec, t_steps: int
+    ) -> tuple[Tensor, Tensor]:
         membrane = current.new_empty(t_steps, *current.shape[1:])
         spikes = torch.empty_like(membrane)
         if current.is_cpu:
             now, u, s = _flat(current), _flat(membrane), _flat(spikes)
+            theta, decay = _per_neuron(threshold, current), _per_neuron(beta, current)
+            number = u.dtype.type
             with launching:
-                lif_forward(now, _per_neuron(threshold, current), now.dtype.type(beta), clip, u, s)
+                lif_forward(
+                    now, theta, decay, _RESETS.index(spec.reset_mechanism), spec.reset_delay, spec.fire == ">",
+                    spec.clip, spec.winner_take_all, number(spec.inhibition), current.shape[-1], u, s,
+                )  # fmt: skip
         else:
-            _forward_on_device(current, threshold, beta, clip, membrane, spikes)
-        ctx.save_for_backward(membrane, threshold)
-        ctx.settings = (beta, slope, clip, len(current))
-        return spikes
+            step_by_step(current, threshold, beta, spec, membrane, spikes)
+        ctx.save_for_backward(membrane, threshold, beta)
+        ctx.settings = (spec, len(current))
+        ctx.set_materialize_grads(False)
+        return spikes, membrane
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        membrane, threshold = ctx.saved_tensors
-        beta, slope, clip, n_currents = ctx.settings
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        membrane, threshold, beta = ctx.saved_tensors
+        spec, n_currents = ctx.settings
+        grad_spikes = torch.zeros_like(membrane) if grads[0] is None else grads[0]
         grad = membrane.new_empty(n_currents, *membrane.shape[1:])
+        grad_beta = membrane.new_zeros(membrane.shape[1:] if ctx.needs_input_grad[2] else (0, *membrane.shape[2:]))
         if membrane.is_cpu:
             u = _flat(membrane)
-            number = u.dtype.type
-            theta = _per_neuron(threshold, membrane)
+            size, number = u.shape[2], u.dtype.type
+            onto_membrane = np.empty((0, 0, size), u.dtype) if grads[1] is None else _flat(grads[1])
             with launching:
-                lif_backward(_flat(grads[0]), u, theta, number(beta), number(slope), clip, _flat(grad))
+                lif_backward(
+                    _flat(grad_spikes), onto_membrane, u, _per_neuron(threshold, membrane), _per_neuron(beta, membrane),
+                    number(spec.slope), _RESETS.index(spec.reset_mechanism), spec.fire == ">",
+                    spec.clip and spec.clip_gradient == "hard", spec.winner_take_all, membrane.shape[-1],
+                    _flat(grad), grad_beta.flatten(1).numpy(),
+                )  # fmt: skip
         else:
-            _backward_on_device(grads[0], membrane, threshold, beta, slope, clip, grad)
-        return grad, None, None, None, None, None
+            back_step_by_step(grad_spikes, grads[1], membrane, threshold, beta, spec, grad, grad_beta)
+        to_beta = grad_beta.sum(0).sum_to_size(beta.shape) if ctx.needs_input_grad[2] else None
+        return grad, None, to_beta, None, None
 
 
-def lif(current: Tensor, threshold: Tensor, beta: float, slope: float, clip: bool, t_steps: int) -> Tensor:
+def lif(current: Tensor, threshold: Tensor, beta: Tensor, spec: NeuronSpec, t_steps: int) -> tuple[Tensor, Tensor]:
     """Run leaky integrate-and-fire neurons over all time steps.
 
     ``U[t+1] = beta U[t] + I[t+1] - S[t] theta``, ``S[t] = 1 if U[t] >= theta else 0`` (equations 1-2 of Eshraghian
-    et al. 2022); backward, dS/dU is ``1 / (1 + k |U - theta|)^2`` and the reset term is detached.
+    et al. 2022) and the variants of :class:`NeuronSpec`; backward, dS/dU is ``1 / (1 + k |U - theta|)^2``, and resets
+    and inhibition are detached.
 
     Parameters
     ----------
-    current : Tensor, (t_steps, n, ...) or (1, n, ...)
-        Weighted input per step; one entry means the same current at every step.
-    threshold : Tensor, broadcastable to (...)
-        Firing threshold of each neuron, in the unit of the current.
-    beta, slope : float
-        Membrane decay per step and surrogate slope k.
-    clip : bool
-        Keep the membrane inside plus/minus the threshold.
+    current : Tensor, (t_steps, n, channels, height, width) or (1, n, ...)
+        Weighted input per step; one entry means the same current at every step. Fastest with channels last in memory.
+    threshold, beta : Tensor, broadcastable to (channels, height, width)
+        Firing threshold in the unit of the current, and membrane decay per step.
+    spec : NeuronSpec
+        The rest; its own threshold and beta are not used.
     t_steps : int
         Number of time steps.
 
     Returns
     -------
-    Tensor, (t_steps, n, ...)
-        Spikes, 0 or 1.
+    spikes, membrane : Tensor, (t_steps, n, channels, height, width)
+        0 or 1, and U before it is reset; channels last in memory.
     """
-    spikes: Tensor = _Lif.apply(current, threshold, beta, slope, clip, t_steps)  # type: ignore[no-untyped-call]
-    return spikes
+    if len(current) not in (1, t_steps):
+        raise ParameterError(f"current has {len(current)} time steps; give 1 or {t_steps}")
+    last = (current.movedim(2, -1), *(_channels_last(x) for x in (threshold, beta)))
+    spikes, membrane = _Lif.apply(*last, spec, t_steps)  # type: ignore[no-untyped-call]
+    return spikes.movedim(-1, 2), membrane.movedim(-1, 2)
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    return x.movedim(0, -1) if x.ndim == 3 else x
 
 
 def _flat(x: Tensor) -> np.ndarray:
     return x.detach().contiguous().flatten(2).numpy()
 
 
-def _per_neuron(threshold: Tensor, like: Tensor) -> np.ndarray:
-    return threshold.to(like.dtype).expand(like.shape[2:]).contiguous().flatten().numpy()
+def _per_neuron(x: Tensor, like: Tensor) -> np.ndarray:
+    return x.detach().to(like.dtype).expand(like.shape[2:]).contiguous().flatten().numpy()
 
 
-def _forward_on_device(
-    current: Tensor, threshold: Tensor, beta: float, clip: bool, membrane: Tensor, spikes: Tensor
+def _fires(u: Tensor, threshold: Tensor, spec: NeuronSpec) -> Tensor:
+    return (u > threshold if spec.fire == ">" else u >= threshold).to(u)
+
+
+def _is_winner(u: Tensor, threshold: Tensor) -> Tensor:
+    return torch.zeros_like(u).scatter_(-1, (u / threshold).argmax(-1, keepdim=True), 1.0)
+
+
+def step_by_step(
+    current: Tensor, threshold: Tensor, beta: Tensor, spec: NeuronSpec, membrane: Tensor, spikes: Tensor
 ) -> None:
+    """Fill membrane and spikes, channels last, by tensor operations on any device."""
+    held = torch.zeros_like(membrane[0])
     for t in range(len(membrane)):
-        u = membrane[t]
-        u.copy_(current[t if len(current) > 1 else 0])
-        if t:
-            u.add_(membrane[t - 1], alpha=beta).addcmul_(spikes[t - 1], threshold, value=-1.0)
-        if clip:
-            torch.clamp(u, -threshold, threshold, out=u)
-        torch.ge(u, threshold, out=spikes[t])
+        now, reset = current[t if len(current) > 1 else 0], _fires(held, threshold, spec)
+        if spec.reset_mechanism == "zero":
+            held = held * (1 - reset)
+        u = beta * held + now
+        if spec.reset_mechanism == "subtract":
+            u = u - reset * threshold
+        if spec.inhibition and t:
+            others = spikes[t - 1].sum(-1, keepdim=True) - spikes[t - 1]
+            u = u - spec.inhibition * threshold * others
+        if spec.clip:
+            u = torch.clamp(u, -threshold, threshold)
+        fired = _fires(u, threshold, spec)
+        if spec.winner_take_all:
+            fired = fired * _is_winner(u, threshold)
+        membrane[t], spikes[t] = u, fired
+        due = torch.zeros_like(u) if spec.reset_delay or spec.reset_mechanism == "none" else fired - reset
+        held = u - due * (u if spec.reset_mechanism == "zero" else threshold)
 
 
-def _backward_on_device(
-    grad_spikes: Tensor, membrane: Tensor, threshold: Tensor, beta: float, slope: float, clip: bool, grad: Tensor
+def back_step_by_step(
+    grad_spikes: Tensor,
+    grad_membrane: Tensor | None,
+    membrane: Tensor,
+    threshold: Tensor,
+    beta: Tensor,
+    spec: NeuronSpec,
+    grad: Tensor,
+    grad_beta: Tensor,
 ) -> None:
+    """Fill the gradients of current and, if it has entries, beta, channels last, by tensor operations on any device."""
     carry = torch.zeros_like(membrane[0])
     grad.zero_()
     for t in range(len(membrane) - 1, -1, -1):
-        surrogate = (1 + slope * (membrane[t] - threshold).abs()) ** -2
-        carry = beta * carry + grad_spikes[t] * surrogate
-        if clip:
-            carry = carry * (membrane[t].abs() < threshold)
+        u = membrane[t]
+        passed = grad_spikes[t] * (1 + spec.slope * (u - threshold).abs()) ** -2
+        if spec.winner_take_all:
+            passed = passed * _is_winner(u, threshold)
+        kept = 1 - _fires(u, threshold, spec) if spec.reset_mechanism == "zero" else torch.ones_like(u)
+        carry = beta * kept * carry + passed
+        if grad_membrane is not None:
+            carry = carry + grad_membrane[t]
+        if spec.clip and spec.clip_gradient == "hard":
+            carry = carry * (u.abs() < threshold)
+        if len(grad_beta) and t:
+            before = membrane[t - 1]
+            zeroed = spec.reset_mechanism == "zero"
+            grad_beta += carry * (before * (1 - _fires(before, threshold, spec)) if zeroed else before)
         grad[t if len(grad) > 1 else 0].add_(carry)

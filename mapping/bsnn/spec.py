@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -10,53 +10,131 @@ from xbarsim.errors import ParameterError
 from xbarsim.parameters import Parameters
 
 Shape = tuple[int, int, int]
+Weights = Literal["binary", "ternary", "float"] | Annotated[int, Field(ge=2, le=16)]
+
+
+class NeuronSpec(Parameters):
+    """Leaky integrate-and-fire neurons, equations 1-3 of Eshraghian et al. 2022; names as in snnTorch.
+
+    Attributes
+    ----------
+    beta, threshold : float
+        Membrane decay per step, and firing threshold. Each layer holds its own, as tensors; these are where they start.
+    slope : float
+        Slope k of the fast-sigmoid surrogate, dS/dU = 1 / (1 + k |U - theta|)^2.
+    reset_mechanism : {"subtract", "zero", "none"}
+        What a membrane at its threshold loses: the threshold, everything, nothing.
+    reset_delay : bool
+        Whether it loses the threshold after the decay of the next step, as in equation 1, or before (imports).
+    fire : {">=", ">"}
+        A neuron fires at U >= threshold, or only above it (imports).
+    clip : bool
+        Whether the membrane is kept inside plus/minus the threshold.
+    clip_gradient : {"hard", "straight-through"}
+        Whether a membrane at that limit passes no gradient, or all of it.
+    learn_beta : bool
+        Whether training adapts the decay, one number for each layer.
+    winner_take_all : bool
+        Of the output channels at one position, only the one with the largest U / threshold may fire; the others above
+        their threshold are reset without firing.
+    inhibition : float
+        Lateral inhibition: what a spike takes from the other channels at its position in the next step, in thresholds.
+    """
+
+    beta: float = Field(ge=0, le=1)
+    threshold: float = Field(gt=0, allow_inf_nan=False)
+    slope: float = Field(default=2.8, gt=0, allow_inf_nan=False)
+    reset_mechanism: Literal["subtract", "zero", "none"] = "subtract"
+    reset_delay: bool = True
+    fire: Literal[">=", ">"] = ">="
+    clip: bool = False
+    clip_gradient: Literal["hard", "straight-through"] = "hard"
+    learn_beta: bool = False
+    winner_take_all: bool = False
+    inhibition: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _can_work(self) -> Self:
+        if self.clip and self.fire == ">":
+            raise ValueError("clip = true with fire = '>': a membrane kept at its threshold never fires; use '>='")
+        if self.learn_beta and not self.reset_delay:
+            raise ValueError("learn_beta = true needs reset_delay = true")
+        return self
 
 
 class LayerSpec(Parameters):
-    """One spiking layer: weights, then average pooling, then batch norm, then LIF neurons.
+    """One spiking layer: weights, then pooling, then batch norm, then LIF neurons.
 
     Attributes
     ----------
     kind : {"conv", "dense"}
-        Convolution with "same" padding, or fully connected.
+        Convolution, or fully connected.
     out : int
         Output channels, or neurons.
-    kernel : int
-        Odd side of the convolution kernel; 1 for a dense layer.
+    kernel, stride : int
+        Side and step of the convolution kernel; 1 for a dense layer.
+    padding : int, optional
+        Zeros around the image; without it as many as keep its size ("same"), for odd kernels.
+    bias : bool
+        Whether each output has a constant input.
     pool : int
-        Side of the average-pooling window on the weighted inputs; 1 means none.
+        Side of the pooling window on the weighted inputs, before the membrane; 1 means none.
+    pool_by : {"average", "maximum"}
     batch_norm : bool
         Whether batch norm follows the pooling.
+    weights : {"binary", "ternary", "float"} or int, optional
+        Unlike the rest of the network's.
+    neuron : dict
+        Fields of :class:`NeuronSpec` in which this layer differs from the network.
     """
 
     kind: Literal["conv", "dense"]
     out: int = Field(gt=0)
     kernel: int = Field(default=1, gt=0)
+    stride: int = Field(default=1, gt=0)
+    padding: int | None = Field(default=None, ge=0)
+    bias: bool = False
     pool: int = Field(default=1, gt=0)
+    pool_by: Literal["average", "maximum"] = "average"
     batch_norm: bool = False
+    weights: Weights | None = None
+    neuron: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _geometry(self) -> Self:
-        if self.kernel % 2 == 0:
-            raise ValueError(f"LayerSpec.kernel = {self.kernel}: 'same' padding needs an odd kernel")
-        if self.kind == "dense" and (self.kernel, self.pool) != (1, 1):
-            raise ValueError("LayerSpec: a dense layer has neither kernel nor pool; leave both at 1")
+        if self.kernel % 2 == 0 and self.padding is None:
+            raise ValueError(f"LayerSpec.kernel = {self.kernel}: 'same' padding needs an odd kernel; or give padding")
+        if self.kind == "dense" and (self.kernel, self.stride, self.pool, self.margin) != (1, 1, 1, 0):
+            raise ValueError("LayerSpec: a dense layer has no kernel, stride, padding or pool; leave them out")
         return self
+
+    @property
+    def margin(self) -> int:
+        """Zeros on each side of the image."""
+        return self.kernel // 2 if self.padding is None else self.padding
 
     def shapes(self, shape: Shape) -> tuple[Shape, Shape]:
         """Return the input shape as this layer sees it and its output shape, both (channels, height, width)."""
         channels, height, width = shape
         if self.kind == "dense":
             return (channels * height * width, 1, 1), (self.out, 1, 1)
+        height, width = self.read_positions(shape)
+        if min(height, width) < 1:
+            raise ParameterError(f"kernel = {self.kernel} is larger than the input {shape}; add padding")
         if height % self.pool or width % self.pool:
             raise ParameterError(
                 f"pool = {self.pool} does not divide the {height}x{width} input; change pool or input_shape"
             )
         return shape, (self.out, height // self.pool, width // self.pool)
 
+    def read_positions(self, shape: Shape) -> tuple[int, int]:
+        """Return at how many (rows, columns) the kernel is applied to an input (channels, height, width)."""
+        reach = 2 * self.margin - self.kernel
+        return (shape[1] + reach) // self.stride + 1, (shape[2] + reach) // self.stride + 1
 
-class NetworkSpec(Parameters):
-    """A feed-forward spiking network, equations 1-7 of Eshraghian et al. 2022.
+
+class NetworkSpec(NeuronSpec):
+    """A feed-forward spiking network, equations 1-7 of Eshraghian et al. 2022; neurons as in :class:`NeuronSpec`.
 
     Attributes
     ----------
@@ -64,35 +142,38 @@ class NetworkSpec(Parameters):
         Channels, height, width of an image.
     layers : tuple of LayerSpec
         From input to output; the last one has one neuron per class.
-    weights : {"binary", "float"}
-        Binary weights are the signs of the trained real ones.
-    beta, threshold, slope : float
-        Membrane decay per step, firing threshold, slope k of the fast-sigmoid surrogate.
-    clip : bool
-        Whether the membrane is kept inside plus/minus the threshold.
+    weights : {"binary", "ternary", "float"} or int
+        Signs of the trained real weights; signs or 0; real; or a number of bits, evenly spaced levels.
     dropout : float
         Dropout probability on the last layer's input current while training.
     t_steps : int
         Time steps of one inference.
+    encoding : {"direct", "rate", "latency"}
+        An image drives the first layer as a constant current, as random spikes of that probability, or as one spike,
+        the earlier the brighter.
+    decoder : {"count", "first-spike", "membrane"}
+        The class is the output neuron with the most spikes, the first spike, or the highest average membrane. Training
+        uses the loss that goes with it.
     """
 
     input_shape: Shape
     layers: tuple[LayerSpec, ...] = Field(min_length=1)
-    weights: Literal["binary", "float"] = "binary"
-    beta: float = Field(ge=0, le=1)
-    threshold: float = Field(gt=0, allow_inf_nan=False)
-    slope: float = Field(gt=0, allow_inf_nan=False)
-    clip: bool = False
+    weights: Weights = "binary"
     dropout: float = Field(default=0.0, ge=0, lt=1)
     t_steps: int = Field(gt=0)
+    encoding: Literal["direct", "rate", "latency"] = "direct"
+    decoder: Literal["count", "first-spike", "membrane"] = "count"
 
     @model_validator(mode="after")
     def _chain(self) -> Self:
+        if min(self.input_shape) < 1:
+            raise ValueError(f"NetworkSpec.input_shape = {self.input_shape}: channels, height and width from 1")
         if any(
             earlier.kind == "dense" and later.kind == "conv" for earlier, later in zip(self.layers, self.layers[1:])
         ):
             raise ValueError("NetworkSpec.layers: a convolution follows a dense layer; put the convolutions first")
         self.shapes()
+        self.neurons()
         return self
 
     def shapes(self) -> list[tuple[Shape, Shape]]:
@@ -106,6 +187,21 @@ class NetworkSpec(Parameters):
             shape = shapes[-1][1]
         return shapes
 
+    def neurons(self) -> list[NeuronSpec]:
+        """Return the neurons of every layer."""
+        common = {name: getattr(self, name) for name in NeuronSpec.model_fields}
+        neurons = []
+        for number, layer in enumerate(self.layers, start=1):
+            try:
+                neurons.append(NeuronSpec(**(common | layer.neuron)))
+            except ParameterError as error:
+                raise ParameterError(f"layer {number}: {error}") from None
+        return neurons
+
+    def weights_of(self, layer: LayerSpec) -> Weights:
+        """Return the kind of weights of one of the layers."""
+        return self.weights if layer.weights is None else layer.weights
+
     @property
     def n_classes(self) -> int:
         """Neurons of the last layer."""
@@ -115,8 +211,9 @@ class NetworkSpec(Parameters):
     def macs_per_step(self) -> int:
         """Dense multiply-accumulates of one time step, before pooling."""
         total = 0
-        for layer, ((channels, height, width), _) in zip(self.layers, self.shapes()):
-            total += layer.out * channels * layer.kernel**2 * height * width
+        for layer, (shape, _) in zip(self.layers, self.shapes()):
+            rows, cols = layer.read_positions(shape)
+            total += layer.out * shape[0] * layer.kernel**2 * rows * cols
         return total
 
 

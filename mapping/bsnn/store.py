@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from mapping.bsnn.layers import SpikingLayer, top_level
 from mapping.bsnn.network import Network
 from mapping.bsnn.spec import NetworkSpec
 from mapping.resources import data_folder
@@ -23,41 +24,30 @@ def list_networks() -> list[str]:
 
 
 def save_network(network: Network, path: str | Path) -> None:
-    """Write a network; the weights of binary layers are stored as int8 in {-1, +1}."""
+    """Write a network; quantized weights are stored as whole numbers, those of binary layers as int8 in {-1, +1}."""
     tensors: dict[str, Tensor] = {}
-    for name, value in network.state_dict().items():
-        binary = network.spec.weights == "binary" and name.endswith(".weight") and not name.endswith("norm.weight")
-        if not name.endswith("num_batches_tracked"):
-            tensors[name] = torch.where(value >= 0, 1, -1).to(torch.int8) if binary else value.contiguous()
+    for name, value in _tensors(network).items():
+        top = _top(_layer_of(network, name)) if name.endswith(".weight") and not name.endswith("norm.weight") else None
+        if top is None:
+            tensors[name] = value.contiguous()
+        else:
+            levels = torch.round(_layer_of(network, name).effective_weight().detach() * top)
+            tensors[name] = levels.to(torch.int8 if top < 128 else torch.int16)
     metadata = {"spec": network.spec.model_dump_json(), "training": json.dumps(network.metadata)}
-    save_file(tensors, path, metadata=metadata)
+    try:
+        save_file(tensors, path, metadata=metadata)
+    except (OSError, SafetensorError) as error:
+        raise FileError(f"{path}: cannot be written ({error}); give a path in an existing folder") from None
 
 
-def load_network(source: str | Path) -> Network:
-    """Load a network by name (see :func:`list_networks`) or from a ``.safetensors`` file.
-
-    Parameters
-    ----------
-    source : str or path
-        ``"mnist-bsnn"`` or a file.
-
-    Returns
-    -------
-    Network
+def load_file(path: str | Path) -> Network:
+    """Load a network from a ``.safetensors`` file that :func:`save_network` wrote.
 
     Raises
     ------
     FileError
         If the file is missing, damaged, or its tensors do not fit its specification.
-    ParameterError
-        If the name is unknown.
     """
-    path = Path(source)
-    if path.suffix != ".safetensors":
-        path = data_folder() / f"{str(source).replace('-', '_')}.safetensors"
-        if not path.is_file():
-            known = ", ".join(list_networks())
-            raise ParameterError(f"network {str(source)!r} is unknown; give one of {known}, or a .safetensors file")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -78,19 +68,79 @@ def load_network(source: str | Path) -> Network:
     return network.eval()
 
 
-def _fill(path: Path, network: Network, tensors: dict[str, Tensor]) -> None:
-    expected = {k: v for k, v in network.state_dict().items() if not k.endswith("num_batches_tracked")}
+def shipped_network(name: str) -> Network:
+    """Load a network by name (see :func:`list_networks`)."""
+    path = data_folder() / f"{name.replace('-', '_')}.safetensors"
+    if not path.is_file():
+        known = ", ".join(list_networks())
+        raise ParameterError(f"network {name!r} is unknown; give one of {known}, or a .safetensors or .nir file")
+    return load_file(path)
+
+
+def _tensors(network: Network) -> dict[str, Tensor]:
+    return {k: v for k, v in network.state_dict().items() if not k.endswith("num_batches_tracked")}
+
+
+def _layer_of(network: Network, name: str) -> SpikingLayer:
+    return network.layers[int(name.split(".")[1])]
+
+
+def _top(layer: SpikingLayer) -> int | None:
+    """Return the largest whole number that stands for a weight; None if weights are real."""
+    if layer.weights == "float":
+        return None
+    return top_level(layer.weights) if isinstance(layer.weights, int) else 1
+
+
+def _fill(path: str | Path, network: Network, tensors: dict[str, Tensor]) -> None:
+    expected = _tensors(network)
     for name, value in expected.items():
+        number, layer = int(name.split(".")[1]), _layer_of(network, name)
+        where = f"{path}: layer {number + 1} ({layer.spec.kind}, {layer.spec.out} outputs), tensor {name!r}"
         if name not in tensors:
-            raise FileError(f"{path}: tensor {name!r} is missing; the file does not fit its specification")
+            raise FileError(f"{where} is missing; the file does not fit its specification")
         given = tensors[name]
-        if given.shape != value.shape:
-            raise FileError(f"{path}: tensor {name!r} has shape {tuple(given.shape)}, not {tuple(value.shape)}")
-        if not torch.isfinite(given.float()).all():
-            raise FileError(f"{path}: tensor {name!r} holds values that are not finite")
-        if given.dtype == torch.int8 and not torch.all(given.abs() == 1):
-            raise FileError(f"{path}: binary tensor {name!r} holds values other than -1 and +1")
+        if name.endswith(("beta", "threshold")):
+            if given.ndim not in (0, 3) or not _fits(given, network.spec.shapes()[number][1]):
+                raise FileError(
+                    f"{where} has shape {tuple(given.shape)}, which is not one number, per channel or neuron"
+                )
+        elif given.shape != value.shape:
+            raise FileError(f"{where} has shape {tuple(given.shape)}, not {tuple(value.shape)}")
+        if not torch.isfinite(given.double()).all():
+            raise FileError(f"{where} holds values that are not finite")
+        if name.endswith("threshold") and not torch.all(given > 0):
+            raise FileError(f"{where} holds thresholds that are not above 0")
+        if name == f"layers.{number}.weight" and (top := _top(layer)) is not None:
+            _check_levels(where, given, layer, top)
+            given = given.double() / top
+        _replace(network, name, given.to(value.dtype))
     unknown = tensors.keys() - expected.keys()
     if unknown:
         raise FileError(f"{path}: tensor {min(unknown)!r} belongs to no layer of the specification")
-    network.load_state_dict({name: tensors[name].float() for name in expected}, strict=False)
+
+
+def _check_levels(where: str, given: Tensor, layer: SpikingLayer, top: int) -> None:
+    allowed = {"binary": "-1 and +1", "ternary": "-1, 0 and +1"}.get(
+        str(layer.weights), f"whole numbers from {-top} to {top}"
+    )
+    whole = given.double()
+    fine = (whole.round() == whole) & (whole.abs() <= top)
+    if layer.weights == "binary":
+        fine &= whole != 0
+    if not torch.all(fine):
+        raise FileError(f"{where}: a layer with {layer.weights} weights holds values other than {allowed}")
+
+
+def _fits(given: Tensor, shape: tuple[int, int, int]) -> bool:
+    try:
+        return tuple(torch.broadcast_shapes(given.shape, shape)) == shape
+    except RuntimeError:
+        return False
+
+
+def _replace(network: Network, name: str, value: Tensor) -> None:
+    owner, _, leaf = name.rpartition(".")
+    module = network.get_submodule(owner)
+    trained = isinstance(getattr(module, leaf), torch.nn.Parameter)
+    setattr(module, leaf, torch.nn.Parameter(value) if trained else value)

@@ -2,41 +2,70 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
+import platform
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
+from pydantic import Field
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
+from mapping.bsnn.decode import loss, penalty, scores
 from mapping.bsnn.encode import encode
 from mapping.bsnn.network import Network
 from mapping.bsnn.spec import NetworkSpec
 from xbarsim.errors import FileError, ParameterError
+from xbarsim.parameters import Parameters
 
-Progress = Callable[[int, int, float], None]  # epoch, finished batches, running loss
+Progress = Callable[[int, int, float, float], None]  # epoch, finished batches, running loss and training accuracy
+Finished = Callable[[int, float], bool | None]  # epoch, validation accuracy (NaN without a split); true: stop
 
 
-@dataclass(frozen=True)
-class TrainingSettings:
-    """How to train: Adam with cosine annealing, the best epoch chosen on a validation split of the training set."""
+class TrainingSettings(Parameters):
+    """How to train: Adam (0.9, 0.999) on batches, the best epoch chosen on a split of the training set.
 
-    epochs: int = 10
-    batch_size: int = 128
-    learning_rate: float = 2.7e-3
-    n_validation: int = 5000
-    seed: int = 0
+    Attributes
+    ----------
+    epochs, batch_size : int
+    learning_rate : float
+    schedule : {"cosine", "constant"}
+        Cosine annealing to 0 over all epochs, batch by batch; or none.
+    n_validation : int
+        Training images held out, drawn by the seed, to choose the epoch; with 0 the last one is taken.
+    patience : int, optional
+        Stop when the validation accuracy has not grown for so many epochs.
+    max_grad_norm : float, optional
+        Gradients are scaled down to this norm.
+    clip_weights : bool
+        Whether the trained real weights are kept in [-1, 1].
+    activity_l1, activity_l2 : float
+        What the loss adds for the average spike rate, and for the average squared rate, of each layer.
+    seed : int
+        Of initial weights, split, order, dropout and rate encoding.
+    """
 
-    def __post_init__(self) -> None:
-        for field in ("epochs", "batch_size", "learning_rate", "n_validation"):
-            if not getattr(self, field) > 0:
-                raise ParameterError(f"TrainingSettings.{field} = {getattr(self, field)}: it must be above 0")
+    epochs: int = Field(default=10, gt=0)
+    batch_size: int = Field(default=128, gt=0)
+    learning_rate: float = Field(default=2.7e-3, gt=0, allow_inf_nan=False)
+    schedule: Literal["cosine", "constant"] = "cosine"
+    n_validation: int = Field(default=5000, ge=0)
+    patience: int | None = Field(default=None, gt=0)
+    max_grad_norm: float | None = Field(default=None, gt=0)
+    clip_weights: bool = False
+    activity_l1: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    activity_l2: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    seed: int = Field(default=0, ge=0)
+
+    def batches(self, n_images: int) -> int:
+        """Return the batches of an epoch; incomplete ones are left out."""
+        return (n_images - self.n_validation) // self.batch_size
 
 
 def train(
@@ -44,75 +73,163 @@ def train(
     images: np.ndarray,
     labels: np.ndarray,
     settings: TrainingSettings | None = None,
+    *,
     checkpoint: str | Path | None = None,
+    device: str = "auto",
     progress: Progress | None = None,
+    finished: Finished | None = None,
 ) -> Network:
     """Train a network and return the epoch that did best on the validation split.
 
-    Loss: cross-entropy of the softmax over output spike counts (equation 8 of Eshraghian et al. 2022).
+    The loss goes with ``spec.decoder``, see :func:`mapping.bsnn.decode.loss`. Memory: on Linux, this process keeps what
+    it frees from now on, since asking the system for it again makes training 1.7 times slower.
 
     Parameters
     ----------
     spec : NetworkSpec
         The network.
-    images, labels : arrays, (n, h, w) or (n, c, h, w), and (n,)
+    images, labels : arrays, (n, h, w), (n, c, h, w) or spikes (n, t_steps, c, h, w), and (n,)
         The training set.
     settings : TrainingSettings, optional
-        Epochs, batch size, learning rate, validation split, seed.
     checkpoint : path, optional
         A folder; after each epoch the run is saved there, and a run found there is continued.
+    device : str
+        "auto" (CUDA where there is one), "cpu", "cuda", ...; results depend on it, as sums are rounded differently.
     progress : callable, optional
-        Called after each batch with the epoch, the number of finished batches and the running loss.
+        Called after each batch with the epoch, the number of finished batches, running loss and training accuracy.
+    finished : callable, optional
+        Called after each epoch with its number and validation accuracy; what is true as an answer ends the run.
 
     Returns
     -------
     Network
-        With the training record in ``metadata``.
+        On the CPU, with the training record in ``metadata``.
     """
     settings = settings or TrainingSettings()
-    if settings.n_validation >= len(images):
-        raise ParameterError(f"n_validation = {settings.n_validation}: the set has only {len(images)} images")
+    labels = np.asarray(labels)
+    _check(spec, images, labels, settings)
+    target = choose_device(device)
+    if target.type == "cpu":
+        _keep_freed_memory()
     torch.manual_seed(settings.seed)
-    network = Network(spec)
+    network = Network(spec).to(target)
     optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
     order = np.random.default_rng([settings.seed, 0]).permutation(len(images))
     held_out, kept = order[: settings.n_validation], order[settings.n_validation :]
-    n_batches = len(kept) // settings.batch_size
     run = _Run(network, optimizer, spec, settings)
     if checkpoint is not None:
         run.resume(Path(checkpoint))
-    for epoch in range(len(run.history), settings.epochs):
-        started = time.perf_counter()
-        torch.manual_seed(settings.seed + 1_000_003 * (epoch + 1))
-        shuffled = np.random.default_rng([settings.seed, 1, epoch]).permutation(kept)
-        network.train()
-        loss_sum = 0.0
-        for batch in range(n_batches):
-            index = shuffled[batch * settings.batch_size : (batch + 1) * settings.batch_size]
-            _set_learning_rate(optimizer, settings, epoch * n_batches + batch, settings.epochs * n_batches)
-            loss_sum += _step(network, optimizer, images[index], labels[index])
-            if progress is not None:
-                progress(epoch, batch + 1, loss_sum / (batch + 1))
-        accuracy = float(np.mean(network.predict(images[held_out]) == labels[held_out]))
-        run.finish_epoch(accuracy, loss_sum / n_batches, time.perf_counter() - started)
+    while len(run.history) < settings.epochs and not run.out_of_patience:
+        epoch, started = len(run.history), time.perf_counter()
+        mean_loss, training = _epoch(epoch, network, optimizer, images, labels, kept, settings, progress)
+        validation = float("nan")
+        if len(held_out):
+            validation = float(np.mean(network.predict(images[held_out], seed=settings.seed) == labels[held_out]))
+        run.finish_epoch(validation, training, mean_loss, time.perf_counter() - started)
         if checkpoint is not None:
             run.save(Path(checkpoint))
+        if finished is not None and finished(epoch, validation):
+            break
     return run.best_network()
 
 
-def _step(network: Network, optimizer: torch.optim.Optimizer, images: np.ndarray, labels: np.ndarray) -> float:
-    x = torch.from_numpy(encode(images, network.spec))
-    counts = network(x)[-1].sum(0).flatten(1)
-    loss = F.cross_entropy(counts, torch.from_numpy(labels))
+def choose_device(name: str) -> torch.device:
+    """Return a device of torch; "auto" is CUDA where there is one, otherwise the CPU."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ParameterError(f"device = {name!r}: give 'auto', 'cpu' or 'cuda'") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ParameterError(f"device = {name!r}: this machine, or this build of torch, has no CUDA; use 'cpu'")
+    return device
+
+
+def _check(spec: NetworkSpec, images: np.ndarray, labels: np.ndarray, settings: TrainingSettings) -> None:
+    if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
+        raise ParameterError(
+            f"labels: {labels.dtype} of shape {labels.shape}; {len(images)} images need as many whole numbers"
+        )
+    encode(images[:1], spec)
+    if labels.min() < 0 or labels.max() >= spec.n_classes:
+        raise ParameterError(
+            f"labels go from {labels.min()} to {labels.max()}; the network has classes 0 to {spec.n_classes - 1}"
+        )
+    if settings.n_validation >= len(images):
+        raise ParameterError(f"n_validation = {settings.n_validation}: the set has only {len(images)} images")
+    if settings.batches(len(images)) < 1:
+        left = len(images) - settings.n_validation
+        raise ParameterError(f"batch_size = {settings.batch_size}: only {left} images are left for training")
+    if settings.patience and not settings.n_validation:
+        raise ParameterError(f"patience = {settings.patience} needs validation images; set n_validation above 0")
+
+
+def _epoch(
+    epoch: int,
+    network: Network,
+    optimizer: torch.optim.Optimizer,
+    images: np.ndarray,
+    labels: np.ndarray,
+    kept: np.ndarray,
+    settings: TrainingSettings,
+    progress: Progress | None,
+) -> tuple[float, float]:
+    """Train for one epoch; return its average loss and accuracy."""
+    torch.manual_seed(settings.seed + 1_000_003 * (epoch + 1))
+    shuffled = np.random.default_rng([settings.seed, 1, epoch]).permutation(kept)
+    n_batches, size = settings.batches(len(images)), settings.batch_size
+    network.train()
+    loss_sum, correct = 0.0, 0
+    for batch in range(n_batches):
+        index = shuffled[batch * size : (batch + 1) * size]
+        for group in optimizer.param_groups:
+            group["lr"] = settings.learning_rate * _annealed(settings, epoch + batch / n_batches)
+        numbers = (epoch * len(images) + index).tolist()
+        x = encode(images[index], network.spec, seed=settings.seed, numbers=numbers)
+        value, right = training_step(network, optimizer, x, labels[index], settings)
+        loss_sum, correct = loss_sum + value, correct + right
+        if progress is not None:
+            progress(epoch, batch + 1, loss_sum / (batch + 1), correct / ((batch + 1) * size))
+    return loss_sum / n_batches, correct / (n_batches * size)
+
+
+def _annealed(settings: TrainingSettings, epoch: float) -> float:
+    if settings.schedule == "constant":
+        return 1.0
+    return float(0.5 * (1 + np.cos(np.pi * epoch / settings.epochs)))
+
+
+def training_step(
+    network: Network, optimizer: torch.optim.Optimizer, x: np.ndarray, labels: np.ndarray, settings: TrainingSettings
+) -> tuple[float, int]:
+    """Make one step on an encoded batch; return its loss and how many images were classified correctly."""
+    weight = network.layers[0].weight
+    target = torch.from_numpy(labels.astype(np.int64)).to(weight.device)
+    spikes, membranes = network(torch.from_numpy(x).to(weight))
+    decoder = network.spec.decoder
+    total = loss(spikes[-1], membranes[-1], target, decoder, network.layers[-1].threshold)
+    if settings.activity_l1 or settings.activity_l2:
+        total = total + penalty(spikes, settings.activity_l1, settings.activity_l2)
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    total.backward()
+    if settings.max_grad_norm is not None:
+        torch.nn.utils.clip_grad_norm_(network.parameters(), settings.max_grad_norm)
     optimizer.step()
-    return float(loss.detach())
+    with torch.no_grad():
+        if settings.clip_weights:
+            for layer in network.layers:
+                layer.weight.clamp_(-1, 1)
+        right = scores(spikes[-1], membranes[-1], decoder).argmax(1) == target
+    return float(total.detach()), int(right.sum())
 
 
-def _set_learning_rate(optimizer: torch.optim.Optimizer, settings: TrainingSettings, step: int, total: int) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = settings.learning_rate * 0.5 * (1 + np.cos(np.pi * step / total))
+def _keep_freed_memory() -> None:
+    if platform.libc_ver()[0] == "glibc":
+        trim_threshold, mmap_max = -1, -4  # of mallopt(3)
+        libc = ctypes.CDLL(None)
+        libc.mallopt(mmap_max, 0)
+        libc.mallopt(trim_threshold, 2**31 - 1)
 
 
 class _Run:
@@ -121,15 +238,33 @@ class _Run:
     def __init__(
         self, network: Network, optimizer: torch.optim.Optimizer, spec: NetworkSpec, settings: TrainingSettings
     ) -> None:
-        self.network, self.optimizer = network, optimizer
-        self.identity = {"spec": json.loads(spec.model_dump_json()), "settings": settings.__dict__}
-        self.history: list[dict[str, float]] = []
+        self.network, self.optimizer, self.settings = network, optimizer, settings
+        self.identity = {"spec": spec.model_dump(mode="json"), "settings": settings.model_dump(mode="json")}
+        self.history: list[dict[str, float | None]] = []
         self.best: dict[str, Tensor] = {}
 
-    def finish_epoch(self, accuracy: float, loss: float, seconds: float) -> None:
-        if not self.history or accuracy > max(h["validation_accuracy"] for h in self.history):
+    @property
+    def accuracies(self) -> list[float]:
+        """Validation accuracies; without validation images each epoch counts as better than the one before."""
+        given = [epoch["validation_accuracy"] for epoch in self.history]
+        return [float(k) if accuracy is None else accuracy for k, accuracy in enumerate(given)]
+
+    @property
+    def out_of_patience(self) -> bool:
+        patience = self.settings.patience
+        return patience is not None and len(self.history) - 1 - _best(self.accuracies) >= patience
+
+    def finish_epoch(self, validation: float, training: float, mean_loss: float, seconds: float) -> None:
+        self.history.append(
+            {
+                "validation_accuracy": None if np.isnan(validation) else validation,
+                "training_accuracy": training,
+                "loss": mean_loss,
+                "seconds": seconds,
+            }
+        )
+        if _best(self.accuracies) == len(self.history) - 1:
             self.best = {k: v.clone() for k, v in self.network.state_dict().items()}
-        self.history.append({"validation_accuracy": accuracy, "loss": loss, "seconds": seconds})
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -145,13 +280,15 @@ class _Run:
         path = folder / "run.safetensors"
         if not path.is_file():
             return
-        from safetensors import safe_open
-
-        with safe_open(path, framework="pt") as file:
-            record = file.metadata()
-        if json.loads(record["identity"]) != json.loads(json.dumps(self.identity)):
+        try:
+            with safe_open(path, framework="pt", device=str(self.network.layers[0].weight.device)) as file:
+                record = file.metadata()
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+            same = json.loads(record["identity"]) == json.loads(json.dumps(self.identity))
+        except (OSError, SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+            raise FileError(f"{path}: cannot be continued ({error}); delete it to start again") from None
+        if not same:
             raise FileError(f"{path}: is a run with other settings; choose another checkpoint folder or delete it")
-        tensors = load_file(path)
         self.history = json.loads(record["history"])
         self.network.load_state_dict(_under("now.", tensors))
         self.best = _under("best.", tensors)
@@ -163,14 +300,19 @@ class _Run:
 
     def best_network(self) -> Network:
         self.network.load_state_dict(self.best)
-        accuracies = [h["validation_accuracy"] for h in self.history]
-        settings: dict[str, Any] = dict(self.identity["settings"])
-        self.network.metadata = settings | {
-            "best_epoch": int(np.argmax(accuracies)) + 1,
-            "validation_accuracy": max(accuracies),
-            "seconds": round(sum(h["seconds"] for h in self.history)),
+        best = _best(self.accuracies)
+        self.network.metadata = self.identity["settings"] | {
+            "trained_epochs": len(self.history),
+            "best_epoch": best + 1,
+            "validation_accuracy": self.history[best]["validation_accuracy"],
+            "training_accuracy": self.history[best]["training_accuracy"],
+            "seconds": round(sum(h["seconds"] or 0.0 for h in self.history)),
         }
-        return self.network.eval()
+        return self.network.cpu().eval()
+
+
+def _best(accuracies: list[float]) -> int:
+    return int(np.argmax(accuracies))
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -1,8 +1,8 @@
 """What the reads of a layer draw from the drivers, and which wordlines they drive, from the spikes that occurred.
 
-A read presents the kernel x kernel patch around one pixel to the array: active wordlines s in {0, 1}, in the order
-(channel, kernel row, kernel column), zero outside the image. Wordline w is row w % tile_rows of row tile
-w // tile_rows.
+A read presents a kernel x kernel patch to the array, one every ``stride`` pixels from ``padding`` pixels outside the
+image on: active wordlines s in {0, 1}, in the order (channel, kernel row, kernel column), zero outside the image.
+Wordline w is row w % tile_rows of row tile w // tile_rows.
 """
 
 import numpy as np
@@ -11,28 +11,36 @@ from xbarsim.kernels.jit import jit, parallel_jit, prange
 
 
 @jit
-def _list_active(image, kernel, active, count):
+def _positions(size, kernel, padding, stride):
+    return (size + 2 * padding - kernel) // stride + 1
+
+
+@jit
+def _list_active(image, kernel, padding, stride, active, count):
     """List the active wordlines of each read of an image (channels, height, width).
 
     active : (n_reads, n_wordlines), filled up to count (n_reads)
     """
     channels, height, width = image.shape
-    margin = kernel // 2
+    rows, cols = _positions(height, kernel, padding, stride), _positions(width, kernel, padding, stride)
     count[:] = 0
     for c in range(channels):
         for y in range(height):
             for x in range(width):
                 if image[c, y, x] == 0:
                     continue
-                for ky in range(max(0, y + margin - height + 1), min(kernel, y + margin + 1)):
-                    for kx in range(max(0, x + margin - width + 1), min(kernel, x + margin + 1)):
-                        position = (y + margin - ky) * width + x + margin - kx
+                for row in range(max(0, (y + padding - kernel) // stride + 1), min(rows, (y + padding) // stride + 1)):
+                    for col in range(
+                        max(0, (x + padding - kernel) // stride + 1), min(cols, (x + padding) // stride + 1)
+                    ):
+                        position = row * cols + col
+                        ky, kx = y + padding - row * stride, x + padding - col * stride
                         active[position, count[position]] = (c * kernel + ky) * kernel + kx
                         count[position] += 1
 
 
 @parallel_jit
-def read_sums(spikes, kernel, admittance, supply, tile_rows, quadratic, linear, driven):
+def read_sums(spikes, kernel, padding, stride, admittance, supply, tile_rows, quadratic, linear, driven):
     """Sum over all reads of each sample: s^t H s, supply.s and the number of active wordlines.
 
     spikes : (n, channels, height, width)
@@ -41,12 +49,13 @@ def read_sums(spikes, kernel, admittance, supply, tile_rows, quadratic, linear, 
     quadratic, linear, driven : (n), filled
     """
     n, channels, height, width = spikes.shape
+    n_reads = _positions(height, kernel, padding, stride) * _positions(width, kernel, padding, stride)
     for sample in prange(n):
-        active = np.empty((height * width, channels * kernel * kernel), np.int32)
-        count = np.zeros(height * width, np.int64)
-        _list_active(spikes[sample], kernel, active, count)
+        active = np.empty((n_reads, channels * kernel * kernel), np.int32)
+        count = np.zeros(n_reads, np.int64)
+        _list_active(spikes[sample], kernel, padding, stride, active, count)
         total, drawn, lines = 0.0, 0.0, 0
-        for position in range(height * width):
+        for position in range(n_reads):
             listed = active[position]
             lines += count[position]
             for a in range(count[position]):
@@ -60,19 +69,20 @@ def read_sums(spikes, kernel, admittance, supply, tile_rows, quadratic, linear, 
 
 
 @parallel_jit
-def pair_counts(spikes, kernel, tile_rows, pairs):
+def pair_counts(spikes, kernel, padding, stride, tile_rows, pairs):
     """Count in how many reads two wordlines of a row tile are active together.
 
     spikes : (n, channels, height, width)
     pairs : (n_pieces, n_tiles, tile_rows, tile_rows), added to, each piece by every n_pieces-th sample
     """
     n, channels, height, width = spikes.shape
+    n_reads = _positions(height, kernel, padding, stride) * _positions(width, kernel, padding, stride)
     for piece in prange(len(pairs)):
-        active = np.empty((height * width, channels * kernel * kernel), np.int32)
-        count = np.zeros(height * width, np.int64)
+        active = np.empty((n_reads, channels * kernel * kernel), np.int32)
+        count = np.zeros(n_reads, np.int64)
         for sample in range(piece, n, len(pairs)):
-            _list_active(spikes[sample], kernel, active, count)
-            for position in range(height * width):
+            _list_active(spikes[sample], kernel, padding, stride, active, count)
+            for position in range(n_reads):
                 listed = active[position]
                 for a in range(count[position]):
                     tile, row = listed[a] // tile_rows, listed[a] % tile_rows

@@ -1,0 +1,55 @@
+"""From output spikes and membranes to classes, and the loss that trains each way of reading them."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def first_spike(spikes: Tensor) -> Tensor:
+    """Return how many steps pass before the first spike, (n, ...); all of them if there is none.
+
+    The sum over t of the products over s <= t of 1 - S[s], which passes gradients to the spikes.
+    """
+    return (1 - spikes).cumprod(0).sum(0)
+
+
+def scores(spikes: Tensor, membrane: Tensor, decoder: str) -> Tensor:
+    """Return a number for each class, (n, classes); the highest wins, the lowest class if there are several.
+
+    Parameters
+    ----------
+    spikes, membrane : Tensor, (t_steps, n, classes, ...)
+        Of the last layer.
+    decoder : {"count", "first-spike", "membrane"}
+        Spikes; steps before the first one, the fewer the better, and the count where these are equal; average membrane.
+    """
+    spikes, membrane = spikes.flatten(2), membrane.flatten(2)
+    if decoder == "membrane":
+        return membrane.mean(0)
+    count = spikes.sum(0)
+    return count if decoder == "count" else count / (len(spikes) + 1) - first_spike(spikes)
+
+
+def loss(spikes: Tensor, membrane: Tensor, labels: Tensor, decoder: str, threshold: Tensor) -> Tensor:
+    """Return the training loss that goes with a decoder.
+
+    "count": cross-entropy of the softmax over spike counts (equations 8-9 of Eshraghian et al. 2022). "first-spike":
+    cross-entropy of the softmax over minus the time of the first spike. "membrane": average square of U / theta minus
+    its target at every step, 1 for the neuron of the class and 0 for the others.
+    """
+    spikes, membrane = spikes.flatten(2), membrane.flatten(2)
+    if decoder == "membrane":
+        target = F.one_hot(labels, spikes.shape[2]).to(membrane)
+        return F.mse_loss(membrane / threshold.flatten(), target.expand_as(membrane))
+    return F.cross_entropy(spikes.sum(0) if decoder == "count" else -first_spike(spikes), labels)
+
+
+def penalty(spikes: list[Tensor], l1: float, l2: float) -> Tensor:
+    """Return what activity costs: l1 times the average spike rate plus l2 times the average squared one, all layers.
+
+    The rate of a neuron is its share of the time steps with a spike; averages are over neurons and images.
+    """
+    rates = [s.mean(0) for s in spikes]
+    return torch.stack([l1 * rate.mean() + l2 * rate.square().mean() for rate in rates]).sum()

@@ -1,0 +1,289 @@
+"""Search for hyper-parameters: tree-structured Parzen estimator, asynchronous successive halving, storage in SQLite.
+
+J. Bergstra, R. Bardenet, Y. Bengio, B. Kegl, "Algorithms for hyper-parameter optimization", NeurIPS 2011; L. Li et al.,
+"A system for massively parallel hyperparameter tuning", MLSys 2020; both as in Optuna.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import torch
+from pydantic import Field, model_validator
+
+from mapping.bsnn.recipe import Recipe
+from mapping.bsnn.train import train
+from xbarsim.errors import FileError, ParameterError
+from xbarsim.parameters import Parameters
+
+if TYPE_CHECKING:
+    import optuna
+    import pandas as pd
+
+Range = tuple[float, float]
+Data = tuple[np.ndarray, np.ndarray]
+
+
+class SearchSpace(Parameters):
+    """What a search may choose, from the lowest to the highest value; conditions of the paper are on or off.
+
+    Attributes
+    ----------
+    beta, threshold, slope, dropout : (low, high)
+    learning_rate : (low, high)
+        Drawn evenly in its logarithm.
+    max_grad_norm : float, optional
+        The norm of the gradient clip that may be switched on; None leaves it to the recipe.
+    conditions : bool
+        Whether clips of gradients, weights and membranes are switched.
+    """
+
+    beta: Range = (0.1, 0.99)
+    threshold: Range = (0.5, 10.0)
+    slope: Range = (1.0, 10.0)
+    learning_rate: Range = (3e-4, 3e-2)
+    dropout: Range = (0.0, 0.5)
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    conditions: bool = True
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        for name in ("beta", "threshold", "slope", "learning_rate", "dropout"):
+            low, high = getattr(self, name)
+            if not 0 <= low <= high < np.inf:
+                raise ValueError(f"SearchSpace.{name} = {low}, {high}: give the lowest value, from 0, then the highest")
+        return self
+
+
+class Search(Parameters):
+    """A search: everything that its trials share.
+
+    Attributes
+    ----------
+    recipe : Recipe
+        The network and its training, apart from what is searched; its epochs are the most that a trial gets.
+    space : SearchSpace
+    images, test_images : int
+        How many training images a trial uses, those to validate on among them, and how many test images.
+    min_epochs, reduction : int
+        Successive halving: after ``min_epochs * reduction^k`` epochs the best 1 of ``reduction`` go on.
+    seed : int
+        Of the sampler; trials train with the seed of the recipe.
+    """
+
+    recipe: Recipe
+    space: SearchSpace = SearchSpace()
+    images: int = Field(default=6000, gt=0)
+    test_images: int = Field(default=2000, gt=0)
+    min_epochs: int = Field(default=1, gt=0)
+    reduction: int = Field(default=2, ge=2)
+    seed: int = Field(default=0, ge=0)
+
+
+def search(
+    plan: Search,
+    training: Data,
+    test: Data,
+    storage: str | Path,
+    *,
+    n_trials: int = 100,
+    processes: int = 1,
+    progress: Callable[[int, float], None] | None = None,
+) -> pd.DataFrame:
+    """Search for hyper-parameters by the accuracy on the validation split; the test accuracy is noted beside it.
+
+    Trials of one process are reproducible; with several, each draws without waiting for the others.
+
+    Parameters
+    ----------
+    plan : Search
+    training, test : (images, labels)
+    storage : path
+        A SQLite file; a search found there is continued.
+    n_trials : int
+        Finished trials, pruned ones included, of which the file is to hold this many in the end.
+    processes : int
+        How many trials run at a time.
+    progress : callable, optional
+        Called with the number of finished trials and the best validation accuracy.
+
+    Returns
+    -------
+    DataFrame
+        One row per trial, see :func:`trials`.
+    """
+    path = Path(storage)
+    if n_trials < 1 or processes < 1:
+        raise ParameterError(f"{n_trials} trials in {processes} processes: give at least 1 of each")
+    if not 0 < plan.recipe.training.n_validation < plan.images <= len(training[0]):
+        raise ParameterError(
+            f"n_validation = {plan.recipe.training.n_validation} of {plan.images} images: a search needs validation "
+            f"images, and others to train on, out of {len(training[0])}"
+        )
+    training, test = _first(training, plan.images), _first(test, plan.test_images)
+    study = _study(path, plan, 0)
+    if processes == 1:
+        _run(study, plan, training, test, n_trials, progress)
+        return trials(path)
+    context = multiprocessing.get_context("spawn")
+    threads = max(1, torch.get_num_threads() // processes)
+    workers = [
+        context.Process(target=_work, args=(path, plan, training, test, n_trials, k, threads)) for k in range(processes)
+    ]
+    try:
+        for worker in workers:
+            worker.start()
+        while any(worker.is_alive() for worker in workers):
+            for worker in workers:
+                worker.join(1.0)
+            if progress is not None and (done := _finished(study)):
+                progress(len(done), max(t.value for t in done if t.value is not None))
+    except BaseException:
+        for worker in workers:
+            worker.terminate()
+        raise
+    failed = [worker.exitcode for worker in workers if worker.exitcode]
+    if failed:
+        raise FileError(f"{path}: {len(failed)} of {processes} processes failed; the same call continues the search")
+    return trials(path)
+
+
+def trials(storage: str | Path) -> pd.DataFrame:
+    """Return the finished trials of a search: parameters, state (COMPLETE, PRUNED), epochs, accuracies, seconds.
+
+    Parameters
+    ----------
+    storage : path
+        The SQLite file of :func:`search`, or a ``.csv`` file written from its result.
+    """
+    import pandas as pd
+
+    path = Path(storage)
+    if not path.is_file():
+        raise FileError(f"{path}: no such file; give the storage of a search, or a .csv file of its trials")
+    if path.suffix == ".csv":
+        return pd.read_csv(path)
+    rows = [
+        {
+            "number": t.number,
+            "state": t.state.name,
+            "epochs": len(t.intermediate_values),
+            "validation_accuracy": t.value,
+            "test_accuracy": t.user_attrs["test_accuracy"],
+            "seconds": t.duration.total_seconds() if t.duration else None,
+        }
+        | t.params
+        for t in _finished(_load(path))
+    ]
+    return pd.DataFrame(rows)
+
+
+def _optuna() -> Any:
+    try:
+        import optuna
+    except ImportError:
+        raise ParameterError("a search needs the package optuna; install xbarsim[search]") from None
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna
+
+
+def _storage(path: Path) -> Any:
+    arguments = {"connect_args": {"timeout": 120}}
+    return _optuna().storages.RDBStorage(
+        f"sqlite:///{path}", engine_kwargs=arguments, heartbeat_interval=60, grace_period=600
+    )
+
+
+def _load(path: Path) -> optuna.Study:
+    return _optuna().load_study(study_name="xbarsim", storage=_storage(path))
+
+
+def _study(path: Path, plan: Search, worker: int) -> optuna.Study:
+    optuna = _optuna()
+    try:
+        study = optuna.create_study(
+            study_name="xbarsim",
+            storage=_storage(path),
+            direction="maximize",
+            load_if_exists=True,
+            sampler=optuna.samplers.TPESampler(
+                seed=plan.seed + 1_000_003 * worker, multivariate=True, constant_liar=True
+            ),
+            pruner=optuna.pruners.SuccessiveHalvingPruner(
+                min_resource=plan.min_epochs, reduction_factor=plan.reduction
+            ),
+        )
+    except Exception as error:  # noqa: BLE001 (whatever the data base layer raises)
+        raise FileError(f"{path}: cannot be used as SQLite storage ({str(error).splitlines()[0]})") from None
+    identity = json.dumps(plan.model_dump(mode="json"), sort_keys=True)
+    if study.user_attrs.setdefault("plan", identity) != identity:
+        raise FileError(f"{path}: holds a search with other settings; choose another file or delete it")
+    study.set_user_attr("plan", identity)
+    return study
+
+
+def _finished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    states = _optuna().trial.TrialState
+    finished: list[optuna.trial.FrozenTrial] = study.get_trials(states=(states.COMPLETE, states.PRUNED))
+    return finished
+
+
+def _work(path: Path, plan: Search, training: Data, test: Data, n_trials: int, worker: int, threads: int) -> None:
+    torch.set_num_threads(threads)
+    _run(_study(path, plan, worker), plan, training, test, n_trials, None)
+
+
+def _run(
+    study: optuna.Study,
+    plan: Search,
+    training: Data,
+    test: Data,
+    n_trials: int,
+    progress: Callable[[int, float], None] | None,
+) -> None:
+    while len(_finished(study)) < n_trials:
+        study.optimize(lambda trial: _trial(trial, plan, training, test), n_trials=1)
+        if progress is not None and (done := _finished(study)):
+            progress(len(done), max(t.value for t in done if t.value is not None))
+
+
+def _trial(trial: optuna.Trial, plan: Search, training: Data, test: Data) -> float:
+    """Train once; return the validation accuracy of the best epoch."""
+    recipe = suggested(trial, plan)
+    epochs = recipe.training.epochs
+    accuracies: list[float] = []
+
+    def report(epoch: int, accuracy: float) -> bool:
+        accuracies.append(accuracy)
+        trial.report(max(accuracies), epoch + 1)
+        return epoch + 1 < epochs and trial.should_prune()
+
+    network = train(recipe.network, *training, recipe.training, finished=report)
+    trial.set_user_attr("test_accuracy", float(np.mean(network.predict(test[0]) == test[1])))
+    if len(accuracies) < epochs:
+        raise _optuna().TrialPruned
+    return max(accuracies)
+
+
+def suggested(trial: optuna.Trial, plan: Search) -> Recipe:
+    """Return the recipe with what a trial chooses."""
+    space = plan.space
+    chosen: dict[str, Any] = {
+        name: trial.suggest_float(name, *getattr(space, name), log=name == "learning_rate")
+        for name in ("beta", "threshold", "slope", "learning_rate", "dropout")
+    }
+    if space.conditions:
+        chosen["clip"] = trial.suggest_categorical("clip", [False, True])
+        chosen["clip_weights"] = trial.suggest_categorical("clip_weights", [False, True])
+        if trial.suggest_categorical("clip_gradients", [False, True]):
+            chosen["max_grad_norm"] = space.max_grad_norm
+    return plan.recipe.changed(**chosen)
+
+
+def _first(data: Data, n: int) -> Data:
+    return data[0][:n], data[1][:n]
