@@ -48,6 +48,8 @@ def train(
     inhibition: Annotated[float | None, network("Lateral inhibition by a spike, in thresholds.")] = None,
     dropout: Annotated[float | None, network("On the current into the last layer.")] = None,
     t_steps: Annotated[int | None, network("Time steps.")] = None,
+    t_steps_training: Annotated[int | None, training("Time steps while training, if fewer.")] = None,
+    shift: Annotated[int | None, training("Move images at random by up to so many pixels.")] = None,
     encoding: Annotated[str | None, network("direct, rate or latency.")] = None,
     decoder: Annotated[str | None, network("count, first-spike or membrane; the loss goes with it.")] = None,
     epochs: Annotated[int | None, training("Passes over the training set.")] = None,
@@ -88,7 +90,7 @@ def train(
         t_steps=t_steps, encoding=encoding, decoder=decoder, epochs=epochs, batch_size=batch_size,
         learning_rate=learning_rate, schedule=schedule, n_validation=validation, patience=patience,
         max_grad_norm=max_grad_norm, clip_weights=clip_weights, activity_l1=activity_l1, activity_l2=activity_l2,
-        seed=seed,
+        seed=seed, shift=shift, t_steps_training=t_steps_training,
     )  # fmt: skip
     dataset = dataset or plan.dataset
     x_test, y_test = mp.load_dataset(dataset, "test", folder=folder if _is_complete(folder, "t10k") else None)

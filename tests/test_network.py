@@ -12,6 +12,7 @@ import xbarsim as xb
 from mapping.bsnn.encode import encode
 from mapping.bsnn.network import Network
 from tests.naive import rebuilt, run_network
+from tests.test_training import SMALL
 
 
 def assert_matches_naive(network, images):
@@ -45,57 +46,6 @@ def test_shipped_network_is_as_accurate_as_its_metadata_says(digits):
     assert network.t_steps == 25
     accuracy = np.mean(network.predict(images[:2000]) == labels[:2000])
     assert abs(accuracy - network.metadata["test_accuracy"]) < 0.015  # 2000 of 10,000 images
-
-
-def small_task():
-    rng = np.random.default_rng(0)
-    labels = np.arange(400) % 2
-    images = rng.uniform(0, 0.4, (400, 4, 4)) + 0.6 * (labels[:, None, None] == (np.arange(4) >= 2))
-    return images, labels
-
-
-SMALL = mp.NetworkSpec(
-    input_shape=(1, 4, 4),
-    layers=[mp.LayerSpec(kind="conv", out=6, kernel=3, pool=2, batch_norm=True), mp.LayerSpec(kind="dense", out=2)],
-    beta=0.8,
-    threshold=2.0,
-    slope=2.0,
-    dropout=0.1,
-    t_steps=5,
-)
-
-
-def test_training_learns_repeats_and_resumes_exactly(tmp_path):
-    images, labels = small_task()
-    settings = mp.TrainingSettings(epochs=4, batch_size=20, learning_rate=0.02, n_validation=100, seed=5)
-    calls = []
-    network = mp.train(SMALL, images, labels, settings, progress=lambda *state: calls.append(state))
-    assert network.metadata["validation_accuracy"] > 0.9
-    assert len(calls) == 4 * 15 and calls[-1][2] < calls[14][2]
-
-    class Stop(Exception):
-        pass
-
-    def stop_in_third_epoch(epoch, batch, loss, accuracy):
-        if (epoch, batch) == (2, 4):
-            raise Stop
-
-    with pytest.raises(Stop):
-        mp.train(SMALL, images, labels, settings, checkpoint=tmp_path, progress=stop_in_third_epoch)
-    resumed = mp.train(SMALL, images, labels, settings, checkpoint=tmp_path)
-    for name, value in network.state_dict().items():
-        assert torch.equal(value, resumed.state_dict()[name]), name
-
-    other = mp.TrainingSettings(epochs=5, batch_size=20, learning_rate=0.02, n_validation=100, seed=5)
-    with pytest.raises(xb.FileError, match="other settings"):
-        mp.train(SMALL, images, labels, other, checkpoint=tmp_path)
-
-
-def test_bad_training_settings():
-    with pytest.raises(xb.ParameterError, match=r"TrainingSettings\.epochs = 0"):
-        mp.TrainingSettings(epochs=0)
-    with pytest.raises(xb.ParameterError, match="the set has only 400 images"):
-        mp.train(SMALL, *small_task())
 
 
 def test_stored_network_is_the_same_network(tiny, tmp_path):

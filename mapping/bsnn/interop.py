@@ -249,11 +249,18 @@ def _of_conv(part: nn.Conv2d, what: str) -> _Layer:
     kernel = _one(part.kernel_size, what, "kernel_size")
     if _one(part.dilation, what, "dilation") != 1 or part.groups != 1 or part.padding_mode != "zeros":
         raise ParameterError(f"{what}: dilation, groups and padding other than by zeros are not supported")
-    if part.padding == "same" and kernel % 2 == 0:
-        raise ParameterError(f"{what}: padding = 'same' with the even kernel {kernel} is not supported")
-    named = {"same": kernel // 2, "valid": 0}
-    padding = named[part.padding] if isinstance(part.padding, str) else _one(part.padding, what, "padding")
+    padding = _padding(part.padding, kernel, what)
     return _Layer(what, "conv", part.weight, stride=_one(part.stride, what, "stride"), padding=padding)
+
+
+def _padding(value: Any, kernel: int, what: str) -> int:
+    """Return the zeros on each side, from a number or a name."""
+    if not isinstance(value, str | bytes):
+        return _one(value, what, "padding")
+    name = value.decode() if isinstance(value, bytes) else value
+    if name == "same" and kernel % 2 == 0:
+        raise ParameterError(f"{what}: padding = 'same' with the even kernel {kernel} is not supported")
+    return {"same": kernel // 2, "valid": 0}[name]
 
 
 def _take_norm(layer: _Layer, part: nn.BatchNorm1d | nn.BatchNorm2d, what: str) -> None:
@@ -371,10 +378,7 @@ def _of_weights(node: Any, kind: str, what: str) -> _Layer:
     if _one(node.dilation, what, "dilation") != 1 or node.groups != 1:
         raise ParameterError(f"{what}: dilation and groups are not supported")
     side = _one(weight.shape[-2:], what, "kernel")
-    if node.padding == "same" and side % 2 == 0:
-        raise ParameterError(f"{what}: padding = 'same' with the even kernel {side} is not supported")
-    named = {"same": side // 2, "valid": 0}
-    padding = named[node.padding] if isinstance(node.padding, str) else _one(node.padding, what, "padding")
+    padding = _padding(node.padding, side, what)
     return _Layer(what, "conv", weight, bias, stride=_one(node.stride, what, "stride"), padding=padding)
 
 
@@ -407,10 +411,11 @@ def _take_neurons(layer: _Layer, node: Any, kind: str, what: str, dt: float, how
         decay, gain = 1 - dt / tau, gain / tau
         if np.any(np.asarray(node.v_leak) != 0):
             rest = np.ravel(np.asarray(node.v_leak, float) * (dt / tau) / gain / layer.gain)
-            if rest.size not in (1, len(layer.weight)):
-                raise ParameterError(f"{what}: v_leak has to be one number, or one for each output")
+            rest = rest.reshape(1 if rest.size == 1 else len(layer.weight), -1)
+            if np.any(rest != rest[:, :1]):
+                raise ParameterError(f"{what}: v_leak, by its gain, has to be one number for each output channel")
             before = torch.zeros(len(layer.weight)) if layer.bias is None else layer.bias
-            layer.bias = before + torch.from_numpy(rest).float()
+            layer.bias = before + torch.from_numpy(rest[:, 0]).float()
     if np.any(gain <= 0):
         raise ParameterError(f"{what}: r has to be above 0")
     layer.threshold, layer.beta = torch.from_numpy(np.asarray(theta / gain)), torch.from_numpy(np.asarray(decay))

@@ -193,10 +193,8 @@ def _optuna() -> Any:
 
 
 def _storage(path: Path) -> Any:
-    arguments = {"connect_args": {"timeout": 120}}
-    return _optuna().storages.RDBStorage(
-        f"sqlite:///{path}", engine_kwargs=arguments, heartbeat_interval=60, grace_period=600
-    )
+    wait = {"connect_args": {"timeout": 120}}
+    return _optuna().storages.RDBStorage(f"sqlite:///{path}", engine_kwargs=wait)
 
 
 def _load(path: Path) -> optuna.Study:

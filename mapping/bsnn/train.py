@@ -27,6 +27,8 @@ from xbarsim.parameters import Parameters
 Progress = Callable[[int, int, float, float], None]  # epoch, finished batches, running loss and training accuracy
 Finished = Callable[[int, float], bool | None]  # epoch, validation accuracy (NaN without a split); true: stop
 
+_SETTLING = 50  # batches that the averages of batch norm are taken over
+
 
 class TrainingSettings(Parameters):
     """How to train: Adam (0.9, 0.999) on batches, the best epoch chosen on a split of the training set.
@@ -39,6 +41,10 @@ class TrainingSettings(Parameters):
         Cosine annealing to 0 over all epochs, batch by batch; or none.
     n_validation : int
         Training images held out, drawn by the seed, to choose the epoch; with 0 the last one is taken.
+    t_steps_training : int, optional
+        Time steps while training, if other than the network's, at which it is validated; fewer train faster.
+    shift : int
+        Images are moved by up to so many pixels up or down and left or right, drawn anew in each epoch.
     patience : int, optional
         Stop when the validation accuracy has not grown for so many epochs.
     max_grad_norm : float, optional
@@ -56,6 +62,8 @@ class TrainingSettings(Parameters):
     learning_rate: float = Field(default=2.7e-3, gt=0, allow_inf_nan=False)
     schedule: Literal["cosine", "constant"] = "cosine"
     n_validation: int = Field(default=5000, ge=0)
+    t_steps_training: int | None = Field(default=None, gt=0)
+    shift: int = Field(default=0, ge=0)
     patience: int | None = Field(default=None, gt=0)
     max_grad_norm: float | None = Field(default=None, gt=0)
     clip_weights: bool = False
@@ -110,7 +118,7 @@ def train(
     _check(spec, images, labels, settings)
     target = choose_device(device)
     if target.type == "cpu":
-        _keep_freed_memory()
+        keep_freed_memory()
     torch.manual_seed(settings.seed)
     network = Network(spec).to(target)
     optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
@@ -121,7 +129,10 @@ def train(
         run.resume(Path(checkpoint))
     while len(run.history) < settings.epochs and not run.out_of_patience:
         epoch, started = len(run.history), time.perf_counter()
+        network.spec = spec if settings.t_steps_training is None else spec.replace(t_steps=settings.t_steps_training)
         mean_loss, training = _epoch(epoch, network, optimizer, images, labels, kept, settings, progress)
+        network.spec = spec
+        settle_norms(network, images[kept[: _SETTLING * settings.batch_size]], settings)
         validation = float("nan")
         if len(held_out):
             validation = float(np.mean(network.predict(images[held_out], seed=settings.seed) == labels[held_out]))
@@ -152,6 +163,10 @@ def _check(spec: NetworkSpec, images: np.ndarray, labels: np.ndarray, settings: 
             f"labels: {labels.dtype} of shape {labels.shape}; {len(images)} images need as many whole numbers"
         )
     encode(images[:1], spec)
+    if settings.t_steps_training is not None and np.ndim(images) == 5:
+        raise ParameterError(
+            f"t_steps_training = {settings.t_steps_training}: spikes are given for the {spec.t_steps} of the network"
+        )
     if labels.min() < 0 or labels.max() >= spec.n_classes:
         raise ParameterError(
             f"labels go from {labels.min()} to {labels.max()}; the network has classes 0 to {spec.n_classes - 1}"
@@ -178,6 +193,9 @@ def _epoch(
     """Train for one epoch; return its average loss and accuracy."""
     torch.manual_seed(settings.seed + 1_000_003 * (epoch + 1))
     shuffled = np.random.default_rng([settings.seed, 1, epoch]).permutation(kept)
+    moves = np.random.default_rng([settings.seed, 2, epoch]).integers(
+        -settings.shift, settings.shift + 1, (len(images), 2)
+    )
     n_batches, size = settings.batches(len(images)), settings.batch_size
     network.train()
     loss_sum, correct = 0.0, 0
@@ -186,12 +204,49 @@ def _epoch(
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * _annealed(settings, epoch + batch / n_batches)
         numbers = (epoch * len(images) + index).tolist()
-        x = encode(images[index], network.spec, seed=settings.seed, numbers=numbers)
+        x = encode(shifted(images[index], moves[index]), network.spec, seed=settings.seed, numbers=numbers)
         value, right = training_step(network, optimizer, x, labels[index], settings)
         loss_sum, correct = loss_sum + value, correct + right
         if progress is not None:
             progress(epoch, batch + 1, loss_sum / (batch + 1), correct / ((batch + 1) * size))
     return loss_sum / n_batches, correct / (n_batches * size)
+
+
+def shifted(images: np.ndarray, moves: np.ndarray) -> np.ndarray:
+    """Return images (n, ..., height, width) moved by (rows, columns) each, zeros where nothing comes from."""
+    if not moves.any():
+        return images
+    out = np.zeros_like(images)
+    for down, right in np.unique(moves, axis=0):
+        those = np.flatnonzero((moves == (down, right)).all(1))
+        (to_y, from_y), (to_x, from_x) = _overlap(down), _overlap(right)
+        out[those, ..., to_y, to_x] = images[those, ..., from_y, from_x]
+    return out
+
+
+def _overlap(move: int) -> tuple[slice, slice]:
+    if move >= 0:
+        return slice(move, None), slice(None, -move or None)
+    return slice(None, move), slice(-move, None)
+
+
+@torch.no_grad()
+def settle_norms(network: Network, images: np.ndarray, settings: TrainingSettings) -> None:
+    """Replace the running averages of batch norm, which follow the weights, by averages over many batches.
+
+    "Precise batch norm" of Y. Wu, J. Johnson, "Rethinking 'Batch' in BatchNorm", arXiv:2105.07576: with binary weights,
+    some of which change sign at each step, the running averages describe a network that is no more.
+    """
+    norms = [layer.norm for layer in network.layers if layer.norm is not None]
+    momenta = [norm.momentum for norm in norms]
+    network.train()
+    for k in range(min(_SETTLING, len(images) // settings.batch_size) if norms else 0):
+        for norm in norms:
+            norm.momentum = 1 / (k + 1)
+        batch = images[k * settings.batch_size : (k + 1) * settings.batch_size]
+        network(torch.from_numpy(encode(batch, network.spec, seed=settings.seed)).to(network.layers[0].weight))
+    for norm, momentum in zip(norms, momenta):
+        norm.momentum = momentum
 
 
 def _annealed(settings: TrainingSettings, epoch: float) -> float:
@@ -224,7 +279,8 @@ def training_step(
     return float(total.detach()), int(right.sum())
 
 
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
+    """Let this process keep what it frees, where the C library is glibc."""
     if platform.libc_ver()[0] == "glibc":
         trim_threshold, mmap_max = -1, -4  # of mallopt(3)
         libc = ctypes.CDLL(None)
@@ -252,7 +308,9 @@ class _Run:
     @property
     def out_of_patience(self) -> bool:
         patience = self.settings.patience
-        return patience is not None and len(self.history) - 1 - _best(self.accuracies) >= patience
+        if patience is None or not self.history:
+            return False
+        return len(self.history) - 1 - _best(self.accuracies) >= patience
 
     def finish_epoch(self, validation: float, training: float, mean_loss: float, seconds: float) -> None:
         self.history.append(
