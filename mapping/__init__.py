@@ -29,7 +29,7 @@ _HOMES = {
     "evaluate_dies": "mapping.dies",
     "load_chip": "mapping.chip",
     "load_dataset": "mapping.datasets",
-    "events": "mapping.bsnn.encode",
+    "events": "mapping.datasets",
     "load_network": "mapping.bsnn.interop",
     "map_network": "mapping.network",
     "paper_network": "mapping.bsnn.spec",

@@ -37,7 +37,10 @@ def report(
         list[str] | None,
         typer.Option(help="Name or .toml file of a chip; repeat to compare.  [default: paper-ann, paper-bsnn]"),
     ] = None,
-    dataset: Annotated[str, typer.Option(help="Name, folder with IDX files, or .npz file.")] = "mnist",
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="Name, folder with IDX files, or .npz file.  [default: what the network was trained for]"),
+    ] = None,
     images: Annotated[str, typer.Option(help="How many test images, or 'all'.")] = "1000",
     dies: Annotated[int, typer.Option(min=1, help="How many dies to fabricate.")] = 1,
     reads: Annotated[float, typer.Option(min=0, help="Reads of every array before, as these images cause them.")] = 0,
@@ -64,10 +67,11 @@ def report(
     n_images = _count(images)
     writable(json_file)
     chips = [mp.load_chip(name) for name in chip or ("paper-ann", "paper-bsnn")]
+    net = mp.load_network(network)
+    dataset = dataset or net.metadata.get("dataset", "mnist")
     x, y = mp.load_dataset(dataset)
     if n_images is not None and n_images > len(x):
         raise ParameterError(f"--images {n_images}: the data set has {len(x)}; give at most that, or 'all'")
-    net = mp.load_network(network)
     x, y = x[:n_images], y[:n_images]
     encode(x, net.spec)  # refuses images that do not fit before the arrays are solved
     past = Past(reads, quantity(time, "s", "--time"), quantity(temperature, "K", "--temperature"))

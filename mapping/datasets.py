@@ -46,7 +46,7 @@ def load_dataset(
     ----------
     name : str or path
         ``"mnist"`` or ``"fashion-mnist"``; or a folder with IDX files (``*-images-idx3-ubyte[.gz]``); or a ``.npz``
-        file with arrays ``images`` and ``labels``.
+        file with arrays ``images``, or ``spikes`` as in :func:`events`, and ``labels``.
     split : {"train", "test"}
         Which set; a ``.npz`` file holds one set only and ignores it.
     folder : path, optional
@@ -54,7 +54,7 @@ def load_dataset(
 
     Returns
     -------
-    images : uint8 array, (n, height, width); from ``.npz`` as stored
+    images : uint8 array, (n, height, width); from ``.npz`` as stored, or spikes (n, t_steps, c, h, w)
     labels : integer array, (n,)
 
     Raises
@@ -80,6 +80,26 @@ def load_dataset(
     raise ParameterError(
         f"dataset {str(name)!r} is unknown; give one of {', '.join(HASHES)}, a folder with IDX files or a .npz file"
     )
+
+
+def events(spikes: np.ndarray) -> np.ndarray:
+    """Bring spikes [t, n, ...], time first as event-camera tools give them, into the layout (n, t, c, h, w).
+
+    Parameters
+    ----------
+    spikes : array, (t_steps, n, features), (t_steps, n, h, w) or (t_steps, n, c, h, w)
+        0 or 1.
+    """
+    spikes = np.asarray(spikes)
+    if spikes.ndim not in (3, 4, 5):
+        raise ParameterError(
+            f"spikes have the shape {spikes.shape}; give (t_steps, n, ...) with one to three axes more"
+        )
+    if spikes.ndim == 3:
+        spikes = spikes[..., None, None]
+    if spikes.ndim == 4:
+        spikes = spikes[:, :, None]
+    return np.moveaxis(spikes, 0, 1)
 
 
 def _files(split: Split) -> tuple[str, str]:
@@ -161,9 +181,9 @@ def _read_pair(images: Path, labels: Path, hashes: dict[str, str]) -> tuple[np.n
 def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as file:
-            x, y = file["images"], file["labels"]
+            x, y = events(file["spikes"]) if "spikes" in file else file["images"], file["labels"]
     except (KeyError, ValueError, OSError, EOFError) as error:
-        raise FileError(f"{path}: needs arrays 'images' and 'labels' ({error})") from None
+        raise FileError(f"{path}: needs arrays 'images' (or 'spikes') and 'labels' ({error})") from None
     return x, _matching(path, x, y)
 
 

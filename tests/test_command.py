@@ -115,7 +115,11 @@ def test_published_devices_are_listed_with_their_sources(tmp_path):
         (["report", "--temperature", "-300 C"], "-26.85 K: give a time from 0 s, and more than 0 K"),
         (["report", "--time", "1 m"], "--time: '1 m' has no unit where s is expected; min, minute"),
         (["report", "--reads", "inf"], "inf reads, refresh = None: give finite numbers from 0"),
-        (["report", "mnist-snn"], "network 'mnist-snn' is unknown; give one of mnist-bsnn"),
+        (
+            ["report", "minst"],
+            "network 'minst' is unknown; give one of fashion-mnist-bsnn, fashion-mnist-snn, mnist-bsnn",
+        ),
+        (["report", "mnist-snn"], "layer 1: weights = 'float'; only binary and ternary ones map onto two-state cells"),
         (["report", "--chip", "tpu"], "chip 'tpu' is unknown"),
         (["report", "--chip", "none.toml"], "none.toml: no such file"),
         (["report", "--dataset", "cifar"], "dataset 'cifar' is unknown"),
@@ -124,6 +128,14 @@ def test_published_devices_are_listed_with_their_sources(tmp_path):
         (["report", "--json", "no/such/folder.json"], "cannot be written"),
         (["train", "net.bin"], "must end in .safetensors"),
         (["train", "net.safetensors", "--folder", "nowhere"], "nowhere: holds neither"),
+        (["train", "net.safetensors", "--recipe", "vgg"], "recipe 'vgg' is unknown; give one of fashion-mnist-bsnn"),
+        (
+            ["train", "net.safetensors", "--beta", "2"],
+            "NetworkSpec.beta = 2.0: input should be less than or equal to 1",
+        ),
+        (["train", "net.safetensors", "--weights", "quaternary"], "NetworkSpec.weights"),
+        (["train", "no/such/net.safetensors"], "cannot be written"),
+        (["search", "s.db", "--images", "500"], "n_validation = 1000 of 500 images"),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(arguments, message, tmp_path):

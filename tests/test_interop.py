@@ -10,8 +10,8 @@ from torch import nn
 
 import mapping as mp
 import xbarsim as xb
-from mapping.bsnn.encode import events
 from mapping.bsnn.neuron import lif
+from mapping.datasets import events
 
 nir = pytest.importorskip("nir")
 with warnings.catch_warnings():

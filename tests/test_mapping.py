@@ -6,7 +6,7 @@ import torch
 
 import mapping as mp
 import xbarsim as xb
-from mapping.bsnn.encode import encode
+from mapping.bsnn.encode import encode, is_analog
 from mapping.bsnn.fold import fold
 from mapping.bsnn.network import Network
 from mapping.periphery.neuron_circuit import DigitalNeuron
@@ -27,8 +27,8 @@ def sar(chip):
 
 def assert_same_spikes(network, mapped, images):
     """Compare layer by layer on the software network's own inputs; a membrane within 1e-6 of its threshold is a tie."""
-    x = torch.from_numpy(encode(images, network.spec)).double()
-    analog = images.ndim < 5
+    x = torch.from_numpy(encode(images, network.spec, seed=mapped.seed)).double()
+    analog = is_analog(images, network.spec)
     for layer, on_chip, theta in zip(network.layers, mapped.layers, [layer.threshold for layer in fold(network)]):
         expected = network_spikes(network, layer, x)
         spikes = on_chip.forward(x.numpy(), analog)[0]
@@ -152,10 +152,25 @@ def test_batches_do_not_matter(tiny, chip):
         assert report.spike_rate == pytest.approx(reports[0].spike_rate)
 
 
-@pytest.mark.parametrize("weights", ["differential", "reference"])
+def strided():
+    """A network whose reads are strided and padded otherwise than "same", the second layer with even kernels."""
+    layers = [
+        mp.LayerSpec(kind="conv", out=4, kernel=3, padding=2, weights="ternary", bias=True),
+        mp.LayerSpec(kind="conv", out=3, kernel=4, stride=2, padding=1, batch_norm=True),
+        mp.LayerSpec(kind="dense", out=3),
+    ]
+    torch.manual_seed(1)
+    network = Network(mp.NetworkSpec(input_shape=(2, 6, 6), layers=layers, beta=0.8, threshold=1.5, t_steps=6)).double()
+    network.layers[0].bias.data.normal_()
+    return network.eval()
+
+
+@pytest.mark.parametrize("weights", ["differential", "reference", "strided"])
 def test_array_energy_is_that_of_the_solved_circuit(tiny, chip, weights):
     """Every read of two images, solved one by one as a circuit, with the whole array and its silent rows in it."""
     network, images = tiny
+    if weights == "strided":
+        network, weights = strided(), "differential"
     chip = chip.replace(wires=xb.Wires(r_wordline=20, r_bitline=20, r_driver=100, r_sense=50), weights=weights)
     mapped = mp.map_network(network, chip, dtype=torch.float64)
     x = chip.driver.quantize(encode(images[:2], network.spec)).astype(float)
@@ -163,10 +178,12 @@ def test_array_energy_is_that_of_the_solved_circuit(tiny, chip, weights):
     for layer in mapped.layers:
         spikes, _, charges = layer.forward(x, analog)
         energy = driven = 0.0
-        side = layer.layer.spec.kernel
+        spec = layer.layer.spec
+        side, margin = spec.kernel, spec.kernel // 2 if spec.padding is None else spec.padding
         frames = x.reshape(-1, *layer.layer.in_shape)
-        padded = np.pad(frames, ((0, 0), (0, 0), (side // 2,) * 2, (side // 2,) * 2))
+        padded = np.pad(frames, ((0, 0), (0, 0), (margin,) * 2, (margin,) * 2))
         windows = np.lib.stride_tricks.sliding_window_view(padded, (side, side), axis=(2, 3))
+        windows = windows[:, :, :: spec.stride, :: spec.stride]
         reads = np.moveaxis(windows, 1, 3).reshape(-1, layer.layer.weights.shape[1])
         for tile in (tile for row in layer.tiles for tile in row):
             v = np.zeros((len(reads), chip.rows))
@@ -178,6 +195,62 @@ def test_array_energy_is_that_of_the_solved_circuit(tiny, chip, weights):
         assert charges.array == pytest.approx(repeats * energy, rel=1e-9)
         assert charges.driver == pytest.approx(repeats * driven, rel=1e-12)
         x, analog, repeats = spikes, False, 1
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"winner_take_all": True},
+        {"inhibition": 0.3},
+        {"reset_mechanism": "zero"},
+        {"reset_delay": False, "fire": ">"},
+        {"encoding": "rate"},
+        {"decoder": "membrane"},
+        {"decoder": "first-spike"},
+    ],
+    ids=str,
+)
+def test_every_kind_of_neuron_runs_on_the_chip(tiny, ideal, changes):
+    network, images = tiny
+    network = rebuilt(network, **changes)
+    mapped = mp.map_network(network, ideal, dtype=torch.float64, seed=3)
+    assert_same_spikes(network, mapped, images)
+    classes = network.predict(images, seed=3)
+    reports = [mapped.evaluate(images, classes, batch_size=size) for size in (2, 7)]
+    assert [report.accuracy for report in reports] == [report.ideal_accuracy for report in reports] == [1, 1]
+    if "winner_take_all" in changes:
+        assert max(spikes.sum(2).max() for spikes in mapped.spikes(images)) == 1
+    if "inhibition" in changes:
+        assert any(np.any(a != b) for a, b in zip(network.spikes(images), tiny[0].spikes(images)))
+
+
+def test_strided_and_ternary_layers_run_on_the_chip(ideal, sar):
+    network = strided()
+    images = np.random.default_rng(5).uniform(0, 1, (4, 2, 6, 6))
+    assert_same_spikes(network, mp.map_network(network, ideal, dtype=torch.float64), images)
+    assert (fold(network)[0].weights == 0).any()
+    with pytest.raises(xb.ParameterError, match="layer 1: weights of 0 need a pair of bitlines"):
+        mp.map_network(network, ideal.replace(weights="reference"))
+    report = mp.map_network(network, sar).evaluate(images, np.zeros(4, int))
+    positions = [8 * 8, 4 * 4, 1]  # of the kernels, each of which reads all row tiles of its layer
+    conversions = [layer.conversions / (n * tiles * outputs * 2) for layer, n, tiles, outputs in
+                   zip(report.layers, positions, (3, 8, 6), (4, 3, 3))]  # fmt: skip
+    assert conversions == [1, 6, 6]
+
+
+def test_maximum_pooling_on_digital_neurons(tiny, ideal, sar):
+    network, _ = tiny
+    layers = [network.spec.layers[0].replace(pool_by="maximum"), network.spec.layers[1]]
+    network = rebuilt(network, layers=layers)
+    step = sar.device.g_lrs * sar.device.v_read
+    chip = ideal.replace(readout=sar.readout, neuron=sar.neuron, readout__full_scale=255 * step)
+    spikes = (np.random.default_rng(1).random((5, 6, 2, 6, 6)) < 0.3).astype(float)
+    with pytest.raises(xb.ParameterError, match="layer 1: batch norm has gamma < 0 in channel 1"):
+        mp.map_network(network, chip)
+    network.layers[0].norm.weight.data.abs_()
+    assert_same_spikes(network, mp.map_network(network, chip, dtype=torch.float64), spikes)
+    with pytest.raises(xb.ParameterError, match="layer 1: pool_by = 'maximum', but charge neurons only add currents"):
+        mp.map_network(network, ideal)
 
 
 def test_conversions_and_decisions_are_counted(tiny, chip, sar):

@@ -7,11 +7,12 @@ import torch
 import mapping as mp
 import xbarsim as xb
 from mapping.bsnn.decode import first_spike, loss, penalty, scores
-from mapping.bsnn.encode import encode, events
+from mapping.bsnn.encode import encode
 from mapping.bsnn.layers import SpikingLayer, fuse_pool, quantize, weighted_input
 from mapping.bsnn.neuron import back_step_by_step, lif, step_by_step
 from mapping.bsnn.norm import batch_norm
 from mapping.bsnn.spec import LayerSpec, NeuronSpec
+from mapping.datasets import events
 from mapping.kernels.norm import channel_sums
 from tests.naive import average_pool, conv_same, run_neurons
 
@@ -265,13 +266,17 @@ def test_latency_encoding_fires_once_the_earlier_the_brighter():
     np.testing.assert_array_equal(times[:2], [[0, 1, 5, 9], [0, 0, 10, 7]])
 
 
-def test_spikes_of_event_cameras_come_time_first():
+def test_spikes_of_event_cameras_come_time_first(tmp_path):
     spec = NETWORK.replace(t_steps=5)
     spikes = (np.random.default_rng(0).random((5, 2, 1, 3, 4)) < 0.5).astype(np.uint8)
     np.testing.assert_array_equal(encode(events(spikes), spec), spikes)
     assert events(spikes[:, :, 0]).shape == (2, 5, 1, 3, 4) and events(spikes[:, :, 0, 0]).shape == (2, 5, 4, 1, 1)
     with pytest.raises(xb.ParameterError, match="give \\(t_steps, n, ...\\)"):
         events(spikes[0, 0, 0])
+    np.savez(tmp_path / "gestures.npz", spikes=spikes, labels=np.array([3, 1]))
+    loaded, labels = mp.load_dataset(tmp_path / "gestures.npz")
+    np.testing.assert_array_equal(encode(loaded, spec), spikes)
+    assert labels.tolist() == [3, 1]
 
 
 def test_decoders_and_their_losses():

@@ -18,7 +18,7 @@ def encode(images: np.ndarray, spec: NetworkSpec, *, seed: int = 0, numbers: Seq
     ----------
     images : array
         (n, h, w) or (n, c, h, w): uint8 in 0..255 or float in [0, 1], encoded as ``spec.encoding`` says;
-        (n, t_steps, c, h, w): spikes in {0, 1}, for example from an event camera (see :func:`events`).
+        (n, t_steps, c, h, w): spikes in {0, 1}, for example of an event camera, by :func:`mapping.events`.
     spec : NetworkSpec
         The network they are meant for.
     seed, numbers : int, sequence of int
@@ -64,26 +64,6 @@ def encode(images: np.ndarray, spec: NetworkSpec, *, seed: int = 0, numbers: Seq
 def is_analog(images: np.ndarray, spec: NetworkSpec) -> bool:
     """Return whether these inputs reach the first layer as levels, not as spikes."""
     return np.ndim(images) < 5 and spec.encoding == "direct"
-
-
-def events(spikes: np.ndarray) -> np.ndarray:
-    """Bring spikes [t, n, ...], time first as event-camera tools give them, into the layout (n, t, c, h, w).
-
-    Parameters
-    ----------
-    spikes : array, (t_steps, n, features), (t_steps, n, h, w) or (t_steps, n, c, h, w)
-        0 or 1.
-    """
-    spikes = np.asarray(spikes)
-    if spikes.ndim not in (3, 4, 5):
-        raise ParameterError(
-            f"spikes have the shape {spikes.shape}; give (t_steps, n, ...) with one to three axes more"
-        )
-    if spikes.ndim == 3:
-        spikes = spikes[..., None, None]
-    if spikes.ndim == 4:
-        spikes = spikes[:, :, None]
-    return np.moveaxis(spikes, 0, 1)
 
 
 def _encoded(x: np.ndarray, spec: NetworkSpec, seed: int, numbers: Sequence[int]) -> np.ndarray:

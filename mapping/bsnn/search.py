@@ -84,6 +84,15 @@ class Search(Parameters):
     reduction: int = Field(default=2, ge=2)
     seed: int = Field(default=0, ge=0)
 
+    @model_validator(mode="after")
+    def _split(self) -> Self:
+        held_out = self.recipe.training.n_validation
+        if not 0 < held_out < self.images:
+            raise ValueError(
+                f"Search: n_validation = {held_out} of {self.images} images; some are needed, and others to train on"
+            )
+        return self
+
 
 def search(
     plan: Search,
@@ -120,11 +129,8 @@ def search(
     path = Path(storage)
     if n_trials < 1 or processes < 1:
         raise ParameterError(f"{n_trials} trials in {processes} processes: give at least 1 of each")
-    if not 0 < plan.recipe.training.n_validation < plan.images <= len(training[0]):
-        raise ParameterError(
-            f"n_validation = {plan.recipe.training.n_validation} of {plan.images} images: a search needs validation "
-            f"images, and others to train on, out of {len(training[0])}"
-        )
+    if plan.images > len(training[0]):
+        raise ParameterError(f"Search.images = {plan.images}: the training set has only {len(training[0])}")
     training, test = _first(training, plan.images), _first(test, plan.test_images)
     study = _study(path, plan, 0)
     if processes == 1:
