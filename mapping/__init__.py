@@ -30,7 +30,7 @@ _HOMES = {
     "load_chip": "mapping.chip",
     "load_dataset": "mapping.datasets",
     "events": "mapping.datasets",
-    "load_network": "mapping.bsnn.interop",
+    "load_network": "mapping.bsnn.load",
     "map_network": "mapping.network",
     "paper_network": "mapping.bsnn.spec",
     "save_network": "mapping.bsnn.store",

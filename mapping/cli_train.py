@@ -158,6 +158,7 @@ def search(
     for file in (storage, csv, plot, json_file):
         writable(file)
     base = mp.load_recipe(recipe).changed(epochs=epochs, t_steps=t_steps, n_validation=validation)
+    base = base.replace(training=base.training.replace(t_steps_training=None))  # trials train as they are judged
     plan = Search(
         recipe=base, space=SearchSpace(conditions=conditions), images=images, test_images=test_images, seed=seed
     )

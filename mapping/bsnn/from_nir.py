@@ -1,0 +1,140 @@
+"""Layers out of a NIR file, the "neuromorphic intermediate representation".
+
+J. E. Pedersen et al., Nature Communications 15, 8122 (2024).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mapping.bsnn.chain import Gathered, square, zeros_around
+from xbarsim.errors import FileError, ParameterError
+
+
+def layers_of_nir(path: Path, dt: float, how: dict[str, Any]) -> tuple[list[Gathered], tuple[int, ...] | None]:
+    """Gather the layers of a NIR file, and the shape of its input."""
+    try:
+        import nir
+    except ImportError:
+        raise ParameterError(f"{path}: reading NIR needs the package nir; install xbarsim[nir]") from None
+    try:
+        graph = nir.read(path)
+    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+        raise FileError(f"{path}: cannot be read as NIR ({error})") from None
+    layers: list[Gathered] = []
+    open_layer: Gathered | None = None
+    shape = None
+    for name, node in _path(path, graph):
+        kind = type(node).__name__
+        what = f"{path}: node {name!r} ({kind})"
+        if kind == "Input":
+            given = tuple(int(n) for n in np.ravel(next(iter(node.input_type.values()))))
+            shape = given if len(given) in (1, 3) else None
+        elif kind in ("Output", "Flatten"):
+            continue
+        elif kind in ("Linear", "Affine", "Conv2d"):
+            if open_layer is not None:
+                raise ParameterError(f"{what}: follows {open_layer.name} without neurons between them")
+            open_layer = _of_weights(node, kind, what)
+        elif kind in ("AvgPool2d", "SumPool2d", "Scale", "LIF", "IF", "Threshold"):
+            if open_layer is None:
+                raise ParameterError(f"{what}: comes without weights before it")
+            if kind in ("AvgPool2d", "SumPool2d"):
+                _take_pool_node(open_layer, node, kind, what)
+            elif kind == "Scale":
+                open_layer.gain *= _positive(np.asarray(node.scale), what, "scale")
+            else:
+                _take_neurons(open_layer, node, kind, what, dt, how)
+                layers.append(open_layer)
+                open_layer = None
+        else:
+            raise ParameterError(f"{what}: is not supported; see load_network for what is")
+    if open_layer is not None:
+        raise ParameterError(f"{open_layer.name}: has no neurons after it")
+    return layers, shape
+
+
+def _path(path: Path, graph: Any) -> list[tuple[str, Any]]:
+    """Return the nodes of a graph from input to output, if they form a chain."""
+    following: dict[str, str] = {}
+    reached: set[str] = set()
+    for start, end in graph.edges:
+        if start in following or end in reached:
+            what = f"{start!r} has several successors" if start in following else f"{end!r} has several predecessors"
+            raise ParameterError(f"{path}: node {what}; residual and recurrent networks are not supported")
+        following[start] = end
+        reached.add(end)
+    starts = [name for name, node in graph.nodes.items() if name not in reached]
+    if len(starts) != 1:
+        raise ParameterError(f"{path}: the graph has {len(starts)} nodes without a predecessor; one chain is supported")
+    chain = [starts[0]]
+    while chain[-1] in following:
+        chain.append(following[chain[-1]])
+    if len(chain) != len(graph.nodes):
+        left = sorted(graph.nodes.keys() - set(chain))
+        raise ParameterError(
+            f"{path}: node {left[0]!r} is not on the chain from the input; recurrence is not supported"
+        )
+    return [(name, graph.nodes[name]) for name in chain]
+
+
+def _of_weights(node: Any, kind: str, what: str) -> Gathered:
+    weight = torch.from_numpy(np.array(node.weight, np.float32))
+    bias = torch.from_numpy(np.array(node.bias, np.float32)) if kind in ("Affine", "Conv2d") else None
+    bias = None if bias is None or not bias.any() else bias
+    if kind != "Conv2d":
+        return Gathered(what, "dense", weight, bias)
+    if square(node.dilation, what, "dilation") != 1 or node.groups != 1:
+        raise ParameterError(f"{what}: dilation and groups are not supported")
+    side = square(weight.shape[-2:], what, "kernel")
+    padding = zeros_around(node.padding, side, what)
+    return Gathered(what, "conv", weight, bias, stride=square(node.stride, what, "stride"), padding=padding)
+
+
+def _take_pool_node(layer: Gathered, node: Any, kind: str, what: str) -> None:
+    pool = square(node.kernel_size, what, "kernel_size")
+    if square(node.stride, what, "stride") != pool or square(node.padding, what, "padding") or layer.pool > 1:
+        raise ParameterError(f"{what}: only one pooling per layer, with stride = kernel_size and no padding")
+    layer.pool = pool
+    layer.gain *= pool**2 if kind == "SumPool2d" else 1
+
+
+def _take_neurons(layer: Gathered, node: Any, kind: str, what: str, dt: float, how: dict[str, Any]) -> None:
+    """Take U' = (1 - dt/tau) U + r dt/tau I + dt/tau v_leak; the gain moves into the threshold.
+
+    Integrate-and-fire neurons have tau -> inf with r dt as gain; a threshold alone is one without memory.
+    """
+    theta = np.asarray(getattr(node, "threshold" if kind == "Threshold" else "v_threshold"), float)
+    gain, decay = np.ones_like(theta), np.zeros_like(theta)
+    if kind == "Threshold":
+        layer.neuron = how | {"reset_mechanism": "none"}
+    else:
+        layer.neuron = dict(how)
+        decay, gain = np.ones_like(theta), np.asarray(node.r, float) * dt
+        if getattr(node, "v_reset", None) is not None and np.any(np.asarray(node.v_reset) != 0):
+            raise ParameterError(f"{what}: v_reset other than 0 is not supported")
+    if kind == "LIF":
+        tau = np.asarray(node.tau, float)
+        if np.any(tau < dt * (1 - 1e-9)):
+            raise ParameterError(f"{what}: tau = {tau.min():g} s is shorter than dt = {dt:g} s; give a smaller dt")
+        decay, gain = 1 - dt / tau, gain / tau
+        if np.any(np.asarray(node.v_leak) != 0):
+            rest = np.ravel(np.asarray(node.v_leak, float) * (dt / tau) / gain / layer.gain)
+            rest = rest.reshape(1 if rest.size == 1 else len(layer.weight), -1)
+            if np.any(rest != rest[:, :1]):
+                raise ParameterError(f"{what}: v_leak, by its gain, has to be one number for each output channel")
+            before = torch.zeros(len(layer.weight)) if layer.bias is None else layer.bias
+            layer.bias = before + torch.from_numpy(rest[:, 0]).float()
+    if np.any(gain <= 0):
+        raise ParameterError(f"{what}: r has to be above 0")
+    layer.threshold, layer.beta = torch.from_numpy(np.asarray(theta / gain)), torch.from_numpy(np.asarray(decay))
+
+
+def _positive(value: np.ndarray, what: str, name: str) -> float:
+    if np.unique(value).size != 1 or np.min(value) <= 0:
+        raise ParameterError(f"{what}: {name} has to be one number above 0")
+    return float(np.ravel(value)[0])
