@@ -35,6 +35,13 @@ class Gathered:
 
 
 def build(layers: list[Gathered], input_shape: tuple[int, ...] | None, t_steps: int) -> Network:
+    """Return the network that computes what the gathered layers do.
+
+    Raises
+    ------
+    ParameterError
+        If layers do not follow each other, or a shape cannot be told.
+    """
     if not layers:
         raise ParameterError("the network has no layer with neurons")
     first = layers[0]
