@@ -186,7 +186,7 @@ def test_bad_data_sets(tmp_path):
     with pytest.raises(xb.FileError, match="truncated, 11 bytes of data"):
         mp.load_dataset(tmp_path)
     np.savez(tmp_path / "set.npz", images=np.zeros((2, 2, 2)))
-    with pytest.raises(xb.FileError, match="needs arrays 'images' and 'labels'"):
+    with pytest.raises(xb.FileError, match=r"needs arrays 'images' \(or 'spikes'\) and 'labels'"):
         mp.load_dataset(tmp_path / "set.npz")
 
 
