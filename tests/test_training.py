@@ -255,6 +255,10 @@ def test_search_is_reproducible_prunes_and_resumes(tmp_path):
     assert not (tmp_path / "three.db").exists()
     with pytest.raises(xb.FileError, match="no such file"):
         mp.trials(tmp_path / "three.db")
+    (tmp_path / "text.db").write_text("no data base" * 100)
+    for use in (mp.trials, lambda path: mp.search(PLAN, data, test, path)):
+        with pytest.raises(xb.FileError, match=r"text\.db: is no storage of a search"):
+            use(tmp_path / "text.db")
 
 
 @pytest.mark.compiled

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -19,6 +20,7 @@ from pydantic import Field, model_validator
 from mapping.bsnn.recipe import Recipe
 from mapping.bsnn.train import train
 from xbarsim.errors import FileError, ParameterError
+from xbarsim.kernels.jit import set_thread_count
 from xbarsim.parameters import Parameters
 
 if TYPE_CHECKING:
@@ -117,7 +119,7 @@ def search(
     n_trials : int
         Finished trials, pruned ones included, of which the file is to hold this many in the end.
     processes : int
-        How many trials run at a time.
+        How many trials run at a time; a script that asks for several starts under ``if __name__ == "__main__"``.
     progress : callable, optional
         Called with the number of finished trials and the best validation accuracy.
 
@@ -174,6 +176,8 @@ def trials(storage: str | Path) -> pd.DataFrame:
         raise FileError(f"{path}: no such file; give the storage of a search, or a .csv file of its trials")
     if path.suffix == ".csv":
         return pd.read_csv(path)
+    with _as_file_errors(path):
+        study = _optuna().load_study(study_name="xbarsim", storage=_storage(path))
     rows = [
         {
             "number": t.number,
@@ -184,7 +188,7 @@ def trials(storage: str | Path) -> pd.DataFrame:
             "seconds": t.duration.total_seconds() if t.duration else None,
         }
         | t.params
-        for t in _finished(_load(path))
+        for t in _finished(study)
     ]
     return pd.DataFrame(rows)
 
@@ -203,13 +207,21 @@ def _storage(path: Path) -> Any:
     return _optuna().storages.RDBStorage(f"sqlite:///{path}", engine_kwargs=wait)
 
 
-def _load(path: Path) -> optuna.Study:
-    return _optuna().load_study(study_name="xbarsim", storage=_storage(path))
+@contextmanager
+def _as_file_errors(path: Path) -> Iterator[None]:
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (_optuna().exceptions.OptunaError, SQLAlchemyError, KeyError, RuntimeError) as error:
+        raise FileError(
+            f"{path}: is no storage of a search ({str(error).splitlines()[0]}); give another file"
+        ) from None
 
 
 def _study(path: Path, plan: Search, worker: int) -> optuna.Study:
     optuna = _optuna()
-    try:
+    with _as_file_errors(path):
         study = optuna.create_study(
             study_name="xbarsim",
             storage=_storage(path),
@@ -222,8 +234,6 @@ def _study(path: Path, plan: Search, worker: int) -> optuna.Study:
                 min_resource=plan.min_epochs, reduction_factor=plan.reduction
             ),
         )
-    except Exception as error:  # noqa: BLE001 (whatever the data base layer raises)
-        raise FileError(f"{path}: cannot be used as SQLite storage ({str(error).splitlines()[0]})") from None
     identity = json.dumps(plan.model_dump(mode="json"), sort_keys=True)
     if study.user_attrs.setdefault("plan", identity) != identity:
         raise FileError(f"{path}: holds a search with other settings; choose another file or delete it")
@@ -239,6 +249,7 @@ def _finished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
 
 def _work(path: Path, plan: Search, training: Data, test: Data, n_trials: int, worker: int, threads: int) -> None:
     torch.set_num_threads(threads)
+    set_thread_count(threads)
     _run(_study(path, plan, worker), plan, training, test, n_trials, None)
 
 

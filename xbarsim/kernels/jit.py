@@ -15,7 +15,7 @@ from typing import Any
 
 import numba
 
-prange, thread_count = numba.prange, numba.get_num_threads
+prange, thread_count, set_thread_count = numba.prange, numba.get_num_threads, numba.set_num_threads
 launching = Lock()  # to be held while a parallel kernel runs: one of Numba's threading layers aborts on a second one
 _OPTIONS = {"nogil": True, "fastmath": {"contract"}, "error_model": "numpy"}
 
