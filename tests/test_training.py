@@ -99,12 +99,14 @@ def test_every_variant_learns_and_survives_storage(changes, tmp_path):
         assert max(s.sum(2).max() for s in again.spikes(images)) == 1
 
 
+@pytest.mark.compiled
 def test_activity_regularization_makes_networks_sparser():
     free = activity(trained())
     assert activity(trained(activity_l1=3.0)) < 0.8 * free
     assert activity(trained(activity_l2=10.0)) < 0.8 * free
 
 
+@pytest.mark.compiled
 def test_clipped_weights_gradients_and_schedules():
     wide, narrow = trained(learning_rate=0.3), trained(learning_rate=0.3, clip_weights=True)
     assert wide.layers[0].weight.abs().max() > 1 >= narrow.layers[0].weight.abs().max()
@@ -216,6 +218,7 @@ PLAN = mp.Search(
 )
 
 
+@pytest.mark.compiled
 def test_search_is_reproducible_prunes_and_resumes(tmp_path):
     images, labels = small_task()
     data, test = (images[:300], labels[:300]), (images[300:], labels[300:])
