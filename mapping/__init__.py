@@ -19,7 +19,7 @@ _HOMES = {
     "SenseAmp": "mapping.periphery.sense_amp",
     "Search": "mapping.bsnn.search",
     "SearchSpace": "mapping.bsnn.search",
-    "TrainingSettings": "mapping.bsnn.train",
+    "TrainingSettings": "mapping.bsnn.settings",
     "list_chips": "mapping.chip",
     "list_recipes": "mapping.bsnn.recipe",
     "load_recipe": "mapping.bsnn.recipe",

@@ -60,7 +60,7 @@ def report(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
     import mapping as mp
-    from mapping.bsnn.encode import encode
+    from mapping.bsnn.encode import check_images
     from mapping.bsnn.fold import fold
     from mapping.dies import Past, evaluate_dies
     from mapping.report import render, write_text
@@ -74,7 +74,7 @@ def report(
     if n_images is not None and n_images > len(x):
         raise ParameterError(f"--images {n_images}: the data set has {len(x)}; give at most that, or 'all'")
     x, y = x[:n_images], y[:n_images]
-    encode(x, net.spec)  # refuses images that do not fit before the arrays are solved,
+    check_images(x, net.spec)  # refuses images that do not fit before the arrays are solved,
     fold(net)  # and weights that no cell holds
     past = Past(reads, quantity(time, "s", "--time"), quantity(temperature, "K", "--temperature"))
     for one in chips:

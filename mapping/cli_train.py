@@ -12,10 +12,17 @@ from mapping.resources import writable
 from xbarsim.errors import ParameterError
 
 if TYPE_CHECKING:
+    import numpy as np
     from rich.progress import Progress
 
+    Data = tuple[np.ndarray, np.ndarray]
+
 _NETWORK, _TRAINING = "Network", "Training"
+_SWITCHES = {"membranes": "clip", "weights": "clip_weights", "gradients": "clip_gradients"}
 RecipeOption = Annotated[str, typer.Option(help="Name or .toml file of data set, network and training.")]
+TestOption = Annotated[
+    str | None, typer.Option(help="Of the test images, where the data set is an .npz file, which holds one set only.")
+]
 FolderOption = Annotated[Path | None, typer.Option(help="Local folder with the IDX files of a named data set.")]
 DatasetOption = Annotated[
     str | None, typer.Option(help="Name, folder with IDX files, or .npz file.  [default: the recipe's]")
@@ -36,6 +43,7 @@ def train(
     out: Annotated[Path, typer.Argument(help="The .safetensors file to write.")],
     recipe: RecipeOption = "mnist-bsnn",
     dataset: DatasetOption = None,
+    test_dataset: TestOption = None,
     folder: FolderOption = None,
     weights: Annotated[str | None, network("binary, ternary, float, or a number of bits.")] = None,
     beta: Annotated[float | None, network("Membrane decay per step.")] = None,
@@ -93,8 +101,7 @@ def train(
         seed=seed, shift=shift, t_steps_training=t_steps_training,
     )  # fmt: skip
     dataset = dataset or plan.dataset
-    x_test, y_test = mp.load_dataset(dataset, "test", folder=folder if _is_complete(folder, "t10k") else None)
-    x, y = mp.load_dataset(dataset, "train", folder=folder)
+    (x, y), (x_test, y_test) = _data(dataset, test_dataset, folder)
     mp.Network(plan.network).predict(x_test[:1])  # refuses test images that do not fit before hours of training
     settings = plan.training
     n_batches, best = settings.batches(len(x)), 0.0
@@ -133,6 +140,7 @@ def search(
     storage: Annotated[Path, typer.Argument(help="SQLite file of the search; one found there is continued.")],
     recipe: RecipeOption = "mnist-bsnn",
     dataset: DatasetOption = None,
+    test_dataset: TestOption = None,
     folder: FolderOption = None,
     trials: Annotated[int, typer.Option(min=1, help="Trials, pruned ones included.")] = 100,
     processes: Annotated[int, typer.Option(min=1, help="Trials at a time.")] = 1,
@@ -162,9 +170,7 @@ def search(
     plan = Search(
         recipe=base, space=SearchSpace(conditions=conditions), images=images, test_images=test_images, seed=seed
     )
-    dataset = dataset or base.dataset
-    test = mp.load_dataset(dataset, "test", folder=folder if _is_complete(folder, "t10k") else None)
-    data = mp.load_dataset(dataset, "train", folder=folder)
+    data, test = _data(dataset or base.dataset, test_dataset, folder)
     with _bar() as bar:
         task = bar.add_task("searching", total=trials)
 
@@ -172,14 +178,16 @@ def search(
             bar.update(task, completed=done, description=f"searching, best validation {best:.2%}")
 
         found = mp.search(plan, data, test, storage, n_trials=trials, processes=processes, progress=show)
-    best = found.sort_values("validation_accuracy", ascending=False).head(5)
     table = Table(title=f"The best of {len(found)} trials, {(found.state == 'PRUNED').sum()} of them pruned")
-    names = ["number", "epochs", "validation_accuracy", "test_accuracy", "beta", "threshold", "slope", "learning_rate",
-             "dropout", *(name for name in ("clip", "clip_weights", "clip_gradients") if name in found)]  # fmt: skip
-    for name in names:
-        table.add_column(name.replace("_", " "), justify="right")
-    for row in best[names].itertuples(index=False):
-        table.add_row(*(f"{value:.4g}" if isinstance(value, float) else str(value) for value in row))
+    for heading in ("trial", "validation", "test", "beta", "threshold", "slope", "rate", "dropout", "clips"):
+        table.add_column(heading, justify="right")
+    for row in found.nlargest(5, "validation_accuracy").to_dict("records"):
+        clips = [what for what in ("membranes", "weights", "gradients") if row.get(_SWITCHES[what])]
+        table.add_row(
+            str(row["number"]), f"{row['validation_accuracy']:.1%}", f"{row['test_accuracy']:.1%}",
+            f"{row['beta']:.3f}", f"{row['threshold']:.2f}", f"{row['slope']:.2f}", f"{row['learning_rate']:.1e}",
+            f"{row['dropout']:.2f}", "\n".join(clips) if conditions else "recipe's",
+        )  # fmt: skip
     Console().print(table)
     if csv is not None:
         found.to_csv(csv, index=False)
@@ -195,8 +203,15 @@ def _weights(text: str | None) -> str | int | None:
     return int(text) if text is not None and text.isdecimal() else text
 
 
-def _is_complete(folder: Path | None, prefix: str) -> bool:
-    return folder is not None and any(folder.glob(f"{prefix}-images-idx3-ubyte*"))
+def _data(dataset: str, test_dataset: str | None, folder: Path | None) -> tuple[Data, Data]:
+    """Return the training and the test set; a folder may hold the training files only."""
+    import mapping as mp
+
+    if dataset.endswith(".npz") and test_dataset is None:
+        raise ParameterError(f"--dataset {dataset}: holds one set only; give the test images by --test-dataset")
+    has_test = folder is not None and any(folder.glob("t10k-images-idx3-ubyte*"))
+    test = mp.load_dataset(test_dataset or dataset, "test", folder=folder if has_test else None)
+    return mp.load_dataset(dataset, "train", folder=folder), test
 
 
 def _bar() -> Progress:

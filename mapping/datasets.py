@@ -5,8 +5,10 @@ from __future__ import annotations
 import gzip
 import hashlib
 import struct
+import zlib
 from pathlib import Path
 from typing import Literal
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -91,6 +93,7 @@ def events(spikes: np.ndarray) -> np.ndarray:
         0 or 1.
     """
     spikes = np.asarray(spikes)
+    spikes = spikes.astype(np.uint8) if spikes.dtype == bool else spikes
     if spikes.ndim not in (3, 4, 5):
         raise ParameterError(
             f"spikes have the shape {spikes.shape}; give (t_steps, n, ...) with one to three axes more"
@@ -180,9 +183,9 @@ def _read_pair(images: Path, labels: Path, hashes: dict[str, str]) -> tuple[np.n
 
 def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             x, y = events(file["spikes"]) if "spikes" in file else file["images"], file["labels"]
-    except (KeyError, ValueError, OSError, EOFError) as error:
+    except (KeyError, ValueError, OSError, EOFError, BadZipFile, zlib.error) as error:
         raise FileError(f"{path}: needs arrays 'images' (or 'spikes') and 'labels' ({error})") from None
     return x, _matching(path, x, y)
 

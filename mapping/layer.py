@@ -66,7 +66,7 @@ class MappedLayer:
             tiles = list(pool.map(lambda item: self._tile(*item), keyed))
         n_cols = len(patches[0])
         self.tiles: list[list[Tile]] = [tiles[i : i + n_cols] for i in range(0, len(tiles), n_cols)]
-        self._threshold, self._beta = (torch.from_numpy(x.copy()).to(dtype) for x in (layer.threshold, layer.beta))
+        self.threshold, self._beta = (torch.from_numpy(x.copy()).to(dtype) for x in (layer.threshold, layer.beta))
         self._constant = torch.from_numpy(layer.constant.reshape(-1, 1, 1)).to(dtype)
         self.assemble()
         if isinstance(chip.readout, SarAdc):
@@ -174,7 +174,7 @@ class MappedLayer:
         else:
             current = self._current_while_ageing(flat, inputs, analog, held, noise, charges, ageing)
         current = current + self._constant
-        fired, membrane = lif(current, self._threshold, self._beta, self.layer.neuron, spec.t_steps)
+        fired, membrane = lif(current, self.threshold, self._beta, self.layer.neuron, spec.t_steps)
         spikes = fired.contiguous().numpy()
         self._charge_outputs(spikes, charges)
         return spikes, membrane, charges

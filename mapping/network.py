@@ -249,7 +249,8 @@ class MappedNetwork:
                     charges[k].add(cost)
                     fired[k] += spikes.sum()
                 spikes, membrane, _ = layers[-1]
-                classes.append(scores(torch.from_numpy(spikes), membrane, decoder).argmax(1).numpy())
+                given = scores(torch.from_numpy(spikes), membrane, decoder, self.layers[-1].threshold)
+                classes.append(given.argmax(1).numpy())
                 if progress is not None:
                     progress(len(batch))
             truncated = max(truncated, self._truncated)

@@ -135,6 +135,7 @@ def test_published_devices_are_listed_with_their_sources(tmp_path):
         ),
         (["train", "net.safetensors", "--weights", "quaternary"], "NetworkSpec.weights"),
         (["train", "no/such/net.safetensors"], "cannot be written"),
+        (["train", "net.safetensors", "--dataset", "x.npz"], "x.npz: holds one set only; give the test images by"),
         (["search", "s.db", "--images", "500"], "n_validation = 1000 of 500 images"),
     ],
 )

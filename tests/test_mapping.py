@@ -224,6 +224,24 @@ def test_every_kind_of_neuron_runs_on_the_chip(tiny, ideal, changes):
         assert any(np.any(a != b) for a, b in zip(network.spikes(images), tiny[0].spikes(images)))
 
 
+@pytest.mark.parametrize("decoder", ["count", "membrane"])
+def test_decoders_do_not_mind_folded_batch_norm(ideal, decoder):
+    torch.manual_seed(0)
+    layers = [mp.LayerSpec(kind="dense", out=5, batch_norm=True)]
+    network = Network(
+        mp.NetworkSpec(input_shape=(1, 4, 4), layers=layers, beta=0.8, threshold=1.0, t_steps=6, decoder=decoder)
+    ).double()
+    norm = network.layers[0].norm
+    norm.weight.data.copy_(torch.tensor([0.2, -1.0, 3.0, 0.5, 1.0]))
+    norm.running_var.copy_(torch.tensor([4.0, 0.5, 1.0, 9.0, 0.1]))
+    images = np.random.default_rng(0).uniform(0, 1, (40, 4, 4))
+    signs = network.layers[0].effective_weight().detach().reshape(5, 16)
+    norm.running_mean.copy_(torch.from_numpy(images.reshape(40, 16)).mean(0) @ signs.T)
+    classes = network.eval().predict(images)
+    assert len(np.unique(classes)) > 1
+    assert mp.map_network(network, ideal, dtype=torch.float64).evaluate(images, classes).accuracy == 1
+
+
 def test_strided_and_ternary_layers_run_on_the_chip(ideal, sar):
     network = strided()
     images = np.random.default_rng(5).uniform(0, 1, (4, 2, 6, 6))

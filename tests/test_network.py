@@ -54,8 +54,8 @@ def test_shipped_network_is_as_accurate_as_its_metadata_says(name):
     assert record["test_accuracy"] >= least and record["dataset"] == recipe.dataset
     assert {field: record[field] for field in type(recipe.training).model_fields} == recipe.training.model_dump()
     images, labels = mp.load_dataset(recipe.dataset)
-    accuracy = np.mean(network.predict(images[:2000]) == labels[:2000])
-    assert abs(accuracy - record["test_accuracy"]) < 0.02  # 2000 of 10,000 images
+    right = np.count_nonzero(network.predict(images) == labels)
+    assert abs(right - 10_000 * record["test_accuracy"]) <= 5  # sums are rounded differently on other machines
 
 
 def test_stored_network_is_the_same_network(tiny, tmp_path):

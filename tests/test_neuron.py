@@ -226,6 +226,12 @@ def test_sums_do_not_depend_on_what_a_thread_gets():
     np.testing.assert_allclose(squares.sum(0), (x.astype(float) ** 2).sum(0), rtol=1e-12)
 
 
+def test_padding_of_the_smallest_convolution():
+    spec = LayerSpec(kind="conv", out=2, kernel=1, padding=1)
+    layer = SpikingLayer(spec, (3, 1, 1), "float", NeuronSpec(beta=0.5, threshold=1))
+    assert layer(torch.ones(4, 3, 1, 1)).shape == (4, *spec.shapes((3, 1, 1))[1]) == (4, 2, 3, 3)
+
+
 def test_maximum_pooling_bias_and_strides():
     spec = LayerSpec(kind="conv", out=4, kernel=4, stride=2, padding=1, pool=2, pool_by="maximum", bias=True)
     torch.manual_seed(0)
@@ -277,6 +283,11 @@ def test_spikes_of_event_cameras_come_time_first(tmp_path):
     loaded, labels = mp.load_dataset(tmp_path / "gestures.npz")
     np.testing.assert_array_equal(encode(loaded, spec), spikes)
     assert labels.tolist() == [3, 1]
+    assert events(spikes > 0).dtype == np.uint8
+    whole = (tmp_path / "gestures.npz").read_bytes()
+    (tmp_path / "gestures.npz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(xb.FileError, match="needs arrays 'images'"):
+        mp.load_dataset(tmp_path / "gestures.npz")
 
 
 def test_decoders_and_their_losses():
@@ -285,12 +296,12 @@ def test_decoders_and_their_losses():
     membrane = torch.linspace(-1, 1, 36, dtype=torch.float64).reshape(6, 2, 3)
     labels = torch.tensor([1, 2])
     assert first_spike(spikes).tolist() == [[3, 1, 6], [6, 5, 1]]
-    assert scores(spikes, membrane, "count").argmax(1).tolist() == [0, 2]
-    assert scores(spikes, membrane, "first-spike").argmax(1).tolist() == [1, 2]
-    assert scores(spikes, membrane, "membrane").argmax(1).tolist() == [2, 2]
+    assert scores(spikes, membrane, "count", torch.tensor(2.0)).argmax(1).tolist() == [0, 2]
+    assert scores(spikes, membrane, "first-spike", torch.tensor(2.0)).argmax(1).tolist() == [1, 2]
+    assert scores(spikes, membrane, "membrane", torch.tensor(2.0)).argmax(1).tolist() == [2, 2]
     both = torch.zeros(4, 1, 2)
     both[[1, 1, 2], 0, [0, 1, 1]] = 1
-    assert scores(both, both, "first-spike").argmax(1).item() == 1  # as early, and more often
+    assert scores(both, both, "first-spike", torch.tensor(2.0)).argmax(1).item() == 1  # as early, and more often
 
     def softmax_loss(logits):
         return np.mean([np.log(np.exp(row).sum()) - row[k] for row, k in zip(logits, labels)])

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 import mapping as mp
 import xbarsim as xb
@@ -114,8 +116,10 @@ def test_clipped_weights_gradients_and_schedules():
     for changed in ({"schedule": "constant"}, {"max_grad_norm": 1e-3}):
         other = trained(epochs=1, **changed).state_dict()
         assert any(not torch.equal(value, other[name]) for name, value in free.items())
-    steps = trained(epochs=1, max_grad_norm=1e-12).layers[1].weight - Network(SMALL).layers[1].weight
-    assert torch.isfinite(steps).all()
+    torch.manual_seed(5)
+    start = Network(SMALL).layers[1].weight
+    tiny, whole = (trained(epochs=1, max_grad_norm=norm).layers[1].weight - start for norm in (1e-12, None))
+    assert tiny.abs().max() < 0.1 * whole.abs().max()  # far below Adam's epsilon
 
 
 def test_patience_ends_a_run_and_no_validation_takes_the_last_epoch():
@@ -136,6 +140,9 @@ def test_same_seed_same_network_other_seed_another():
 def test_fewer_time_steps_in_training_than_in_use():
     network = trained({"t_steps": 12}, t_steps_training=3)
     assert network.t_steps == 12 and network.metadata["t_steps_training"] == 3
+    same = trained({"t_steps": 3})
+    assert torch.equal(network.layers[0].weight, same.layers[0].weight)  # settled for other steps, trained alike
+    assert not torch.equal(network.layers[0].norm.running_mean, same.layers[0].norm.running_mean + 1)
     images, labels = small_task()
     assert np.mean(network.predict(images) == labels) > 0.85
     with pytest.raises(xb.ParameterError, match="t_steps_training = 3: spikes are given for the 5 of the network"):
@@ -144,14 +151,29 @@ def test_fewer_time_steps_in_training_than_in_use():
         )
 
 
-def test_damaged_checkpoints_are_refused(tmp_path):
+def test_checkpoints_that_do_not_fit_are_refused(tmp_path):
     images, labels = small_task()
     settings = mp.TrainingSettings(epochs=1, batch_size=20, n_validation=100)
     mp.train(SMALL, images, labels, settings, checkpoint=tmp_path)
-    whole = (tmp_path / "run.safetensors").read_bytes()
-    (tmp_path / "run.safetensors").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(xb.FileError, match=r"run\.safetensors: cannot be continued .*delete it to start again"):
+    with pytest.raises(xb.FileError, match="is a run with other settings or data"):
+        mp.train(SMALL, images, 1 - labels, settings, checkpoint=tmp_path)
+    path = tmp_path / "run.safetensors"
+    whole, tensors = path.read_bytes(), load_file(path)
+    with safe_open(path, framework="pt") as file:
+        record = file.metadata()
+    path.write_bytes(whole[: len(whole) // 2])
+    refused = pytest.raises(xb.FileError, match=r"run\.safetensors: cannot be continued .*delete it to start again")
+    with refused:
         mp.train(SMALL, images, labels, settings, checkpoint=tmp_path)
+    for change in ({"history": "[{"}, {"history": None}, {"tensor": "now.layers.0.weight"}):
+        metadata = {k: v for k, v in (record | change).items() if v is not None and k in record}
+        save_file({k: v for k, v in tensors.items() if k != change.get("tensor")}, path, metadata=metadata)
+        with pytest.raises(xb.FileError, match="cannot be continued"):
+            mp.train(SMALL, images, labels, settings, checkpoint=tmp_path)
+    calls = []
+    with pytest.raises(xb.FileError, match="cannot be a checkpoint folder"):
+        mp.train(SMALL, images, labels, settings, checkpoint=path, progress=lambda *now: calls.append(now))
+    assert not calls
 
 
 @pytest.mark.parametrize(
@@ -183,8 +205,13 @@ def test_devices_of_torch():
     assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
     with pytest.raises(xb.ParameterError, match="device = 'tpu9x'"):
         choose_device("tpu9x")
+    for name in ("meta", "mps"):
+        with pytest.raises(xb.ParameterError, match="only 'cpu' and 'cuda' are supported"):
+            choose_device(name)
     if not torch.cuda.is_available():
-        with pytest.raises(xb.ParameterError, match="device = 'cuda': this machine"):
+        with pytest.raises(
+            xb.ParameterError, match="device = 'cuda': this machine, or this build of torch, has no such GPU"
+        ):
             choose_device("cuda")
 
 
@@ -232,7 +259,7 @@ def test_search_is_reproducible_prunes_and_resumes(tmp_path):
     first = ["beta", "threshold", "slope", "learning_rate", "validation_accuracy", "test_accuracy"]
     assert part[first].equals(found[first].head(5))
     rest = mp.search(PLAN, data, test, tmp_path / "two.db", n_trials=8)
-    assert len(rest) == 8 and rest[first].head(5).equals(part[first])
+    assert len(rest) == 8 and rest[first].head(5).equals(part[first]) and rest.beta.nunique() == 8
 
     best = found.loc[found.validation_accuracy.idxmax()]
     recipe = PLAN.recipe.changed(
@@ -262,6 +289,23 @@ def test_search_is_reproducible_prunes_and_resumes(tmp_path):
     for use in (mp.trials, lambda path: mp.search(PLAN, data, test, path)):
         with pytest.raises(xb.FileError, match=r"text\.db: is no storage of a search"):
             use(tmp_path / "text.db")
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        (
+            {"learning_rate": (0, 0.1)},
+            r"learning_rate = \(0, 0.1\): give the lowest value, then the highest, from 1e-12",
+        ),
+        ({"beta": (0.5, 3)}, r"beta = \(0.5, 3\): .*from 0 to 1"),
+        ({"slope": (5, 2)}, r"slope = \(5, 2\)"),
+        ({"max_grad_norm": 0}, "SearchSpace.max_grad_norm = 0"),
+    ],
+)
+def test_bad_search_spaces(space, message):
+    with pytest.raises(xb.ParameterError, match=message):
+        mp.SearchSpace(**space)
 
 
 @pytest.mark.compiled

@@ -15,6 +15,22 @@ from mapping.bsnn.spec import LayerSpec, NetworkSpec, Shape
 from xbarsim.errors import ParameterError
 
 
+@dataclass(frozen=True)
+class Norm:
+    """A batch norm as for inference."""
+
+    mean: Tensor
+    var: Tensor
+    weight: Tensor
+    bias: Tensor
+    eps: float
+
+
+def own(x: Tensor) -> Tensor:
+    """Return a copy on the CPU, in double precision."""
+    return x.detach().cpu().double().clone()
+
+
 @dataclass
 class Gathered:
     """What was gathered of one layer; threshold and decay are numbers, or arrays as their source has them."""
@@ -28,13 +44,13 @@ class Gathered:
     pool: int = 1
     pool_by: str = "average"
     gain: float = 1.0
-    norm: dict[str, Tensor] | None = None
+    norm: Norm | None = None
     neuron: dict[str, Any] = field(default_factory=dict)
-    threshold: Tensor = field(default_factory=lambda: torch.tensor(1.0))
-    beta: Tensor = field(default_factory=lambda: torch.tensor(0.0))
+    threshold: Tensor = field(default_factory=lambda: torch.ones((), dtype=torch.float64))
+    beta: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))
 
 
-def build(layers: list[Gathered], input_shape: tuple[int, ...] | None, t_steps: int) -> Network:
+def build(layers: list[Gathered], input_shape: int | tuple[int, ...] | None, t_steps: int) -> Network:
     """Return the network that computes what the gathered layers do.
 
     Raises
@@ -45,6 +61,8 @@ def build(layers: list[Gathered], input_shape: tuple[int, ...] | None, t_steps: 
     if not layers:
         raise ParameterError("the network has no layer with neurons")
     first = layers[0]
+    if isinstance(input_shape, int):
+        input_shape = (input_shape,)
     if input_shape is None and first.kind == "dense":
         input_shape = (first.weight.shape[1],)
     if input_shape is None or len(input_shape) not in (1, 3):
@@ -94,11 +112,11 @@ def _magnitudes(layer: Gathered) -> Tensor | None:
     """Return |w| of each output if it is one number above 0 for all of its inputs."""
     size = layer.weight.flatten(1).abs()
     same = torch.allclose(size, size[:, :1].expand_as(size), rtol=1e-6, atol=0) and bool((size > 0).all())
-    return size[:, 0].double() if same else None
+    return size[:, 0] if same else None
 
 
 def _neuron(layer: Gathered) -> dict[str, Any]:
-    scalars = {"beta": float(layer.beta.double().mean()), "threshold": float(layer.threshold.double().mean())}
+    scalars = {"beta": float(layer.beta.mean()), "threshold": float(layer.threshold.mean())}
     if not bool((layer.threshold > 0).all()):
         raise ParameterError(f"{layer.name}: a threshold is not above 0")
     return layer.neuron | scalars
@@ -106,7 +124,6 @@ def _neuron(layer: Gathered) -> dict[str, Any]:
 
 def _on(x: Tensor, shape: Shape, name: str) -> Tensor:
     """Bring a number, or an array that is broadcast to outputs (channels, height, width), into this form."""
-    x = x.detach().double()
     x = x[0] if x.ndim == 4 and len(x) == 1 else x
     if x.numel() == 1:
         return x.reshape(())
@@ -121,22 +138,22 @@ def _on(x: Tensor, shape: Shape, name: str) -> Tensor:
 def _fill(layer: Gathered, ours: SpikingLayer) -> None:
     """Copy what was gathered; the magnitudes of binary weights and a gain move into thresholds, bias and batch norm."""
     size = _magnitudes(layer)
-    scale = torch.ones(len(layer.weight), dtype=torch.float64) if size is None else size
-    bias = None if layer.bias is None else layer.bias.double() / scale
-    inner = scale * layer.gain  # what the currents of ours have to be multiplied with
+    inner = torch.ones(len(layer.weight), dtype=torch.float64) if size is None else size
+    bias = None if layer.bias is None else layer.bias / inner
+    inner = inner * layer.gain  # what the currents of ours have to be multiplied with
     if layer.norm is not None and ours.norm is not None:
-        mean, var, eps = layer.norm["mean"].double(), layer.norm["var"].double(), float(layer.norm["eps"])
-        ours.norm.eps = eps
-        ours.norm.running_mean = (mean / inner).float()
-        ours.norm.running_var = ((var + eps) / inner**2 - eps).float()  # may be below 0; with eps it is not
-        ours.norm.weight.data, ours.norm.bias.data = layer.norm["weight"].clone(), layer.norm["bias"].clone()
+        norm = layer.norm
+        ours.norm.running_mean = (norm.mean / inner).float()
+        # may be below 0; with our eps it is not
+        ours.norm.running_var = ((norm.var + norm.eps) / inner**2 - ours.norm.eps).float()
+        ours.norm.weight.data, ours.norm.bias.data = norm.weight.float(), norm.bias.float()
         inner = torch.ones_like(inner)
-    threshold = layer.threshold if torch.all(inner == 1) else layer.threshold / inner.reshape(-1, 1, 1)
-    weight = layer.weight.detach() if size is None else torch.sign(layer.weight.detach())
+    ours.threshold = layer.threshold if torch.all(inner == 1) else layer.threshold / inner.reshape(-1, 1, 1)
+    ours.beta = layer.beta
+    weight = layer.weight if size is None else torch.sign(layer.weight)
     ours.weight.data = weight.float().reshape(ours.weight.shape)
     if bias is not None and ours.bias is not None:
         ours.bias.data = bias.float()
-    ours.threshold, ours.beta = threshold, layer.beta.clamp(0, 1)
 
 
 def square(value: Any, what: str, name: str) -> int:

@@ -15,7 +15,7 @@ def first_spike(spikes: Tensor) -> Tensor:
     return (1 - spikes).cumprod(0).sum(0)
 
 
-def scores(spikes: Tensor, membrane: Tensor, decoder: str) -> Tensor:
+def scores(spikes: Tensor, membrane: Tensor, decoder: str, threshold: Tensor) -> Tensor:
     """Return a number for each class, (n, classes); the highest wins, the lowest class if there are several.
 
     Parameters
@@ -23,11 +23,13 @@ def scores(spikes: Tensor, membrane: Tensor, decoder: str) -> Tensor:
     spikes, membrane : Tensor, (t_steps, n, classes, ...)
         Of the last layer.
     decoder : {"count", "first-spike", "membrane"}
-        Spikes; steps before the first one, the fewer the better, and the count where these are equal; average membrane.
+        Spikes; steps before the first one, the fewer the better, and the count where these are equal; average membrane
+        over threshold.
+    threshold : Tensor, one number or (classes, ...)
     """
     spikes, membrane = spikes.flatten(2), membrane.flatten(2)
     if decoder == "membrane":
-        return membrane.mean(0)
+        return membrane.mean(0) / threshold.flatten()
     count = spikes.sum(0)
     return count if decoder == "count" else count / (len(spikes) + 1) - first_spike(spikes)
 

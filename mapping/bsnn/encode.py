@@ -36,6 +36,14 @@ def encode(images: np.ndarray, spec: NetworkSpec, *, seed: int = 0, numbers: Seq
     ParameterError
         For a wrong shape or type, values that are not finite, or values outside the range.
     """
+    x = check_images(images, spec)
+    if x.ndim == 4:
+        return _encoded(x, spec, seed, range(len(x)) if numbers is None else numbers)
+    return np.ascontiguousarray(np.moveaxis(x, 1, 0))
+
+
+def check_images(images: np.ndarray, spec: NetworkSpec) -> np.ndarray:
+    """Return images or spikes as (n, c, h, w) or (n, t_steps, c, h, w) in float32, as :func:`encode` takes them."""
     images = np.asarray(images)
     if images.dtype != np.uint8 and not np.issubdtype(images.dtype, np.floating):
         raise ParameterError(f"images have the type {images.dtype}; give uint8 in 0..255 or floats in [0, 1]")
@@ -54,11 +62,9 @@ def encode(images: np.ndarray, spec: NetworkSpec, *, seed: int = 0, numbers: Seq
         x = images.astype(np.float32)
     if not (np.isfinite(x).all() and x.min() >= 0 and x.max() <= 1):
         raise ParameterError("images hold values outside [0, 1] or not finite; scale floats to [0, 1]")
-    if images.ndim == 4:
-        return _encoded(x, spec, seed, range(len(x)) if numbers is None else numbers)
-    if np.any((x != 0) & (x != 1)):
+    if images.ndim == 5 and np.any((x != 0) & (x != 1)):
         raise ParameterError("spike arrays hold values other than 0 and 1; give an image array for analog input")
-    return np.ascontiguousarray(np.moveaxis(x, 1, 0))
+    return x
 
 
 def is_analog(images: np.ndarray, spec: NetworkSpec) -> bool:

@@ -23,7 +23,7 @@ def layers_of_nir(path: Path, dt: float, how: dict[str, Any]) -> tuple[list[Gath
         raise ParameterError(f"{path}: reading NIR needs the package nir; install xbarsim[nir]") from None
     try:
         graph = nir.read(path)
-    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, LookupError, ValueError, TypeError, AttributeError, AssertionError, NotImplementedError) as error:
         raise FileError(f"{path}: cannot be read as NIR ({error})") from None
     layers: list[Gathered] = []
     open_layer: Gathered | None = None
@@ -83,8 +83,8 @@ def _path(path: Path, graph: Any) -> list[tuple[str, Any]]:
 
 
 def _of_weights(node: Any, kind: str, what: str) -> Gathered:
-    weight = torch.from_numpy(np.array(node.weight, np.float32))
-    bias = torch.from_numpy(np.array(node.bias, np.float32)) if kind in ("Affine", "Conv2d") else None
+    weight = torch.from_numpy(np.array(node.weight, float))
+    bias = torch.from_numpy(np.array(node.bias, float)) if kind in ("Affine", "Conv2d") else None
     bias = None if bias is None or not bias.any() else bias
     if kind != "Conv2d":
         return Gathered(what, "dense", weight, bias)
@@ -110,28 +110,33 @@ def _take_neurons(layer: Gathered, node: Any, kind: str, what: str, dt: float, h
     """
     theta = np.asarray(getattr(node, "threshold" if kind == "Threshold" else "v_threshold"), float)
     gain, decay = np.ones_like(theta), np.zeros_like(theta)
-    if kind == "Threshold":
-        layer.neuron = how | {"reset_mechanism": "none"}
-    else:
-        layer.neuron = dict(how)
+    layer.neuron = how | ({"reset_mechanism": "none"} if kind == "Threshold" else {})
+    if kind != "Threshold" and np.any(np.asarray(0.0 if node.v_reset is None else node.v_reset) != 0):
+        raise ParameterError(f"{what}: v_reset other than 0 is not supported")
+    if kind == "IF":
         decay, gain = np.ones_like(theta), np.asarray(node.r, float) * dt
-        if getattr(node, "v_reset", None) is not None and np.any(np.asarray(node.v_reset) != 0):
-            raise ParameterError(f"{what}: v_reset other than 0 is not supported")
     if kind == "LIF":
-        tau = np.asarray(node.tau, float)
-        if np.any(tau < dt * (1 - 1e-9)):
+        tau, r = np.asarray(node.tau, float), np.asarray(node.r, float)
+        if not np.all(tau >= dt * (1 - 1e-6)):
             raise ParameterError(f"{what}: tau = {tau.min():g} s is shorter than dt = {dt:g} s; give a smaller dt")
-        decay, gain = 1 - dt / tau, gain / tau
+        no_leak = np.isinf(tau) & np.isinf(r)  # what snnTorch writes for beta = 1
+        decay = np.clip(1 - dt / tau, 0, 1)
+        gain = np.where(no_leak, 1.0, np.divide(r * dt, tau, where=~no_leak, out=np.ones(np.broadcast(r, tau).shape)))
         if np.any(np.asarray(node.v_leak) != 0):
-            rest = np.ravel(np.asarray(node.v_leak, float) * (dt / tau) / gain / layer.gain)
-            rest = rest.reshape(1 if rest.size == 1 else len(layer.weight), -1)
-            if np.any(rest != rest[:, :1]):
-                raise ParameterError(f"{what}: v_leak, by its gain, has to be one number for each output channel")
-            before = torch.zeros(len(layer.weight)) if layer.bias is None else layer.bias
-            layer.bias = before + torch.from_numpy(rest[:, 0]).float()
-    if np.any(gain <= 0):
-        raise ParameterError(f"{what}: r has to be above 0")
+            _take_leak(layer, np.asarray(node.v_leak, float) / r / layer.gain, what)
+    if not (np.all(gain > 0) and np.all(np.isfinite(gain))):
+        raise ParameterError(f"{what}: r has to be above 0 and finite")
+    gain = np.where(np.abs(gain - 1) < 1e-6, 1.0, gain)  # written in single precision
     layer.threshold, layer.beta = torch.from_numpy(np.asarray(theta / gain)), torch.from_numpy(np.asarray(decay))
+
+
+def _take_leak(layer: Gathered, rest: np.ndarray, what: str) -> None:
+    """Add the current that stands for a resting potential to the bias."""
+    rest = rest.reshape(1 if rest.size == 1 else len(layer.weight), -1)
+    if not np.allclose(rest, rest[:, :1], rtol=1e-6, atol=0):
+        raise ParameterError(f"{what}: v_leak / r has to be one number for each output channel")
+    before = torch.zeros(len(layer.weight), dtype=torch.float64) if layer.bias is None else layer.bias
+    layer.bias = before + torch.from_numpy(rest[:, 0].copy())
 
 
 def _positive(value: np.ndarray, what: str, name: str) -> float:

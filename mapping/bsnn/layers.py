@@ -129,9 +129,9 @@ def _from_lines(lines: Tensor, side: int) -> Tensor:
 
 def weighted_input(x: Tensor, weight: Tensor, pool: int, padding: int | None = None, stride: int = 1) -> Tensor:
     """Apply weights (out, in, k, k) to x (n, in, h, w), then average pooling; "same" padding unless given."""
-    if weight.shape[-1] == 1 and x.shape[-2:] == (1, 1):
-        return F.linear(x.flatten(1), weight.flatten(1)).reshape(len(x), -1, 1, 1)
     padding = weight.shape[-1] // 2 if padding is None else padding
+    if weight.shape[-1] == 1 and x.shape[-2:] == (1, 1) and padding == 0:
+        return F.linear(x.flatten(1), weight.flatten(1)).reshape(len(x), -1, 1, 1)
     fused = fuse_pool(weight, pool, stride) if pool > 1 else weight
     if x.is_cpu and weight.requires_grad and torch.count_nonzero(x) < SPARSE * x.numel():
         result: Tensor = _EventConv.apply(x, fused, pool * stride, padding)  # type: ignore[no-untyped-call]

@@ -12,14 +12,15 @@ from mapping.bsnn.from_nir import layers_of_nir
 from mapping.bsnn.network import Network
 from mapping.bsnn.store import load_file, shipped_network
 from xbarsim.errors import ParameterError
+from xbarsim.units import quantity
 
 
 def load_network(
     source: str | Path | nn.Module,
     *,
-    input_shape: tuple[int, ...] | None = None,
+    input_shape: int | tuple[int, ...] | None = None,
     t_steps: int = 25,
-    dt: float | None = None,
+    dt: float | str | None = None,
     reset_mechanism: str | None = None,
     reset_delay: bool = True,
     fire: str | None = None,
@@ -30,9 +31,9 @@ def load_network(
     ----------
     source : str, path or nn.Sequential
         ``"mnist-bsnn"`` (see :func:`list_networks`); a ``.safetensors`` file of this project; a ``.nir`` file; or an
-        ``nn.Sequential`` of Conv2d, Linear, batch norm, pooling, Flatten, Dropout and ``snntorch.Leaky``, as for
-        inference. Layers whose weights are plus and minus one number for each output become binary ones.
-    input_shape : tuple of int, optional
+        ``nn.Sequential`` of Conv2d, Linear, batch norm, pooling, Flatten, Dropout and ``snntorch.Leaky``, taken as they
+        are in inference. Layers whose weights are plus and minus one number for each output become binary ones.
+    input_shape : int or tuple of int, optional
         Channels, height, width of an input, or its features, where the source does not tell.
     t_steps : int
         Time steps of one inference of an imported network.
@@ -60,6 +61,9 @@ def load_network(
                 f"{path}: NIR stores neither time step, reset nor comparison; give dt (1e-4 for snnTorch's exports), "
                 "reset_mechanism ('subtract', 'zero', 'none') and fire ('>=', '>')"
             )
+        dt = quantity(dt, "s", "dt")
+        if not 0 < dt < float("inf"):
+            raise ParameterError(f"dt = {dt:g} s: give the time of one step, above 0")
         how = {"reset_mechanism": reset_mechanism, "reset_delay": reset_delay, "fire": fire}
         stages, stored_shape = layers_of_nir(path, dt, how)
         return build(stages, input_shape or stored_shape, t_steps)

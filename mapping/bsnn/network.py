@@ -94,7 +94,8 @@ class Network(nn.Module):
         classes = []
         for start in range(0, len(images), batch_size):
             spikes, membranes = self(self._input(images[start : start + batch_size], seed, start))
-            classes.append(scores(spikes[-1], membranes[-1], self.spec.decoder).argmax(1).cpu().numpy())
+            given = scores(spikes[-1], membranes[-1], self.spec.decoder, self.layers[-1].threshold)
+            classes.append(given.argmax(1).cpu().numpy())
         return np.concatenate(classes)
 
     def _input(self, images: np.ndarray, seed: int, first: int) -> Tensor:

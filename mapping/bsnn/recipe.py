@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from mapping.bsnn.settings import TrainingSettings
 from mapping.bsnn.spec import NetworkSpec
-from mapping.bsnn.train import TrainingSettings
 from mapping.resources import data_folder
 from xbarsim.errors import ParameterError
 from xbarsim.parameters import Parameters

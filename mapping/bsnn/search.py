@@ -27,6 +27,14 @@ if TYPE_CHECKING:
     import optuna
     import pandas as pd
 
+_SMALL = 1e-12
+_LIMITS = {
+    "beta": (0, 1),
+    "threshold": (_SMALL, 1e12),
+    "slope": (_SMALL, 1e12),
+    "learning_rate": (_SMALL, 1e12),
+    "dropout": (0, 1 - 1e-6),
+}
 Range = tuple[float, float]
 Data = tuple[np.ndarray, np.ndarray]
 
@@ -39,10 +47,10 @@ class SearchSpace(Parameters):
     beta, threshold, slope, dropout : (low, high)
     learning_rate : (low, high)
         Drawn evenly in its logarithm.
-    max_grad_norm : float, optional
-        The norm of the gradient clip that may be switched on; None leaves it to the recipe.
+    max_grad_norm : float
+        The norm of the gradient clip where it is switched on.
     conditions : bool
-        Whether clips of gradients, weights and membranes are switched.
+        Whether clips of gradients, weights and membranes are switched; otherwise they are the recipe's.
     """
 
     beta: Range = (0.1, 0.99)
@@ -55,10 +63,13 @@ class SearchSpace(Parameters):
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
-        for name in ("beta", "threshold", "slope", "learning_rate", "dropout"):
+        for name, (lowest, highest) in _LIMITS.items():
             low, high = getattr(self, name)
-            if not 0 <= low <= high < np.inf:
-                raise ValueError(f"SearchSpace.{name} = {low}, {high}: give the lowest value, from 0, then the highest")
+            if not lowest <= low <= high <= highest:
+                raise ValueError(
+                    f"SearchSpace.{name} = ({low:g}, {high:g}): give the lowest value, then the highest, from "
+                    f"{lowest:g} to {highest:g}"
+                )
         return self
 
 
@@ -108,7 +119,7 @@ def search(
 ) -> pd.DataFrame:
     """Search for hyper-parameters by the accuracy on the validation split; the test accuracy is noted beside it.
 
-    Trials of one process are reproducible; with several, each draws without waiting for the others.
+    An uninterrupted search in one process is reproducible; with several, each draws without waiting for the others.
 
     Parameters
     ----------
@@ -175,7 +186,10 @@ def trials(storage: str | Path) -> pd.DataFrame:
     if not path.is_file():
         raise FileError(f"{path}: no such file; give the storage of a search, or a .csv file of its trials")
     if path.suffix == ".csv":
-        return pd.read_csv(path)
+        try:
+            return pd.read_csv(path)
+        except (OSError, ValueError) as error:
+            raise FileError(f"{path}: cannot be read as a table of trials ({error})") from None
     with _as_file_errors(path):
         study = _optuna().load_study(study_name="xbarsim", storage=_storage(path))
     rows = [
@@ -227,13 +241,14 @@ def _study(path: Path, plan: Search, worker: int) -> optuna.Study:
             storage=_storage(path),
             direction="maximize",
             load_if_exists=True,
-            sampler=optuna.samplers.TPESampler(
-                seed=plan.seed + 1_000_003 * worker, multivariate=True, constant_liar=True
-            ),
             pruner=optuna.pruners.SuccessiveHalvingPruner(
                 min_resource=plan.min_epochs, reduction_factor=plan.reduction
             ),
         )
+    drawn = len(study.trials)  # a continued search goes on with other draws than it began with
+    study.sampler = optuna.samplers.TPESampler(
+        seed=plan.seed + 1_000_003 * worker + 7_368_787 * drawn, multivariate=True, constant_liar=True
+    )
     identity = json.dumps(plan.model_dump(mode="json"), sort_keys=True)
     if study.user_attrs.setdefault("plan", identity) != identity:
         raise FileError(f"{path}: holds a search with other settings; choose another file or delete it")
@@ -289,15 +304,15 @@ def suggested(trial: optuna.Trial, plan: Search) -> Recipe:
     """Return the recipe with what a trial chooses."""
     space = plan.space
     chosen: dict[str, Any] = {
-        name: trial.suggest_float(name, *getattr(space, name), log=name == "learning_rate")
-        for name in ("beta", "threshold", "slope", "learning_rate", "dropout")
+        name: trial.suggest_float(name, *getattr(space, name), log=name == "learning_rate") for name in _LIMITS
     }
-    if space.conditions:
-        chosen["clip"] = trial.suggest_categorical("clip", [False, True])
-        chosen["clip_weights"] = trial.suggest_categorical("clip_weights", [False, True])
-        if trial.suggest_categorical("clip_gradients", [False, True]):
-            chosen["max_grad_norm"] = space.max_grad_norm
-    return plan.recipe.changed(**chosen)
+    if not space.conditions:
+        return plan.recipe.changed(**chosen)
+    chosen["clip"] = trial.suggest_categorical("clip", [False, True])
+    chosen["clip_weights"] = trial.suggest_categorical("clip_weights", [False, True])
+    norm = space.max_grad_norm if trial.suggest_categorical("clip_gradients", [False, True]) else None
+    recipe = plan.recipe.changed(**chosen)
+    return recipe.replace(training=recipe.training.replace(max_grad_norm=norm))
 
 
 def _first(data: Data, n: int) -> Data:

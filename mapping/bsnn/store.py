@@ -111,6 +111,8 @@ def _fill(path: str | Path, network: Network, tensors: dict[str, Tensor]) -> Non
             raise FileError(f"{where} holds values that are not finite")
         if name.endswith("threshold") and not torch.all(given > 0):
             raise FileError(f"{where} holds thresholds that are not above 0")
+        if name.endswith("running_var") and layer.norm is not None and not torch.all(given + layer.norm.eps > 0):
+            raise FileError(f"{where} holds variances below 0")
         if name == f"layers.{number}.weight" and (top := _top(layer)) is not None:
             _check_levels(where, given, layer, top)
             given = given.double() / top

@@ -1,79 +1,28 @@
-"""Training with surrogate gradients; an interrupted run resumes from its last finished epoch, exactly."""
+"""Training with surrogate gradients: batches, epochs, annealing, batch norm settled after each epoch."""
 
 from __future__ import annotations
 
 import ctypes
-import json
 import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
-from pydantic import Field
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor
 
+from mapping.bsnn.checkpoint import Run
 from mapping.bsnn.decode import loss, penalty, scores
-from mapping.bsnn.encode import encode
+from mapping.bsnn.encode import check_images, encode
 from mapping.bsnn.network import Network
+from mapping.bsnn.settings import TrainingSettings
 from mapping.bsnn.spec import NetworkSpec
-from xbarsim.errors import FileError, ParameterError
-from xbarsim.parameters import Parameters
+from xbarsim.errors import ParameterError
 
 Progress = Callable[[int, int, float, float], None]  # epoch, finished batches, running loss and training accuracy
 Finished = Callable[[int, float], bool | None]  # epoch, validation accuracy (NaN without a split); true: stop
 
 _SETTLING = 50  # batches that the averages of batch norm are taken over
-
-
-class TrainingSettings(Parameters):
-    """How to train: Adam (0.9, 0.999) on batches, the best epoch chosen on a split of the training set.
-
-    Attributes
-    ----------
-    epochs, batch_size : int
-    learning_rate : float
-    schedule : {"cosine", "constant"}
-        Cosine annealing to 0 over all epochs, batch by batch; or none.
-    n_validation : int
-        Training images held out, drawn by the seed, to choose the epoch; with 0 the last one is taken.
-    t_steps_training : int, optional
-        Time steps while training, if other than the network's, at which it is validated; fewer train faster.
-    shift : int
-        Images are moved by up to so many pixels up or down and left or right, drawn anew in each epoch.
-    patience : int, optional
-        Stop when the validation accuracy has not grown for so many epochs.
-    max_grad_norm : float, optional
-        Gradients are scaled down to this norm.
-    clip_weights : bool
-        Whether the trained real weights are kept in [-1, 1].
-    activity_l1, activity_l2 : float
-        What the loss adds for the average spike rate, and for the average squared rate, of each layer.
-    seed : int
-        Of initial weights, split, order, dropout and rate encoding.
-    """
-
-    epochs: int = Field(default=10, gt=0)
-    batch_size: int = Field(default=128, gt=0)
-    learning_rate: float = Field(default=2.7e-3, gt=0, allow_inf_nan=False)
-    schedule: Literal["cosine", "constant"] = "cosine"
-    n_validation: int = Field(default=5000, ge=0)
-    t_steps_training: int | None = Field(default=None, gt=0)
-    shift: int = Field(default=0, ge=0)
-    patience: int | None = Field(default=None, gt=0)
-    max_grad_norm: float | None = Field(default=None, gt=0)
-    clip_weights: bool = False
-    activity_l1: float = Field(default=0.0, ge=0, allow_inf_nan=False)
-    activity_l2: float = Field(default=0.0, ge=0, allow_inf_nan=False)
-    seed: int = Field(default=0, ge=0)
-
-    def batches(self, n_images: int) -> int:
-        """Return the batches of an epoch; incomplete ones are left out."""
-        return (n_images - self.n_validation) // self.batch_size
 
 
 def train(
@@ -114,7 +63,7 @@ def train(
         On the CPU, with the training record in ``metadata``.
     """
     settings = settings or TrainingSettings()
-    labels = np.asarray(labels)
+    images, labels = np.asarray(images), np.asarray(labels)
     _check(spec, images, labels, settings)
     target = choose_device(device)
     if target.type == "cpu":
@@ -124,7 +73,7 @@ def train(
     optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
     order = np.random.default_rng([settings.seed, 0]).permutation(len(images))
     held_out, kept = order[: settings.n_validation], order[settings.n_validation :]
-    run = _Run(network, optimizer, spec, settings)
+    run = Run(network, optimizer, settings, images, labels)
     if checkpoint is not None:
         run.resume(Path(checkpoint))
     while len(run.history) < settings.epochs and not run.out_of_patience:
@@ -152,8 +101,10 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError:
         raise ParameterError(f"device = {name!r}: give 'auto', 'cpu' or 'cuda'") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ParameterError(f"device = {name!r}: this machine, or this build of torch, has no CUDA; use 'cpu'")
+    if device.type not in ("cpu", "cuda"):
+        raise ParameterError(f"device = {name!r}: only 'cpu' and 'cuda' are supported")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ParameterError(f"device = {name!r}: this machine, or this build of torch, has no such GPU; use 'cpu'")
     return device
 
 
@@ -162,7 +113,7 @@ def _check(spec: NetworkSpec, images: np.ndarray, labels: np.ndarray, settings: 
         raise ParameterError(
             f"labels: {labels.dtype} of shape {labels.shape}; {len(images)} images need as many whole numbers"
         )
-    encode(images[:1], spec)
+    check_images(images, spec)
     if settings.t_steps_training is not None and np.ndim(images) == 5:
         raise ParameterError(
             f"t_steps_training = {settings.t_steps_training}: spikes are given for the {spec.t_steps} of the network"
@@ -275,7 +226,8 @@ def training_step(
         if settings.clip_weights:
             for layer in network.layers:
                 layer.weight.clamp_(-1, 1)
-        right = scores(spikes[-1], membranes[-1], decoder).argmax(1) == target
+        last = network.layers[-1]
+        right = scores(spikes[-1], membranes[-1], decoder, last.threshold).argmax(1) == target
     return float(total.detach()), int(right.sum())
 
 
@@ -286,92 +238,3 @@ def keep_freed_memory() -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(mmap_max, 0)
         libc.mallopt(trim_threshold, 2**31 - 1)
-
-
-class _Run:
-    """Everything that an interrupted run needs, as tensors and JSON."""
-
-    def __init__(
-        self, network: Network, optimizer: torch.optim.Optimizer, spec: NetworkSpec, settings: TrainingSettings
-    ) -> None:
-        self.network, self.optimizer, self.settings = network, optimizer, settings
-        self.identity = {"spec": spec.model_dump(mode="json"), "settings": settings.model_dump(mode="json")}
-        self.history: list[dict[str, float | None]] = []
-        self.best: dict[str, Tensor] = {}
-
-    @property
-    def accuracies(self) -> list[float]:
-        """Validation accuracies; without validation images each epoch counts as better than the one before."""
-        given = [epoch["validation_accuracy"] for epoch in self.history]
-        return [float(k) if accuracy is None else accuracy for k, accuracy in enumerate(given)]
-
-    @property
-    def out_of_patience(self) -> bool:
-        patience = self.settings.patience
-        if patience is None or not self.history:
-            return False
-        return len(self.history) - 1 - _best(self.accuracies) >= patience
-
-    def finish_epoch(self, validation: float, training: float, mean_loss: float, seconds: float) -> None:
-        self.history.append(
-            {
-                "validation_accuracy": None if np.isnan(validation) else validation,
-                "training_accuracy": training,
-                "loss": mean_loss,
-                "seconds": seconds,
-            }
-        )
-        if _best(self.accuracies) == len(self.history) - 1:
-            self.best = {k: v.clone() for k, v in self.network.state_dict().items()}
-
-    def save(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        tensors = {f"now.{k}": v.contiguous() for k, v in self.network.state_dict().items()}
-        tensors |= {f"best.{k}": v.contiguous() for k, v in self.best.items()}
-        for number, state in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"adam.{number}.{k}": v for k, v in state.items()}
-        record = {"identity": json.dumps(self.identity, sort_keys=True), "history": json.dumps(self.history)}
-        save_file(tensors, folder / "run.tmp", metadata=record)
-        (folder / "run.tmp").replace(folder / "run.safetensors")
-
-    def resume(self, folder: Path) -> None:
-        path = folder / "run.safetensors"
-        if not path.is_file():
-            return
-        try:
-            with safe_open(path, framework="pt", device=str(self.network.layers[0].weight.device)) as file:
-                record = file.metadata()
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-            same = json.loads(record["identity"]) == json.loads(json.dumps(self.identity))
-        except (OSError, SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
-            raise FileError(f"{path}: cannot be continued ({error}); delete it to start again") from None
-        if not same:
-            raise FileError(f"{path}: is a run with other settings; choose another checkpoint folder or delete it")
-        self.history = json.loads(record["history"])
-        self.network.load_state_dict(_under("now.", tensors))
-        self.best = _under("best.", tensors)
-        moments: dict[int, dict[str, Tensor]] = {}
-        for name, value in _under("adam.", tensors).items():
-            number, key = name.split(".", 1)
-            moments.setdefault(int(number), {})[key] = value
-        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
-
-    def best_network(self) -> Network:
-        self.network.load_state_dict(self.best)
-        best = _best(self.accuracies)
-        self.network.metadata = self.identity["settings"] | {
-            "trained_epochs": len(self.history),
-            "best_epoch": best + 1,
-            "validation_accuracy": self.history[best]["validation_accuracy"],
-            "training_accuracy": self.history[best]["training_accuracy"],
-            "seconds": round(sum(h["seconds"] or 0.0 for h in self.history)),
-        }
-        return self.network.cpu().eval()
-
-
-def _best(accuracies: list[float]) -> int:
-    return int(np.argmax(accuracies))
-
-
-def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -1,0 +1,144 @@
+"""Training runs on disk, as safetensors: an interrupted one goes on from its last finished epoch, exactly."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from mapping.bsnn.network import Network
+from mapping.bsnn.settings import TrainingSettings
+from xbarsim.errors import FileError
+
+
+class Run:
+    """The state of a training run: what it is, how its epochs went, the network now and at its best.
+
+    Parameters
+    ----------
+    network, optimizer : Network, Optimizer
+        What is trained; read and, by :meth:`resume`, written.
+    settings : TrainingSettings
+    images, labels : arrays
+        The training set; a run is continued on the same one only.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        optimizer: torch.optim.Optimizer,
+        settings: TrainingSettings,
+        images: np.ndarray,
+        labels: np.ndarray,
+    ) -> None:
+        self.network, self.optimizer, self.settings = network, optimizer, settings
+        data = [[*x.shape, str(x.dtype), crc32(np.ascontiguousarray(x).data)] for x in (images, labels)]
+        self.identity: dict[str, Any] = {
+            "spec": network.spec.model_dump(mode="json"),
+            "settings": settings.model_dump(mode="json"),
+            "data": data,
+        }
+        self.history: list[dict[str, float | None]] = []
+        self.best: dict[str, Tensor] = {}
+
+    @property
+    def accuracies(self) -> list[float]:
+        """Validation accuracies; without validation images each epoch counts as better than the one before."""
+        given = [epoch["validation_accuracy"] for epoch in self.history]
+        return [float(k) if accuracy is None else accuracy for k, accuracy in enumerate(given)]
+
+    @property
+    def out_of_patience(self) -> bool:
+        """Whether the validation accuracy has not grown for too long."""
+        patience = self.settings.patience
+        if patience is None or not self.history:
+            return False
+        return len(self.history) - 1 - _best(self.accuracies) >= patience
+
+    def finish_epoch(self, validation: float, training: float, mean_loss: float, seconds: float) -> None:
+        """Note how an epoch went, and keep the network if it is the best so far."""
+        self.history.append(
+            {
+                "validation_accuracy": None if np.isnan(validation) else validation,
+                "training_accuracy": training,
+                "loss": mean_loss,
+                "seconds": seconds,
+            }
+        )
+        if _best(self.accuracies) == len(self.history) - 1:
+            self.best = {k: v.clone() for k, v in self.network.state_dict().items()}
+
+    def save(self, folder: Path) -> None:
+        """Write the run, in place of the one before only when it is complete."""
+        tensors = {f"now.{k}": v.contiguous() for k, v in self.network.state_dict().items()}
+        tensors |= {f"best.{k}": v.contiguous() for k, v in self.best.items()}
+        for number, state in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"adam.{number}.{k}": v for k, v in state.items()}
+        record = {"identity": json.dumps(self.identity, sort_keys=True), "history": json.dumps(self.history)}
+        try:
+            save_file(tensors, folder / "run.tmp", metadata=record)
+            (folder / "run.tmp").replace(folder / "run.safetensors")
+        except (OSError, SafetensorError) as error:
+            raise FileError(f"{folder}: the run cannot be saved there ({error}); give another folder") from None
+
+    def resume(self, folder: Path) -> None:
+        """Take over the run of a folder, which is made if there is none."""
+        path = folder / "run.safetensors"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise FileError(f"{folder}: cannot be a checkpoint folder ({error.strerror}); give another one") from None
+        if not path.is_file():
+            return
+        try:
+            with safe_open(path, framework="pt", device=str(self.network.layers[0].weight.device)) as file:
+                record = file.metadata()
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+            same = json.loads(record["identity"]) == json.loads(json.dumps(self.identity))
+            history = json.loads(record["history"])
+            if same:
+                self._take(tensors, history)
+        except (OSError, SafetensorError, LookupError, TypeError, ValueError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise FileError(f"{path}: cannot be continued ({reason}); delete it to start again") from None
+        if not same:
+            raise FileError(
+                f"{path}: is a run with other settings or data; choose another checkpoint folder or delete it"
+            )
+
+    def _take(self, tensors: dict[str, Tensor], history: list[dict[str, float | None]]) -> None:
+        self.network.load_state_dict(_under("now.", tensors))
+        self.best, self.history = _under("best.", tensors), history
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, value in _under("adam.", tensors).items():
+            number, key = name.split(".", 1)
+            moments.setdefault(int(number), {})[key] = value
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
+
+    def best_network(self) -> Network:
+        """Return the network at its best epoch, on the CPU, with the record of the run."""
+        self.network.load_state_dict(self.best)
+        best = _best(self.accuracies)
+        self.network.metadata = self.identity["settings"] | {
+            "trained_epochs": len(self.history),
+            "best_epoch": best + 1,
+            "validation_accuracy": self.history[best]["validation_accuracy"],
+            "training_accuracy": self.history[best]["training_accuracy"],
+            "seconds": round(sum(h["seconds"] or 0.0 for h in self.history)),
+        }
+        return self.network.cpu().eval()
+
+
+def _best(accuracies: list[float]) -> int:
+    return int(np.argmax(accuracies))
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
