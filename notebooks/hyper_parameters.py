@@ -13,8 +13,8 @@
 # # Hyper-parameters of a binarized and a real-valued spiking network
 #
 # Figure 4 of J. K. Eshraghian, X. Wang, W. D. Lu, "Binarized Spiking Neural Networks: Challenges and Applications"
-# (2022), on a reduced setting: 64 trials for each network on 4,000 MNIST images, 1,000 of them to validate on, at most 5
-# epochs, 10 time steps (the paper: 100 trials, 60,000 images, 5 epochs, 100 time steps). The two files beside this
+# (2022), on a reduced setting: 64 trials for each network on 4,000 MNIST images, 1,000 of them to validate on, at most
+# 5 epochs, 10 time steps (the paper: 100 trials, 60,000 images, 5 epochs, 100 time steps). The two files beside this
 # notebook were written by
 #
 #     xbarsim search bsnn.db --recipe mnist-bsnn --trials 64 --t-steps 10 --images 4000 --csv search_mnist_bsnn.csv
@@ -62,8 +62,8 @@ for name, trials in found.items():
 # ## What it says
 #
 # Both findings of the paper appear. The ten best BSNNs have thresholds from 4.0 to 5.8, the ten best real-valued
-# networks from 1.3 to 2.4: none of the one kind lies in the range of the other. The slope is smaller too, 1.4 against 2.6
-# in the median, but the ranges overlap (1.0 to 2.0, and 1.0 to 4.2), and the contours are flat in that direction.
+# networks from 1.3 to 2.4: none of the one kind lies in the range of the other. The slope is smaller too, 1.4 against
+# 2.6 in the median, but the ranges overlap (1.0 to 2.0, and 1.0 to 4.2), and the contours are flat in that direction.
 #
 # Two observations beside them, on 3,000 training images and five epochs: all of the best trials of both networks keep
 # their membranes inside plus/minus the threshold (`clip`), and the real-valued ones also clip gradients, the binarized
