@@ -100,7 +100,8 @@ class Run:
         try:
             with safe_open(path, framework="pt", device=str(self.network.layers[0].weight.device)) as file:
                 record = file.metadata()
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+                # copies, see load_file
+                tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (no mapping)
             same = json.loads(record["identity"]) == json.loads(json.dumps(self.identity))
             history = json.loads(record["history"])
             if same:

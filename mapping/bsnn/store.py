@@ -51,7 +51,8 @@ def load_file(path: str | Path) -> Network:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+            # copies: what safetensors returns is the file itself, gone when another network is written there
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (no mapping)
     except (OSError, SafetensorError) as error:
         raise FileError(
             f"{path}: cannot be read as safetensors ({error}); give the path of a trained network"
