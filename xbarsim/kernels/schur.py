@@ -114,8 +114,9 @@ def _conjugate_gradients(n_pieces, wordlines, bitlines, rho, v, v_end, added, to
                     p[i, j] = 0.0
                     q[i, j] = 0.0
         alpha, beta, rz = 0.0, 0.0, 0.0
-        iterations, status = max_iterations - total, STALLED
-        for iteration in range(max_iterations - total + 1):
+        most = min(max_iterations - total, 4 * x.size + 100)  # exact arithmetic would need x.size
+        iterations, status = most, STALLED
+        for iteration in range(most + 1):
             for piece in prange(n_pieces):
                 begin, end = piece_of(piece, n_pieces, n_cols)
                 _precondition(begin, end, alpha, q, keep, z_line, lean_b, r, z, share_b)
@@ -124,7 +125,7 @@ def _conjugate_gradients(n_pieces, wordlines, bitlines, rho, v, v_end, added, to
             if rz <= enough * gained:
                 iterations, status = iteration, CONVERGED
                 break
-            if iteration == max_iterations - total:
+            if iteration == most:
                 break
             for block in prange(n_blocks):
                 begin, end = block * LINES, min((block + 1) * LINES, n_rows)
@@ -140,7 +141,7 @@ def _conjugate_gradients(n_pieces, wordlines, bitlines, rho, v, v_end, added, to
             for j in range(n_cols):
                 x[i, j] += alpha * p[i, j]
         total += iterations
-        if status != CONVERGED or iterations == 0:
+        if total >= max_iterations or (status == CONVERGED and iterations == 0):
             break
         for block in prange(n_blocks):
             deliver(block * LINES, min((block + 1) * LINES, n_rows), v, x, g, pull, lean_w, added, q)
