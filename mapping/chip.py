@@ -7,8 +7,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from mapping.periphery.calibration import Calibration
+from mapping.periphery.current_limit import CurrentLimit
 from mapping.periphery.driver import Driver
-from mapping.periphery.neuron_circuit import ChargeNeuron, DigitalNeuron
+from mapping.periphery.link import Link
+from mapping.periphery.neuron_circuit import ChargeNeuron, DigitalNeuron, PassiveNeuron
 from mapping.periphery.sar_adc import SarAdc
 from mapping.periphery.sense_amp import SenseAmp
 from mapping.resources import data_folder
@@ -16,11 +19,12 @@ from xbarsim.cells import Ohmic
 from xbarsim.device import Device
 from xbarsim.errors import FileError, ParameterError
 from xbarsim.parameters import Parameters
+from xbarsim.units import Area, CapacitanceOrZero
 from xbarsim.wires import Wires
 
 
 class Chip(Parameters):
-    """Arrays of one size, their device and wires, and what reads them. Silent wordlines are held at 0 V.
+    """Arrays of one size, their device and wires, and what reads them.
 
     Attributes
     ----------
@@ -31,15 +35,38 @@ class Chip(Parameters):
     device : Device
     cell : Ohmic
     wires : Wires
+    inactive : {"ground", "open", "gated"}
+        Silent wordlines are held at 0 V, float, or have their cells cut off by ideal switches, one for each cell.
     weights : {"differential", "reference"}
         A weight is a pair of bitlines, or one bitline against the mean of an all-LRS and an all-HRS bitline of the
         same array.
     readout : SarAdc or SenseAmp
+    merge : {"charge", "charge-sharing", "digital", "majority"}, optional
+        How the row tiles of one output become one decision: their currents add on one membrane; their charges are
+        shared, which divides the signal by their number, but not the comparator's offset and noise; conversions are
+        added digitally; or, wrongly, each row tile decides by itself, with an equal part of threshold and constant, and
+        the majority counts. The default is "digital" with a SarAdc, otherwise "charge".
+    limiter : CurrentLimit, optional
+        What each bitline passes at most.
     driver : Driver
-    neuron : ChargeNeuron (with SenseAmp) or DigitalNeuron (with SarAdc)
+    neuron : ChargeNeuron or PassiveNeuron (with SenseAmp), or DigitalNeuron (with SarAdc)
+    calibration : Calibration, optional
+        Trims of gains, offsets and thresholds.
+    link : Link, optional
+        What carries spikes from layer to layer; without it they cost neither energy nor time.
     constant_input : {"every-step", "once"}
         Whether a constant first-layer input is read again at every time step, or read once and held in registers
         (digital neurons only).
+    held : {"sampled", "driven"}
+        While several bitlines wait for one converter, their currents are held by samplers, or the array stays on.
+    replication : tuple of int
+        Copies of the arrays of the first, second, ... layer, which read several positions at a time; 1 for the rest.
+    pipelined : bool
+        Whether a layer works on a time step while the next layer works on the one before.
+    c_wordline, c_bitline : float
+        Capacitance of a line per cell [F]: charging wordlines takes energy, and reads wait until lines have settled.
+    cell_area : float, optional
+        Of one cell [m^2].
     """
 
     name: str = "custom"
@@ -49,11 +76,22 @@ class Chip(Parameters):
     device: Device
     cell: Ohmic = Ohmic()
     wires: Wires = Wires()
+    inactive: Literal["ground", "open", "gated"] = "ground"
     weights: Literal["differential", "reference"] = "differential"
     readout: Annotated[SarAdc | SenseAmp, Field(discriminator="kind")]
+    merge: Literal["charge", "charge-sharing", "digital", "majority"] | None = None
+    limiter: CurrentLimit | None = None
     driver: Driver
-    neuron: Annotated[ChargeNeuron | DigitalNeuron, Field(discriminator="kind")]
+    neuron: Annotated[ChargeNeuron | PassiveNeuron | DigitalNeuron, Field(discriminator="kind")]
+    calibration: Calibration | None = None
+    link: Link | None = None
     constant_input: Literal["every-step", "once"] = "every-step"
+    held: Literal["sampled", "driven"] = "sampled"
+    replication: tuple[Annotated[int, Field(gt=0)], ...] = ()
+    pipelined: bool = True
+    c_wordline: CapacitanceOrZero = 0.0
+    c_bitline: CapacitanceOrZero = 0.0
+    cell_area: Area | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -66,15 +104,61 @@ class Chip(Parameters):
         if isinstance(self.readout, SarAdc) != digital:
             raise ValueError(
                 f"Chip.neuron is {self.neuron.kind!r} with the read-out {self.readout.kind!r}: "
-                "a sar-adc feeds digital neurons, a sense-amp decides on charge neurons"
+                "a sar-adc feeds digital neurons, a sense-amp decides on charge and passive neurons"
             )
+        if digital != (self.merging == "digital"):
+            allowed = "'digital'" if digital else "'charge', 'charge-sharing' or 'majority'"
+            raise ValueError(f"Chip.merge = {self.merge!r} with {self.neuron.kind} neurons; use {allowed}")
         if self.constant_input == "once" and not digital:
             raise ValueError("Chip.constant_input = 'once': charge is not held between steps; use 'every-step'")
         if isinstance(self.readout, SarAdc) and self.readout.columns_per_adc > self.cols:
             raise ValueError(
                 f"Chip.readout.columns_per_adc = {self.readout.columns_per_adc}: the array has {self.cols} columns"
             )
+        if self.inactive != "ground" and self.device.read_noise.gaussian:
+            raise ValueError(
+                f"Chip.inactive = {self.inactive!r} with read noise: noise to first order is that of grounded wordlines"
+            )
+        if isinstance(self.neuron, PassiveNeuron):
+            for what, clash in (
+                (f"inactive = {self.inactive!r}", self.inactive != "ground"),
+                ("a limiter", self.limiter is not None),
+                ("read noise", bool(self.device.read_noise.gaussian)),
+            ):
+                if clash:
+                    raise ValueError(f"Chip.neuron is 'passive' with {what}: its bitlines float; use a charge neuron")
         return self
+
+    @property
+    def merging(self) -> str:
+        """How row tiles are merged."""
+        return self.merge or ("digital" if isinstance(self.readout, SarAdc) else "charge")
+
+    @property
+    def by_bitline(self) -> bool:
+        """Whether each bitline's current matters by itself, or only how they combine into outputs."""
+        return self.limiter is not None or (isinstance(self.readout, SarAdc) and self.readout.sense == "bitline")
+
+    @property
+    def linear(self) -> bool:
+        """Whether a layer's currents are a product with one matrix."""
+        return self.inactive == "ground" and self.limiter is None and self.merging in ("charge", "charge-sharing")
+
+    @property
+    def full_scale_needs_images(self) -> bool:
+        """Whether converters take their full scale from a calibration set."""
+        return isinstance(self.readout, SarAdc) and self.readout.full_scale == "calibrated"
+
+    @property
+    def converted_lines(self) -> int:
+        """Bitlines, or outputs, of an array that converters serve, used or not; 0 without converters."""
+        if not isinstance(self.readout, SarAdc):
+            return 0
+        return self.cols if self.readout.sense == "bitline" else self.outputs_per_array
+
+    def copies(self, layer: int) -> int:
+        """Return how many copies of its arrays a layer has, counted from 0."""
+        return self.replication[layer] if layer < len(self.replication) else 1
 
     @property
     def outputs_per_array(self) -> int:

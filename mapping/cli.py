@@ -52,6 +52,10 @@ def report(
             min=0, help="Let reads age the arrays meanwhile; solve again beyond this change, in units of the LRS."
         ),
     ] = None,
+    accounting: Annotated[
+        str,
+        typer.Option(help="How energy and operations are counted: full, core, one-operation, all-columns, arrays-on."),
+    ] = "full",
     seed: Annotated[int, typer.Option(min=0, help="Root seed of all that is drawn.")] = 0,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the reports to this file.")] = None,
 ) -> None:
@@ -62,8 +66,10 @@ def report(
     import mapping as mp
     from mapping.bsnn.encode import check_images
     from mapping.bsnn.fold import fold
+    from mapping.cost import convention
     from mapping.dies import Past, evaluate_dies
-    from mapping.report import render, write_text
+    from mapping.render import render
+    from mapping.report import write_text
 
     n_images = _count(images)
     writable(json_file)
@@ -76,6 +82,7 @@ def report(
     x, y = x[:n_images], y[:n_images]
     check_images(x, net.spec)  # refuses images that do not fit before the arrays are solved,
     fold(net)  # and weights that no cell holds
+    convention(accounting)
     past = Past(reads, quantity(time, "s", "--time"), quantity(temperature, "K", "--temperature"))
     for one in chips:
         past.check(one, refresh)
@@ -89,7 +96,18 @@ def report(
                 bar.update(task, description=f"{name}: images, die {die + 1} of {dies}", advance=done)
 
             reports.append(
-                evaluate_dies(net, one, x, y, n_dies=dies, seed=seed, past=past, refresh=refresh, progress=show)
+                evaluate_dies(
+                    net,
+                    one,
+                    x,
+                    y,
+                    n_dies=dies,
+                    seed=seed,
+                    past=past,
+                    refresh=refresh,
+                    accounting=accounting,
+                    progress=show,
+                )
             )
     Console().print(render(reports))
     if json_file is not None:

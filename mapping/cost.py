@@ -3,21 +3,77 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Literal
 
 from xbarsim.errors import ParameterError
+from xbarsim.parameters import Parameters
 
-CONVENTIONS = {
-    "full": (
-        "full accounting: every read of every used array at every time step, silent wordlines grounded and sinking "
-        "current; every conversion or decision; drivers of active wordlines; neurons with the constant that batch "
-        "norm folds into. 1 MAC = 2 operations, dense operations of all time steps. "
-        "Excluded: programming, buffers, routing, control, leakage."
-    ),
+Module = Literal["array", "conversion", "driver", "neuron", "link", "calibration"]
+MODULES: dict[Module, str] = {
+    "array": "arrays",
+    "conversion": "data conversion",
+    "driver": "wordline drivers",
+    "neuron": "neurons",
+    "link": "links",
+    "calibration": "calibration",
 }
 
 
-def convention(accounting: str) -> str:
-    """Return the text of an accounting convention; raise :class:`ParameterError` if there is none of that name."""
+class Accounting(Parameters):
+    """How energy and operations are counted; it changes no spike.
+
+    Attributes
+    ----------
+    name : str
+    operations_per_mac : {1, 2}
+    columns : {"used", "all"}
+        Whether only bitlines in use are converted, or all that an array has.
+    arrays_on : {"as-built", "read", "conversion"}
+        Arrays draw power as the chip drives them (``Chip.held``); only for the read pulse; or until all bitlines of a
+        converter are converted.
+    modules : tuple of str
+        What is counted.
+    """
+
+    name: str = "custom"
+    operations_per_mac: Literal[1, 2] = 2
+    columns: Literal["used", "all"] = "used"
+    arrays_on: Literal["as-built", "read", "conversion"] = "as-built"
+    modules: tuple[Module, ...] = tuple(MODULES)
+
+    def __str__(self) -> str:
+        on = {
+            "as-built": "as long as the chip drives them",
+            "read": "for the read pulse only",
+            "conversion": "until all bitlines are converted",
+        }[self.arrays_on]
+        left_out = ", ".join(text for module, text in MODULES.items() if module not in self.modules)
+        operations = "operation" if self.operations_per_mac == 1 else "operations"
+        return (
+            f"{self.name} accounting: every read of every used array at every time step, its unused cells and silent "
+            f"wordlines as the circuit has them, {on}; conversions of {self.columns} bitlines, or decisions; drivers "
+            "of active wordlines; neurons with the constant that batch norm folds into; spikes sent on; scheduled "
+            f"calibration. 1 MAC = {self.operations_per_mac} {operations}, dense operations of all time steps. "
+            f"Excluded: {left_out + ', ' if left_out else ''}programming, buffers, control, leakage."
+        )
+
+
+CONVENTIONS = {
+    one.name: one
+    for one in (
+        Accounting(name="full"),
+        Accounting(name="core", modules=("array", "conversion")),
+        Accounting(name="one-operation", operations_per_mac=1),
+        Accounting(name="all-columns", columns="all"),
+        Accounting(name="arrays-on", arrays_on="conversion"),
+    )
+}
+
+
+def convention(accounting: str | Accounting) -> Accounting:
+    """Return an accounting convention by name; raise :class:`ParameterError` if there is none of that name."""
+    if isinstance(accounting, Accounting):
+        return accounting
     if accounting not in CONVENTIONS:
         raise ParameterError(f"accounting = {accounting!r}: give one of {', '.join(CONVENTIONS)}")
     return CONVENTIONS[accounting]
@@ -33,26 +89,33 @@ class Charges:
         Delivered by the wordline drivers into cells and wires.
     conversion : float
         ADC conversions or sense-amplifier decisions.
-    driver, neuron : float
-        Wordline drivers with their DACs; neuron circuits.
+    driver, neuron, link : float
+        Wordline drivers with their DACs and line capacitances; neuron circuits; spikes on their way to the next layer.
     driven : float
         Active wordlines, summed over reads, each counted once however many arrays lie side by side.
+    mirrored : float
+        Current [A], summed over reads, that mirrors still have to be charged for.
     conversions, clipped : int
         ADC conversions that were simulated (a constant input once), and those beyond full scale.
+    passed, limited : int
+        Bitline currents that met a limiter (a constant input once), and those beyond its limit.
+    spikes, collided : float
+        Spikes, and those that had to wait for another one of their position and time step.
     """
 
     array: float = 0.0
     conversion: float = 0.0
     driver: float = 0.0
     neuron: float = 0.0
+    link: float = 0.0
     driven: float = 0.0
+    mirrored: float = 0.0
     conversions: int = 0
     clipped: int = 0
-
-    @property
-    def energy(self) -> float:
-        """Total energy [J]."""
-        return self.array + self.conversion + self.driver + self.neuron
+    passed: int = 0
+    limited: int = 0
+    spikes: float = 0.0
+    collided: float = 0.0
 
     def add(self, other: Charges) -> None:
         """Add another account to this one."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from mapping.bsnn.network import Network
 from mapping.chip import Chip
+from mapping.cost import Accounting, convention
 from mapping.network import map_network
 from mapping.report import Report
 from xbarsim.drift import ROOM_TEMPERATURE, CustomDisturb, PowerLawDisturb
@@ -73,9 +74,12 @@ def evaluate_dies(
     seed: int = 0,
     past: Past | None = None,
     refresh: float | None = None,
+    accounting: str | Accounting = "full",
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
     """Classify images on several dies of a chip; memory does not grow with their number.
+
+    Converters whose full scale is calibrated take it from the first 64 images.
 
     Parameters
     ----------
@@ -88,6 +92,8 @@ def evaluate_dies(
         What the arrays go through first.
     refresh : float, optional
         Let reads age the arrays meanwhile, see :meth:`mapping.MappedNetwork.evaluate`.
+    accounting : str or Accounting
+        See ``mapping.cost.CONVENTIONS``.
     progress : callable, optional
         Called with the number of the die, and of the images done since the last call.
 
@@ -98,16 +104,23 @@ def evaluate_dies(
     """
     past = past or Past()
     past.check(chip, refresh)
+    convention(accounting)
     if n_dies < 1:
         raise ParameterError(f"n_dies = {n_dies}: give at least 1")
     ideal, average = network.predict(images, seed=seed), None
     for die in range(n_dies):
-        mapped = map_network(network, chip, seed=seed, die=die)
+        mapped = map_network(network, chip, seed=seed, die=die, images=images[:64])
         if past != Past():
             mapped.age(n_reads=past.n_reads or None, images=images, dt=past.time, temperature=past.temperature)
         show = partial(progress, die) if progress else None
         report = mapped.evaluate(
-            images, labels, refresh=refresh, temperature=past.temperature, ideal=ideal, progress=show
+            images,
+            labels,
+            accounting=accounting,
+            refresh=refresh,
+            temperature=past.temperature,
+            ideal=ideal,
+            progress=show,
         )
         average = report if average is None else average.and_die(report)
     assert average is not None  # n_dies is at least 1

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -15,8 +16,9 @@ from mapping.bsnn.encode import encode, is_analog
 from mapping.bsnn.fold import fold
 from mapping.bsnn.network import Network
 from mapping.chip import Chip
-from mapping.cost import Charges, convention
-from mapping.layer import MappedLayer
+from mapping.cost import Accounting, Charges, convention
+from mapping.layer import MappedLayer, Trims
+from mapping.periphery.neuron_circuit import PassiveNeuron
 from mapping.report import LayerReport, Report
 from mapping.tile import Tile
 from xbarsim.die import Snapshot
@@ -24,13 +26,20 @@ from xbarsim.drift import ROOM_TEMPERATURE
 from xbarsim.errors import ParameterError
 from xbarsim.units import format_time, quantity
 
+MUCH_CLIPPED = 0.5  # share of currents beyond a limit from which a report warns
 Progress = Callable[[int], None]  # images done since the last call
 
 
 def map_network(
-    network: Network, chip: Chip, *, seed: int = 0, die: int = 0, dtype: torch.dtype = torch.float32
+    network: Network,
+    chip: Chip,
+    *,
+    seed: int = 0,
+    die: int = 0,
+    dtype: torch.dtype = torch.float32,
+    images: np.ndarray | None = None,
 ) -> MappedNetwork:
-    """Place a network on a chip: fold, cut into arrays, program, reduce each array to its exact ports.
+    """Place a network on a chip: fold, cut into arrays, program, reduce each array to its exact ports, calibrate.
 
     Parameters
     ----------
@@ -43,14 +52,21 @@ def map_network(
         Which of the chips of that seed.
     dtype : torch.dtype
         Precision of inference, ``torch.float32`` or ``torch.float64``.
+    images : array, optional
+        The calibration set of converters with ``full_scale = "calibrated"``.
 
     Returns
     -------
     MappedNetwork
     """
+    if chip.full_scale_needs_images and images is None:
+        raise ParameterError(f"{chip.name}: SarAdc.full_scale = 'calibrated' needs images; give some to map_network")
     folded = fold(network)
     layers = [MappedLayer(layer, chip, network.spec, seed, die, k, dtype) for k, layer in enumerate(folded)]
-    return MappedNetwork(network, chip, layers, seed)
+    mapped = MappedNetwork(network, chip, layers, seed)
+    if chip.full_scale_needs_images:
+        mapped.fit_full_scale(np.asarray(images))
+    return mapped
 
 
 class MappedNetwork:
@@ -59,10 +75,24 @@ class MappedNetwork:
     def __init__(self, network: Network, chip: Chip, layers: list[MappedLayer], seed: int) -> None:
         self.network, self.chip, self.layers, self.seed = network, chip, layers, seed
         self._past: list[str] = []
+        self._since_calibration = 0.0  # [s]
 
     def spikes(self, images: np.ndarray) -> list[np.ndarray]:
         """Return the spikes of every layer, each (t_steps, n, channels, height, width), 0 or 1."""
         return [spikes for spikes, _, _ in self._run(images)]
+
+    def fit_full_scale(self, images: np.ndarray) -> None:
+        """Set the full scale of each layer's converters, one layer after the other, to the currents of some images."""
+        x, analog = self._encoded(images, 0)
+        for layer in self.layers:
+            layer.fit_full_scale(x.reshape(-1, *layer.layer.in_shape))
+            x, analog = layer.forward(x, analog)[0], False
+
+    def calibrate(self) -> None:
+        """Set the trims of all layers to what the arrays are now."""
+        for layer in self.layers:
+            layer.calibrate()
+        self._since_calibration = 0.0
 
     def age(
         self,
@@ -73,7 +103,7 @@ class MappedNetwork:
         dt: float | str = 0.0,
         temperature: float | str = ROOM_TEMPERATURE,
     ) -> None:
-        """Let reads and time pass for all arrays, and solve them again.
+        """Let reads and time pass for all arrays, solve them again, and calibrate them as the chip's schedule says.
 
         Every cell is read at the voltage that it sees on average, by a solve of the circuit, in the reads that
         ``images`` cause: while its wordline is active, and while it is silent.
@@ -101,17 +131,41 @@ class MappedNetwork:
         count = quantity(n_reads or 0 if n_inferences is None else n_inferences, "", "number of reads or inferences")
         if count < 0:
             raise ParameterError(f"{count:g} reads or inferences: give a number from 0")
-        kept = self._keep()
+        if count:
+            self._check_reads_age()
+        kept, since = self._keep(), self._since_calibration
         try:
-            self._wear(count, n_inferences is not None, images, dt, temperature)
-            for layer in self.layers:
-                layer.refresh()
+            for share, calibrates in self._schedule(dt):
+                self._wear(share * count, n_inferences is not None, images, share * dt, temperature)
+                for layer in self.layers:
+                    layer.refresh()
+                self._since_calibration += share * dt
+                if calibrates:
+                    self.calibrate()
         except BaseException:
+            self._since_calibration = since
             self._restore(kept)
             raise
         parts = [f"{count:g} {'reads of each array' if n_inferences is None else 'inferences'}"] if count else []
         parts += [f"{format_time(dt)} at {temperature:g} K"] if dt else []
         self._past += [" and ".join(parts)] if parts else []
+
+    def _check_reads_age(self) -> None:
+        if self.chip.inactive != "ground" or isinstance(self.chip.neuron, PassiveNeuron):
+            raise ParameterError(
+                f"{self.chip.name}: reads age cells only where silent wordlines are grounded and bitlines at virtual "
+                "ground; leave reads out"
+            )
+
+    def _schedule(self, dt: float) -> list[tuple[float, bool]]:
+        """Return the parts of a time, and whether the chip is calibrated at their end; earlier times do not matter."""
+        calibration = self.chip.calibration
+        if calibration is None or calibration.interval is None:
+            return [(1.0, False)]
+        rest = (self._since_calibration + dt) % calibration.interval
+        if rest > dt or not dt:
+            return [(1.0, False)]
+        return [(1 - rest / dt, True), (rest / dt, False)]
 
     def _wear(self, count: float, inferences: bool, images: np.ndarray | None, dt: float, temperature: float) -> None:
         """Let all dies see so many reads or inferences, and time."""
@@ -119,10 +173,10 @@ class MappedNetwork:
             activities = self._activities(images)
             work = []
             for layer, rows in zip(self.layers, activities):
-                for row, activity in zip(layer.tiles, rows):
+                for row, activity in zip(layer.row_tiles, rows):
                     base = len(images) if inferences and images is not None else activity.n_reads
                     scale = count / base
-                    work += [(tile, activity, scale) for tile in row]
+                    work += [(tile, activity, scale) for tile in row.tiles]
 
             def use(item: tuple[Tile, Activity, float]) -> None:
                 tile, activity, scale = item
@@ -136,7 +190,10 @@ class MappedNetwork:
     def _activities(self, images: np.ndarray | None) -> list[list[Activity]]:
         """Count, for each layer and row tile, what the wordlines do while images are classified."""
         if images is None:
-            return [[Activity.worst_case(row[0].patch.n_rows) for row in layer.tiles] for layer in self.layers]
+            return [
+                [Activity.worst_case(row.rows.stop - row.rows.start) for row in layer.row_tiles]
+                for layer in self.layers
+            ]
         x, analog = self._encoded(images, 0)
         totals: list[list[Activity]] = []
         for start in range(0, x.shape[1], 25):
@@ -163,15 +220,16 @@ class MappedNetwork:
             inputs.append(layer.forward(inputs[-1], analog and k == 0, first)[0])
         return inputs
 
-    def _keep(self) -> list[tuple[Tile, Tile, Snapshot]]:
-        return [(tile, copy(tile), tile.die.snapshot()) for tile in self._tiles]
+    def _keep(self) -> tuple[list[tuple[Tile, Tile, Snapshot]], list[Trims]]:
+        return [(tile, copy(tile), tile.die.snapshot()) for tile in self._tiles], [layer.trims for layer in self.layers]
 
-    def _restore(self, kept: list[tuple[Tile, Tile, Snapshot]]) -> None:
-        for tile, before, snapshot in kept:
+    def _restore(self, kept: tuple[list[tuple[Tile, Tile, Snapshot]], list[Trims]]) -> None:
+        tiles, trims = kept
+        for tile, before, snapshot in tiles:
             tile.__dict__.update(before.__dict__)
             tile.die.restore(snapshot)
-        for layer in self.layers:
-            layer.assemble()
+        for layer, trim in zip(self.layers, trims):
+            layer.trim(trim)
 
     @property
     def _truncated(self) -> int:
@@ -179,14 +237,14 @@ class MappedNetwork:
 
     @property
     def _tiles(self) -> list[Tile]:
-        return [tile for layer in self.layers for row in layer.tiles for tile in row]
+        return [tile for layer in self.layers for tile in layer.tiles]
 
     def evaluate(
         self,
         images: np.ndarray,
         labels: np.ndarray,
         *,
-        accounting: str = "full",
+        accounting: str | Accounting = "full",
         batch_size: int = 25,
         refresh: float | None = None,
         temperature: float | str = ROOM_TEMPERATURE,
@@ -199,8 +257,8 @@ class MappedNetwork:
         ----------
         images : array, (n, h, w), (n, c, h, w) or spikes (n, t_steps, c, h, w)
         labels : int array, (n,)
-        accounting : str
-            The accounting convention, see ``mapping.cost.CONVENTIONS``.
+        accounting : str or Accounting
+            How energy and operations are counted, see ``mapping.cost.CONVENTIONS``.
         batch_size : int
             Images per pass.
         refresh : float, optional
@@ -220,51 +278,45 @@ class MappedNetwork:
         -------
         Report
         """
-        note = convention(accounting)
+        counted = convention(accounting)
         images, labels = np.asarray(images), np.asarray(labels)
         if labels.shape != (len(images),):
             raise ParameterError(f"labels have the shape {labels.shape}; {len(images)} images need ({len(images)},)")
         if len(images) == 0 or batch_size < 1:
             raise ParameterError(f"{len(images)} images in batches of {batch_size}: at least 1 of each is needed")
         charges = [Charges() for _ in self.layers]
-        fired = np.zeros(len(self.layers))
         classes = []
         if refresh is not None and quantity(refresh, "", "refresh") < 0:
             raise ParameterError(f"refresh = {refresh:g}: give a tolerance from 0, in units of the LRS")
+        if refresh is not None:
+            self._check_reads_age()
         temperature = quantity(temperature, "K", "temperature")
         if temperature <= 0:
             raise ParameterError(f"temperature = {temperature:g} K: give one above 0 K")
         if ideal is None:
             ideal = self.network.predict(images, batch_size=4 * batch_size, seed=self.seed)
-        decoder = self.network.spec.decoder
         slowest = max(layer.layer.n_positions for layer in self.layers)
         ageing = None if refresh is None else Ageing(refresh, temperature, slowest * self.chip.device.t_read)
         truncated = self._truncated
-        kept = self._keep() if ageing else []
+        kept = self._keep() if ageing else None
         try:
             for start in range(0, len(images), batch_size):
                 batch = images[start : start + batch_size]
-                layers = self._run(batch, start, ageing)
-                for k, (spikes, _, cost) in enumerate(layers):
-                    charges[k].add(cost)
-                    fired[k] += spikes.sum()
-                spikes, membrane, _ = layers[-1]
-                given = scores(torch.from_numpy(spikes), membrane, decoder, self.layers[-1].threshold)
-                classes.append(given.argmax(1).numpy())
+                given, costs = self._classify(batch, start, ageing)
+                for charge, cost in zip(charges, costs):
+                    charge.add(cost)
+                classes.append(given)
                 if progress is not None:
                     progress(len(batch))
             truncated = max(truncated, self._truncated)
         finally:
             if kept:
                 self._restore(kept)
-        rows = tuple(
-            LayerReport.of(layer, charge, total, len(images))
-            for layer, charge, total in zip(self.layers, charges, fired)
-        )
+        rows = tuple(LayerReport.of(layer, charge, len(images), counted) for layer, charge in zip(self.layers, charges))
         analog = is_analog(images, self.network.spec)
-        return Report(
+        report = Report(
             chip=self.chip.name,
-            accounting=note,
+            accounting=str(counted),
             n_images=len(images),
             seed=self.seed,
             first_layer=f"constant, read {self.chip.constant_input}" if analog else "spikes",
@@ -281,7 +333,59 @@ class MappedNetwork:
             faulty_lines=float(sum(tile.die.faulty_lines for tile in self._tiles)),
             noise_beyond_range=float(np.mean([tile.beyond_range for tile in self._tiles])),
             pulses_per_cell=float(np.mean([tile.die.pulses.mean() for tile in self._tiles])),
+            operations_per_mac=counted.operations_per_mac,
+            pipelined=self.chip.pipelined,
+            warnings=tuple(self._doubts(charges)),
         )
+        if self.chip.calibration is None:
+            return report
+        report = report.with_calibration([self._calibration_energy(layer, counted, report) for layer in self.layers])
+        return replace(report, accuracy_uncalibrated=self._accuracy_uncalibrated(images, labels, batch_size))
+
+    def _calibration_energy(self, layer: MappedLayer, counted: Accounting, report: Report) -> float:
+        """Return the energy of scheduled calibrations per inference [J], at the throughput of a report."""
+        calibration = self.chip.calibration
+        if calibration is None or calibration.interval is None or "calibration" not in counted.modules:
+            return 0.0
+        return layer.n_trims * calibration.energy / (calibration.interval * report.throughput)
+
+    def _accuracy_uncalibrated(self, images: np.ndarray, labels: np.ndarray, batch_size: int) -> float:
+        """Return the accuracy with all trims taken out."""
+        trims = [layer.trims for layer in self.layers]
+        try:
+            for layer in self.layers:
+                layer.trim(layer.untrimmed)
+            parts = range(0, len(images), batch_size)
+            classes = [self._classify(images[k : k + batch_size], k)[0] for k in parts]
+        finally:
+            for layer, trim in zip(self.layers, trims):
+                layer.trim(trim)
+        return float(np.mean(np.concatenate(classes) == labels))
+
+    def _doubts(self, charges: list[Charges]) -> Iterator[str]:
+        """Yield what makes results doubtful."""
+        if self.chip.merging == "majority" and any(len(layer.row_tiles) > 1 for layer in self.layers):
+            yield (
+                "merge = 'majority': row tiles decide one by one and their majority counts, which is another function "
+                "than one neuron over all of them; use 'charge' or 'digital'"
+            )
+        for layer, charge in zip(self.layers, charges):
+            for what, part, whole in (
+                ("bitline currents are beyond the limiter's i_max", charge.limited, charge.passed),
+                ("conversions are beyond the full scale", charge.clipped, charge.conversions),
+            ):
+                if whole and part / whole > MUCH_CLIPPED:
+                    yield f"layer {layer.number + 1}: {part / whole:.0%} of its {what}"
+
+    def _classify(
+        self, images: np.ndarray, first: int, ageing: Ageing | None = None
+    ) -> tuple[np.ndarray, list[Charges]]:
+        """Return the classes of a batch, and what each layer cost."""
+        results = self._run(images, first, ageing)
+        spikes, membrane, _ = results[-1]
+        threshold = torch.from_numpy(self.layers[-1].layer.threshold)
+        given = scores(torch.from_numpy(spikes), membrane, self.network.spec.decoder, threshold)
+        return given.argmax(1).numpy(), [cost for _, _, cost in results]
 
     def _run(
         self, images: np.ndarray, first: int = 0, ageing: Ageing | None = None

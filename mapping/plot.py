@@ -1,4 +1,4 @@
-"""Plots of networks: each draws on the axes given, or on new ones, and returns the figure or axes."""
+"""Plots of networks and converters: each draws on the axes given, or on new ones, and returns the figure or axes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from mapping.periphery.adc_laws import LAWS
+from mapping.periphery.sar_adc import SarAdc, published_adcs
 from xbarsim.errors import ParameterError
+from xbarsim.units import format_quantity
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,3 +74,79 @@ def _contours(
         ax.scatter(points[chosen, 0], points[chosen, 1], c=accuracy[chosen], **colors, **look)
     ax.set(xlabel=_LABELS[x], ylabel=_LABELS[y])
     return drawn
+
+
+def adc_transfer(adc: SarAdc, seed: int = 0, ax: Axes | None = None) -> Axes:
+    """Draw code against input of one converter, drawn from ``seed``, and of the ideal one; without noise."""
+    from mapping.adc_test import one_converter
+
+    axis = _axis(ax)
+    top = adc.top_code
+    low = 0 if adc.sense == "bitline" else -top
+    codes = np.concatenate([np.arange(low, top + 1), [top]])
+    for converter, look in (
+        (adc.replace(offset=0, mismatch=0), {"color": "0.6", "linewidth": 1.0, "label": "ideal"}),
+        (adc, {"color": "C0", "linewidth": 1.5, "label": f"converter of seed {seed}"}),
+    ):
+        levels = one_converter(converter, seed).transitions()
+        inputs = np.concatenate([[min(low - 1, levels[0])], levels, [max(top + 1, levels[-1])]])
+        axis.step(inputs, codes, where="post", **look)
+    axis.set(xlabel="input [LSB]", ylabel="code", title=f"{_title(adc)}, offset {adc.offset:.3g}")
+    axis.legend()
+    return axis
+
+
+def adc_linearity(adc: SarAdc, seed: int = 0, axes: Sequence[Axes] | None = None) -> Figure:
+    """Draw integral and differential nonlinearity [LSB] against code, of one converter drawn from ``seed``.
+
+    Parameters
+    ----------
+    adc : SarAdc
+    seed : int
+    axes : two Axes, optional
+    """
+    import matplotlib.pyplot as plt
+
+    from mapping.adc_test import linearity
+
+    result = linearity(adc, seed)
+    if axes is None:
+        _, axes = plt.subplots(2, 1, sharex=True, figsize=(7, 4.8), layout="constrained")
+    for ax, name, values in zip(axes, ("INL", "DNL"), (result.inl, result.dnl)):
+        ax.axhline(0, color="0.6", linewidth=0.8)
+        ax.step(result.codes[: len(values)], values, where="mid", linewidth=1.0)
+        ax.set_ylabel(f"{name} [LSB]")
+    axes[0].set_title(f"{_title(adc)}, end-point fit")
+    axes[-1].set_xlabel("code")
+    return cast("Figure", axes[0].figure)
+
+
+def adc_energy(adcs: Sequence[SarAdc] | None = None, ax: Axes | None = None) -> Axes:
+    """Draw energy per conversion against resolution as the laws of converters give it, on a logarithmic axis.
+
+    Parameters
+    ----------
+    adcs : sequence of SarAdc, optional
+        Converters, each marked at its own resolution. By default one with published numbers for each law.
+    ax : Axes, optional
+    """
+    axis = _axis(ax)
+    for adc in published_adcs().values() if adcs is None else adcs:
+        bits = sorted(adc.energies or LAWS[adc.law].bits)
+        label = f"{adc.law}: {format_quantity(adc.energy, 'J')} at {adc.n_bits} bit"
+        energies = [adc.energy_at(n) for n in bits]
+        axis.plot(bits, energies, label=label, marker="o", markersize=5, markevery=[bits.index(adc.n_bits)])
+    axis.set(xlabel="resolution [bit]", ylabel="energy per conversion [J]", yscale="log", xticks=range(1, 13))
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize="small")
+    return axis
+
+
+def _axis(ax: Axes | None) -> Axes:
+    import matplotlib.pyplot as plt
+
+    return plt.subplots(layout="constrained")[1] if ax is None else ax
+
+
+def _title(adc: SarAdc) -> str:
+    return f"{adc.n_bits} bit, {adc.sense}, mismatch {adc.mismatch:.3g}"

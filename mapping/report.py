@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from io import StringIO
+from math import prod
 from pathlib import Path
 from statistics import stdev
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console, Group
-from rich.table import Table
-from rich.text import Text
+from rich.console import Console
 
-from mapping.cost import Charges
+from mapping.area import layer_area
+from mapping.cost import MODULES, Accounting, Charges
+from mapping.periphery.sar_adc import SarAdc
+from mapping.render import render
+from mapping.timing import conversion_time, layer_timing, time_on
 from xbarsim.errors import FileError
-from xbarsim.units import format_quantity
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,12 +28,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LayerReport:
-    """One layer on the chip; energies in joule per inference.
+    """One layer on the chip; energies in joule per inference, times in seconds per time step, areas in m^2.
 
     Attributes
     ----------
-    n_tiles : int
-        Arrays in use.
+    n_tiles, copies : int
+        Different arrays in use, and how many copies of each there are.
     utilization : float
         Used cells over all cells of those arrays.
     spike_rate : float
@@ -41,51 +42,113 @@ class LayerReport:
         Share of the weights that the cells hold, after variation, faults and drift: the projection of what they hold on
         what they should.
     ir_drop : float
-        Share of these that the wires take away; no number (None in JSON) if next to nothing is held on any die.
-    energy, array, conversion, driver, neuron : float
-        Total, and its parts [J].
+        Share of these that the wires take away, before trims; no number (None in JSON) if next to nothing is held on
+        any die.
+    array, conversion, driver, neuron, link, calibration : float
+        Energy by module; 0 for what the accounting leaves out.
     conversions, clipped : float
         ADC conversions per inference as simulated (a constant first layer once), and those beyond full scale.
+    limited : float
+        Share of bitline currents beyond the limiter's.
+    collided : float
+        Share of its spikes that had to wait for another one of their position and time step.
     synaptic_operations : float
-        2 operations for each weight that an input spike, or a non-zero analog input, meets; per inference.
+        Operations for each weight that an input spike, or a non-zero analog input, meets; per inference.
+    time_settle, time_read, time_conversion, time_decision, time_link : float
+        See :class:`mapping.timing.LayerTiming`.
+    area_array, area_conversion, area_driver, area_neuron, area_link, area_calibration : float, optional
+        By module; None where the chip gives no area.
     """
 
     name: str
     n_tiles: int
+    copies: int
     utilization: float
     spike_rate: float
     weights_kept: float
     ir_drop: float
-    energy: float
     array: float
     conversion: float
     driver: float
     neuron: float
+    link: float
+    calibration: float
     conversions: float
     clipped: float
+    limited: float
+    collided: float
     synaptic_operations: float
+    time_settle: float
+    time_read: float
+    time_conversion: float
+    time_decision: float
+    time_link: float
+    area_array: float | None
+    area_conversion: float | None
+    area_driver: float | None
+    area_neuron: float | None
+    area_link: float | None
+    area_calibration: float | None
 
     @classmethod
-    def of(cls, layer: MappedLayer, charges: Charges, spikes: float, n_images: int) -> LayerReport:
-        """Build the row of ``layer`` from what ``n_images`` images cost and how many spikes it fired."""
-        spec, out = layer.layer.spec, layer.layer.out_shape
-        neurons = out[0] * out[1] * out[2]
+    def of(cls, layer: MappedLayer, charges: Charges, n_images: int, accounting: Accounting) -> LayerReport:
+        """Build the row of ``layer`` from what ``n_images`` images cost; calibration is not charged yet."""
+        spec, chip, t_steps = layer.layer.spec, layer.chip, layer.network.t_steps
+        timing = layer_timing(layer, charges.spikes / n_images / t_steps)
+        energies = {name: getattr(charges, name) / n_images for name in MODULES if name != "calibration"}
+        areas: dict[str, Any] = {f"area_{name}": area for name, area in layer_area(layer).items()}
+        energies["array"] *= {
+            "as-built": time_on(chip) / chip.device.t_read,
+            "read": 1.0,
+            "conversion": max(1.0, conversion_time(chip) / chip.device.t_read),
+        }[accounting.arrays_on]
+        if accounting.columns == "all" and isinstance(chip.readout, SarAdc):
+            used = sum(row.n_conversions for row in layer.row_tiles)
+            energies["conversion"] *= layer.n_tiles * chip.converted_lines / used
         return cls(
             name=f"{spec.kind} {layer.layer.in_shape[0]}-{spec.out}",
             n_tiles=layer.n_tiles,
+            copies=chip.copies(layer.number),
             utilization=layer.utilization,
-            spike_rate=spikes / (n_images * layer.network.t_steps * neurons),
+            spike_rate=charges.spikes / (n_images * t_steps * prod(layer.layer.out_shape)),
             weights_kept=layer.weights_kept,
             ir_drop=layer.ir_drop,
-            energy=charges.energy / n_images,
-            array=charges.array / n_images,
-            conversion=charges.conversion / n_images,
-            driver=charges.driver / n_images,
-            neuron=charges.neuron / n_images,
+            **{name: energy if name in accounting.modules else 0.0 for name, energy in energies.items()},
+            calibration=0.0,
             conversions=charges.conversions / n_images,
             clipped=charges.clipped / n_images,
-            synaptic_operations=2 * charges.driven * spec.out / n_images,
+            limited=charges.limited / charges.passed if charges.passed else 0.0,
+            collided=charges.collided / charges.spikes if charges.spikes else 0.0,
+            synaptic_operations=accounting.operations_per_mac * charges.driven * spec.out / n_images,
+            **{f"time_{name}": getattr(timing, name) for name in ("settle", "read", "conversion", "decision", "link")},
+            **areas,
         )
+
+    @property
+    def energy(self) -> float:
+        """Energy per inference [J]."""
+        return float(sum(getattr(self, name) for name in MODULES))
+
+    @property
+    def area(self) -> float | None:
+        """Area [m^2]; None if that of a module is not known."""
+        parts = [getattr(self, f"area_{name}") for name in MODULES]
+        return None if None in parts else float(sum(parts))
+
+    @property
+    def time_busy(self) -> float:
+        """Time of its arrays and neurons for a time step [s]."""
+        return self.time_settle + self.time_read + self.time_conversion + self.time_decision
+
+    @property
+    def time_step(self) -> float:
+        """Time until it can take the next time step [s]."""
+        return max(self.time_busy, self.time_link)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all numbers, with totals."""
+        totals = {name: getattr(self, name) for name in ("energy", "area", "time_busy", "time_step")}
+        return {name: None if value != value else value for name, value in (vars(self) | totals).items()}
 
 
 @dataclass(frozen=True)
@@ -113,6 +176,13 @@ class Report:
         Share of the noisy reads of cells that would leave the physical range; output noise to first order has them in.
     pulses_per_cell : float
         Write pulses.
+    operations_per_mac : int
+    pipelined : bool
+        Whether layers work on different time steps at the same time.
+    accuracy_uncalibrated : float, optional
+        Without the trims of the chip's calibration.
+    warnings : tuple of str
+        What makes the results doubtful.
     accuracies : tuple of float
         Of each die, where this is the average of several.
     """
@@ -135,6 +205,10 @@ class Report:
     faulty_lines: float = 0.0
     noise_beyond_range: float = 0.0
     pulses_per_cell: float = 1.0
+    operations_per_mac: int = 2
+    pipelined: bool = True
+    accuracy_uncalibrated: float | None = None
+    warnings: tuple[str, ...] = ()
     accuracies: tuple[float, ...] = ()
 
     def and_die(self, other: Report) -> Report:
@@ -148,6 +222,11 @@ class Report:
         layers = tuple(replace(a, **mean(a, b)) for a, b in zip(self.layers, other.layers))
         accuracies = (*(self.accuracies or (self.accuracy,)), other.accuracy)
         return replace(self, **mean(self, other) | {"layers": layers, "accuracies": accuracies})
+
+    def with_calibration(self, energies: Sequence[float]) -> Report:
+        """Return the report with the energy of calibrations per inference [J] of each layer."""
+        layers = tuple(replace(layer, calibration=energy) for layer, energy in zip(self.layers, energies))
+        return replace(self, layers=layers)
 
     @property
     def n_dies(self) -> int:
@@ -166,8 +245,8 @@ class Report:
 
     @property
     def tops_per_watt(self) -> float:
-        """Dense operations, 2 per MAC, of all time steps over energy [10^12 operations per joule]."""
-        return 2 * self.macs_per_step * self.t_steps / self.energy_per_inference * 1e-12
+        """Dense operations of all time steps over energy [10^12 operations per joule]."""
+        return self.operations_per_mac * self.macs_per_step * self.t_steps / self.energy_per_inference * 1e-12
 
     @property
     def synaptic_tops_per_watt(self) -> float:
@@ -178,6 +257,54 @@ class Report:
     def adc_power_share(self) -> float:
         """Share of all data conversion, ADCs or sense amplifiers, in the energy."""
         return sum(layer.conversion for layer in self.layers) / self.energy_per_inference
+
+    @property
+    def step_time(self) -> float:
+        """Time from one time step to the next [s]: of the slowest layer, or of all of them without pipelining."""
+        times = [layer.time_step for layer in self.layers]
+        return max(times) if self.pipelined else sum(times)
+
+    @property
+    def latency(self) -> float:
+        """Time from an image to its class [s]."""
+        first = sum(layer.time_step for layer in self.layers)
+        return first + (self.t_steps - 1) * self.step_time
+
+    @property
+    def throughput(self) -> float:
+        """Images per second, one after the other without a gap."""
+        return 1 / (self.t_steps * self.step_time)
+
+    @property
+    def power(self) -> float:
+        """Average power at that throughput [W]."""
+        return self.energy_per_inference * self.throughput
+
+    @property
+    def stall_fraction(self) -> tuple[float, ...]:
+        """Share of the time in which the arrays and neurons of each layer wait."""
+        return tuple(1 - layer.time_busy / self.step_time for layer in self.layers)
+
+    @property
+    def area(self) -> float | None:
+        """Area of all layers [m^2]; None if that of a module is not known."""
+        parts = [layer.area for layer in self.layers]
+        return sum(part for part in parts if part is not None) if None not in parts else None
+
+    def energy_by_module(self) -> dict[str, float]:
+        """Return the energy per inference [J] of each module."""
+        return {name: float(sum(getattr(layer, name) for layer in self.layers)) for name in MODULES}
+
+    def area_by_module(self) -> dict[str, float | None]:
+        """Return the area [m^2] of each module; None where it is not known."""
+        parts = {name: [getattr(layer, f"area_{name}") for layer in self.layers] for name in MODULES}
+        return {name: None if None in values else float(sum(values)) for name, values in parts.items()}
+
+    @property
+    def adc_area_share(self) -> float | None:
+        """Share of all data conversion in the area."""
+        converters = self.area_by_module()["conversion"]
+        return None if self.area is None or converters is None else converters / self.area
 
     @property
     def utilization(self) -> float:
@@ -198,14 +325,14 @@ class Report:
     def to_dict(self) -> dict[str, Any]:
         """Return all attributes as plain values."""
         names = (
-            "chip", "accounting", "n_images", "seed", "first_layer", "accuracy", "ideal_accuracy", "tops_per_watt",
-            "synaptic_tops_per_watt", "adc_power_share", "energy_per_inference", "utilization", "spike_rate",
-            "fraction_clipped", "t_steps", "macs_per_step", "past", "refresh_tolerance", "refreshes", "truncated_cells",
-            "faulty_cells", "faulty_lines", "noise_beyond_range", "pulses_per_cell", "n_dies", "accuracies",
-            "accuracy_spread",
+            "chip", "accounting", "n_images", "seed", "first_layer", "accuracy", "ideal_accuracy",
+            "accuracy_uncalibrated", "warnings", "tops_per_watt", "synaptic_tops_per_watt", "adc_power_share",
+            "adc_area_share", "energy_per_inference", "latency", "throughput", "power", "stall_fraction", "area",
+            "utilization", "spike_rate", "fraction_clipped", "t_steps", "macs_per_step", "operations_per_mac",
+            "pipelined", "past", "refresh_tolerance", "refreshes", "truncated_cells", "faulty_cells", "faulty_lines",
+            "noise_beyond_range", "pulses_per_cell", "n_dies", "accuracies", "accuracy_spread",
         )  # fmt: skip
-        layers = [{k: None if v != v else v for k, v in vars(layer).items()} for layer in self.layers]  # no NaN in JSON
-        return {name: getattr(self, name) for name in names} | {"layers": layers}
+        return {name: getattr(self, name) for name in names} | {"layers": [layer.to_dict() for layer in self.layers]}
 
     def to_json(self, path: str | Path | None = None) -> str:
         """Return the report as JSON; with ``path``, also write it there."""
@@ -218,7 +345,7 @@ class Report:
         """Return one row per layer."""
         import pandas as pd
 
-        return pd.DataFrame([vars(layer) for layer in self.layers]).assign(chip=self.chip)
+        return pd.DataFrame([layer.to_dict() for layer in self.layers]).assign(chip=self.chip)
 
     def __str__(self) -> str:
         console = Console(file=StringIO(), width=100)
@@ -233,78 +360,3 @@ def write_text(path: str | Path, text: str) -> None:
         Path(path).write_text(text + "\n", encoding="utf-8")
     except OSError as error:
         raise FileError(f"{path}: cannot be written ({error.strerror}); give a path in an existing folder") from None
-
-
-def render(reports: Sequence[Report]) -> Group:
-    """Return the per-layer table and the totals of some reports, side by side, with the accounting convention."""
-    layers = Table(title="Layers, energy per image")
-    for heading in ("layer", "chip"):
-        layers.add_column(heading, no_wrap=True)
-    for heading in ("arrays", "cells used", "spike rate", "IR drop", "energy"):
-        layers.add_column(heading, justify="right")
-    for rows in zip(*(report.layers for report in reports)):
-        for report, row in zip(reports, rows):
-            layers.add_row(
-                row.name if report is reports[0] else "",
-                report.chip,
-                str(row.n_tiles),
-                f"{row.utilization:.1%}",
-                f"{row.spike_rate:.2%}",
-                "-" if math.isnan(row.ir_drop) else f"{row.ir_drop:.1%}",
-                format_quantity(row.energy, "J"),
-                end_section=report is reports[-1],
-            )
-    first = reports[0]
-    totals = Table(title=f"Totals, {first.n_images} images, {first.t_steps} time steps, seed {first.seed}")
-    totals.add_column("")
-    for report in reports:
-        totals.add_column(report.chip, justify="right")
-    lines = {
-        "accuracy in software": [f"{r.ideal_accuracy:.2%}" for r in reports],
-        "accuracy on the chip": [f"{r.accuracy:.2%}" for r in reports],
-        f"  over {first.n_dies} dies": [_spread(r) for r in reports],
-        "TOPS/W, dense": [f"{r.tops_per_watt:.1f}" for r in reports],
-        "TOPS/W, synaptic": [f"{r.synaptic_tops_per_watt:.1f}" for r in reports],
-        "energy / image": [format_quantity(r.energy_per_inference, "J") for r in reports],
-        "  arrays": [_part(r, "array") for r in reports],
-        "  data conversion": [_part(r, "conversion") for r in reports],
-        "  wordline drivers": [_part(r, "driver") for r in reports],
-        "  neurons": [_part(r, "neuron") for r in reports],
-        "data conversion share": [f"{r.adc_power_share:.3%}" for r in reports],
-        "ADC conversions clipped": [f"{r.fraction_clipped:.3%}" for r in reports],
-        "first layer": [r.first_layer for r in reports],
-    }
-    for heading, cells in (lines | _of_devices(reports)).items():
-        if any(cells):
-            totals.add_row(heading, *cells)
-    return Group(layers, totals, Text(f"Energy by {reports[0].accounting}"))
-
-
-def _spread(report: Report) -> str:
-    if report.n_dies == 1:
-        return ""
-    low, high = min(report.accuracies), max(report.accuracies)
-    return f"sd {report.accuracy_spread:.2%}, {low:.2%} to {high:.2%}"
-
-
-def _of_devices(reports: Sequence[Report]) -> dict[str, list[str]]:
-    """Return lines about devices, those only that say something."""
-    lines = {
-        "arrays since programming": [r.past for r in reports],
-        "arrays solved again": [
-            "" if r.refresh_tolerance is None else f"{r.refreshes:.4g} per die, at {r.refresh_tolerance:g} of the LRS"
-            for r in reports
-        ],
-        "weights kept, by layer": [", ".join(f"{row.weights_kept:.1%}" for row in r.layers) for r in reports],
-        "faulty cells": [f"{r.faulty_cells:g}" for r in reports],
-        "broken lines and bridges": [f"{r.faulty_lines:g}" for r in reports],
-        "noise draws beyond the physical range": [f"{r.noise_beyond_range:.1%}" for r in reports],
-        "cells cut to the physical range": [f"{r.truncated_cells:g}" for r in reports],
-        "write pulses / cell": [f"{r.pulses_per_cell:.2f}" for r in reports],
-    }
-    plain = {"fresh", "", "0", "0.0%", "1.00", ", ".join(["100.0%"] * len(reports[0].layers))}
-    return {heading: cells for heading, cells in lines.items() if not set(cells) <= plain}
-
-
-def _part(report: Report, module: str) -> str:
-    return format_quantity(sum(getattr(layer, module) for layer in report.layers), "J")

@@ -6,16 +6,17 @@ import numpy as np
 from scipy.special import ndtr
 
 from mapping.chip import Chip
-from mapping.periphery.sar_adc import SarAdc
+from mapping.periphery.neuron_circuit import PassiveNeuron
 from mapping.placement import Patch, bitlines, cell_bits, decoder, first_row
 from xbarsim.noise import noise_squares
 from xbarsim.ports import reduce, sensitivities
+from xbarsim.silent import SilentRows
 
 _AT_ONCE = 32  # outputs whose sensitivities are held in memory
 
 
 class Tile:
-    """The exact linear behaviour of one array with its silent wordlines grounded, at its last refresh.
+    """The exact behaviour of one array at its last refresh.
 
     Parameters
     ----------
@@ -34,11 +35,14 @@ class Tile:
     circuit : xbarsim.die.DieCircuit
         The whole array as a circuit, unused cells included.
     transfer : array, (n_lines, n_rows)
-        Current of each used bitline per volt on each used wordline [S].
+        Current of each used bitline per volt on each used wordline [S]: with silent wordlines at 0 V they add; with
+        open or gated ones they are those of a wordline that is active alone. Of a passive neuron, the charge that has
+        come to the bitline at the end of the read, over its length.
     cells : array, (n_lines, n_rows)
         The used cells themselves, what ``transfer`` would be without wires [S].
     driver_admittance : array, (n_rows, n_rows)
-        H of the used wordlines [S]; the sources deliver v^t H v.
+        H of the used wordlines [S], on average over the read: the sources deliver v^t H v. Zero if silent wordlines are
+        not at 0 V.
     decode : array, (n_outputs, n_lines)
         How bitline currents combine into outputs.
     seen : array, (n_lines or n_outputs, n_lines)
@@ -56,8 +60,7 @@ class Tile:
     ) -> None:
         self.patch, self.chip = patch, chip
         self.decode = decoder(patch, chip)
-        single = isinstance(chip.readout, SarAdc) and chip.readout.sense == "bitline"
-        self.seen = np.eye(self.decode.shape[1]) if single else self.decode
+        self.seen = np.eye(self.decode.shape[1]) if chip.by_bitline else self.decode
         self.die = chip.device.fabricate((chip.rows, chip.cols), seed=seed, die=die, key=key)
         self.die.program(cell_bits(weights, patch, chip))
         self.refresh()
@@ -67,20 +70,54 @@ class Tile:
         chip, patch = self.chip, self.patch
         self._solved = self.die.conductance
         self.circuit = self.die.circuit(chip.wires, chip.cell)
-        ports = reduce(self.circuit.crossbar)
-        rows = self.circuit.rows[first_row(patch, chip) :]
-        lines = self.circuit.cols[: bitlines(patch, chip)]
-        self.transfer = ports.transfer[np.ix_(lines, rows)]
-        self.cells = self._solved[first_row(patch, chip) :, : len(lines)].T
-        self.driver_admittance = ports.driver_admittance[np.ix_(rows, rows)]
+        self._used = self.circuit.rows[first_row(patch, chip) :]
+        self._lines = self.circuit.cols[: bitlines(patch, chip)]
+        self.cells = self._solved[first_row(patch, chip) :, : len(self._lines)].T
+        if chip.inactive == "ground":
+            transfer, admittance = self._ports()
+            self.transfer = transfer[np.ix_(self._lines, self._used)]
+            self.driver_admittance = admittance[np.ix_(self._used, self._used)]
+        else:
+            self._silent = SilentRows(self.circuit.crossbar, chip.inactive)
+            self.transfer = self.read(np.eye(len(self._used)))[0].T / chip.device.v_read
+            self.driver_admittance = np.zeros((len(self._used), len(self._used)))
         self.noise: np.ndarray | None = None
         self.beyond_range = 0.0
         if chip.device.read_noise.gaussian:
-            self.noise = self._output_noise(rows, lines)
+            self.noise = self._output_noise()
             self.beyond_range = self._beyond_range()
 
-    def _output_noise(self, rows: np.ndarray, lines: np.ndarray) -> np.ndarray:
+    def read(self, levels: np.ndarray) -> tuple[np.ndarray, float]:
+        """Read with open or gated silent wordlines, each pattern as a circuit of its own.
+
+        Parameters
+        ----------
+        levels : array, (n, n_rows)
+            Voltages of the used wordlines over v_read.
+
+        Returns
+        -------
+        currents : array, (n, n_lines)
+            Of the used bitlines [A].
+        power : float
+            What the drivers deliver, summed over reads [W].
+        """
+        v = np.zeros((len(levels), self.circuit.crossbar.n_rows))
+        v[:, self._used] = levels * self.chip.device.v_read
+        currents, power = self._silent.read(v)
+        return currents[:, self._lines], float(power.sum())
+
+    def _ports(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return T and H of the whole array; of a passive neuron with bitlines that charge."""
+        ports, neuron, t_read = reduce(self.circuit.crossbar), self.chip.neuron, self.chip.device.t_read
+        if not isinstance(neuron, PassiveNeuron):
+            return ports.transfer, ports.driver_admittance
+        last, average = ports.charging(neuron.capacitance, t_read)
+        return last * (neuron.capacitance / t_read), ports.driver_admittance - ports.transfer.T @ average
+
+    def _output_noise(self) -> np.ndarray:
         """Return ``noise``, solving for the bitlines of some outputs at a time."""
+        rows, lines = self._used, self._lines
         spread, squares = self.die.read_spread[-len(rows) :], []
         for start in range(0, len(self.seen), _AT_ONCE):
             seen = self.seen[start : start + _AT_ONCE]

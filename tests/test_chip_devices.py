@@ -39,7 +39,7 @@ def mapped_on(network, chip, seed=0, die=0, **device):
 
 
 def tiles_of(mapped):
-    return [tile for layer in mapped.layers for row in layer.tiles for tile in row]
+    return [tile for layer in mapped.layers for tile in layer.tiles]
 
 
 def layer_reads(mapped, images):
@@ -96,13 +96,13 @@ def test_noise_of_the_membrane_current_is_that_of_solved_noisy_reads(tiny, chip,
     x = one.driver.quantize(encode(images[:1], network.spec)).astype(float)
     inputs = torch.from_numpy(x.astype(float))
     noise = layer._noise_draws(3000, 1, 0)
-    drawn = layer._current(inputs, slice(0, 3000), noise, mp.cost.Charges())[:, 0].numpy()
+    drawn = layer._current(inputs, slice(0, 3000), noise, 1, mp.cost.Charges())[:, 0].numpy()
 
     _, reads, _ = next(layer_reads(mapped, images[:1]))
     reads, n_out = reads[:36], len(layer.layer.weights)
     currents = np.zeros((400, 36, n_out))
-    for row in layer.tiles:
-        for tile in row:
+    for row in layer.row_tiles:
+        for tile in row.tiles:
             v = array_voltages(tile, reads)
             for k in range(400):
                 g = tile.die.read(k)
@@ -137,7 +137,7 @@ def test_a_constant_input_held_in_registers_is_noisy_once(tiny, sar):
     network, images = tiny
     mapped = mapped_on(network, sar.replace(constant_input="once"), read_noise=0.3)
     layer, x = mapped.layers[0], encode(images, network.spec).astype(float)
-    current = layer._current(torch.from_numpy(x), slice(0, 6), layer._noise_draws(1, 7, 0), mp.cost.Charges())
+    current = layer._current(torch.from_numpy(x), slice(0, 6), layer._noise_draws(1, 7, 0), 1, mp.cost.Charges())
     assert len(current) == 1
     assert np.any(layer.forward(x, True)[0] != mapped_on(network, sar).layers[0].forward(x, True)[0])
 
@@ -222,7 +222,7 @@ def test_ageing_by_a_law_linear_in_voltage_is_exact(tiny, chip, spikes):
     before = [tile.die.conductance for tile in tiles_of(mapped)]
     expected = []
     for layer, reads, _ in layer_reads(mapped, images):
-        for tile in (tile for row in layer.tiles for tile in row):
+        for tile in layer.tiles:
             solution = xb.solve(tile.circuit.crossbar, array_voltages(tile, reads), method="nodes")
             expected.append(1 - 2e3 * solution.v_cell.sum(0) * chip.device.t_read * 50)
     mapped.age(n_inferences=100, images=images)
@@ -238,7 +238,7 @@ def test_ageing_by_the_published_law_is_close_to_every_read_solved(tiny, chip):
     images = events(network, images)[:2]
     mapped = mapped_on(network, chip, read_disturb=PUBLISHED)
     layer, reads, _ = next(layer_reads(mapped, images))
-    tile = layer.tiles[0][0]
+    tile = layer.tiles[0]
     start = tile.die.conductance
     tile.die.program(np.round(start / start.max()))
     v = array_voltages(tile, reads)
@@ -259,7 +259,7 @@ def test_halving_the_spike_rate_halves_the_accumulated_read_time(tiny, chip):
     for every in (1, 2):
         mapped = mapped_on(network, chip, read_disturb=PUBLISHED)
         mapped.age(n_inferences=2e7, images=events(network, images, every))
-        tile = mapped.layers[0].tiles[0][0]
+        tile = mapped.layers[0].tiles[0]
         counts.append(tile.die.reads.copy())
         drops.append(tile.die.conductance.copy())
     spikes = events(network, images)
@@ -268,7 +268,7 @@ def test_halving_the_spike_rate_halves_the_accumulated_read_time(tiny, chip):
     assert counts[1].sum() / counts[0].sum() == pytest.approx(0.5, abs=0.05)
     # the disturb follows its law: a cell's loss is that of its reads at the voltage that it saw
     fresh = mapped_on(network, chip, read_disturb=PUBLISHED)
-    voltages = CellVoltages.of(fresh.layers[0].tiles[0][0], fresh._activities(events(network, images, 2))[0][0])
+    voltages = CellVoltages.of(fresh.layers[0].tiles[0], fresh._activities(events(network, images, 2))[0][0])
     law, checked = xb.PowerLawDisturb(), 0
     for i, j in np.argwhere((drops[1] > 2e-6) & (counts[1] > 0))[:40]:
         t, v = counts[1][i, j] * 25e-9, 0.3 * voltages.active[i, j]
@@ -284,11 +284,11 @@ def test_reads_wear_the_rows_with_spikes(tiny, chip):
     spikes = events(network, images)
     spikes[:, :, 1] = 0
     layer = mapped.layers[0]
-    start = {tile: tile.die.conductance for row in layer.tiles for tile in row}
+    start = {tile: tile.die.conductance for tile in layer.tiles}
     mapped.age(n_inferences=1e6, images=spikes)
-    for row in layer.tiles:
-        inputs = np.arange(row[0].patch.rows.start, row[0].patch.rows.stop)
-        for tile in row:
+    for row in layer.row_tiles:
+        inputs = np.arange(row.rows.start, row.rows.stop)
+        for tile in row.tiles:
             loss = np.abs(tile.die.conductance / start[tile] - 1)
             used = loss[chip.rows - tile.patch.n_rows :]
             assert (
@@ -304,7 +304,7 @@ def test_without_images_every_wordline_is_read_at_full_voltage(tiny, chip):
     network, _ = tiny
     mapped = mapped_on(network, chip, read_disturb=PUBLISHED)
     mapped.age(n_reads=1e8)
-    tile = mapped.layers[0].tiles[0][0]
+    tile = mapped.layers[0].tiles[0]
     assert np.all(tile.die.reads[chip.rows - tile.patch.n_rows :] == 1e8)
     assert np.all(tile.die.conductance[tile.die._now.bits] < 0.95e-5)
     assert "1e+08 reads of each array" in str(mapped.evaluate(np.zeros((1, 2, 6, 6)), np.zeros(1, int)))
@@ -331,7 +331,7 @@ def life(network, chip, images, tolerance, disturb):
     x = encode(images, network.spec)
     flat = x.reshape(-1, *layer.layer.in_shape)
     inputs = torch.from_numpy(x).double()
-    current = layer._current_while_ageing(flat, inputs, False, False, [], mp.cost.Charges(), ageing)
+    current = layer._current_while_ageing(flat, inputs, False, False, ([], []), mp.cost.Charges(), ageing)
     return current.numpy(), layer, ageing.refreshes
 
 
@@ -510,8 +510,8 @@ def test_activities_count_every_read(tiny, chip, spikes):
     images = events(network, images) if spikes else images
     activities = mapped._activities(images)
     for (layer, reads, analog), rows in zip(layer_reads(mapped, images), activities):
-        for row, activity in zip(layer.tiles, rows):
-            part = reads[:, row[0].patch.rows]
+        for row, activity in zip(layer.row_tiles, rows):
+            part = reads[:, row.rows]
             assert activity.n_reads == len(part)
             np.testing.assert_allclose(activity.total, part.sum(0), rtol=1e-6)
             np.testing.assert_allclose(activity.together, part.T @ part, rtol=1e-6)

@@ -185,7 +185,7 @@ def test_array_energy_is_that_of_the_solved_circuit(tiny, chip, weights):
         windows = np.lib.stride_tricks.sliding_window_view(padded, (side, side), axis=(2, 3))
         windows = windows[:, :, :: spec.stride, :: spec.stride]
         reads = np.moveaxis(windows, 1, 3).reshape(-1, layer.layer.weights.shape[1])
-        for tile in (tile for row in layer.tiles for tile in row):
+        for tile in layer.tiles:
             v = np.zeros((len(reads), chip.rows))
             v[:, chip.rows - tile.patch.n_rows :] = reads[:, tile.patch.rows] * chip.device.v_read
             solution = xb.solve(tile.circuit.crossbar, v)

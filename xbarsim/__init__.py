@@ -14,6 +14,7 @@ from xbarsim.noise import OutputNoise, output_noise
 from xbarsim.ports import PortModel, reduce, sensitivities
 from xbarsim.presets import list_devices, load_preset
 from xbarsim.read_noise import Flicker, ReadNoise, Telegraph
+from xbarsim.silent import SilentRows
 from xbarsim.solution import Solution
 from xbarsim.spice import to_spice, verify
 from xbarsim.variation import C2C, D2D, WriteVerify
@@ -43,6 +44,7 @@ __all__ = [
     "PowerLawDisturb",
     "ReadNoise",
     "Retention",
+    "SilentRows",
     "Sinh",
     "Solution",
     "Table",

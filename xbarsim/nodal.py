@@ -100,12 +100,12 @@ def solve(
 
     def complete() -> Outcome:
         outcome = linear_reads(*circuit) if crossbar.linear else nonlinear_reads(crossbar.cell, *circuit)
-        _check(outcome.certificates, tol, limit)
+        check_certificates(outcome.certificates, tol, limit)
         return outcome
 
     if method == "ports" or (method == "auto" and crossbar.linear and n > _BATCH * crossbar.n_cols):
         i_bitline, certificate = port_reads(*circuit)
-        _check(certificate[None], tol, limit)
+        check_certificates(certificate[None], tol, limit)
         certificates, later = np.broadcast_to(certificate, (n, 4)), complete
     else:
         outcome = complete()
@@ -131,7 +131,7 @@ def _check_limits(tol: Any, max_iterations: Any) -> None:
         raise ParameterError(f"max_iterations = {max_iterations!r}: give a whole number from 1")
 
 
-def _check(certificates: np.ndarray, tol: float, limit: float) -> None:
+def check_certificates(certificates: np.ndarray, tol: float, limit: float) -> None:
     """Raise an error if any of n reads did not converge, or has a residual above the limit."""
     iterations, status, residual = certificates[:, 0], certificates[:, 1], certificates[:, 2]
     missed = np.count_nonzero(status != CONVERGED)

@@ -85,20 +85,49 @@ class PortModel:
             raise ParameterError(f"c_bitline = {c.min():g}: capacitances are above 0 F")
         if not (0 <= t < np.inf and 0 <= g_leak < np.inf):
             raise ParameterError(f"t = {t:g} s, g_leak = {g_leak:g} S: both must be finite and not negative")
-        root = np.sqrt(c)
-        rate, modes = np.linalg.eigh((self.admittance + g_leak * np.eye(len(c))) / np.outer(root, root))
-        rate = np.maximum(rate, 0.0)
+        root, rate, modes = self._modes(c, g_leak)
         decay = np.exp(-rate * t)
-        grown = np.where(
-            rate * t > 1e-300, -np.expm1(-rate * t) / np.maximum(rate, 1e-300), t
-        )  # int_0^t exp(-rate s) ds
         driven = (np.asarray(v) @ self.transfer.T / root) @ modes
         start = (np.broadcast_to(v0, (*np.shape(v)[:-1], len(c))) * root) @ modes
-        return np.asarray(((decay * start + grown * driven) @ modes.T) / root)
+        return np.asarray(((decay * start + _grown(rate, t) * driven) @ modes.T) / root)
+
+    def charging(self, c_bitline: float, t: float) -> tuple[np.ndarray, np.ndarray]:
+        """Return what :meth:`charge` is a product with, from discharged bitlines, and its average over time.
+
+        Parameters
+        ----------
+        c_bitline, t
+            As for :meth:`charge`.
+
+        Returns
+        -------
+        last, average : array, (n_cols, n_rows)
+            Bitline voltages per volt of the drivers, at time t and on average until then. The drivers deliver
+            v^t (H - T^t average) v on average.
+        """
+        root, rate, modes = self._modes(np.full(len(self.admittance), c_bitline), 0.0)
+        decayed = rate * t
+        last = _grown(rate, t)
+        small = decayed < 1e-4  # (1 - (1 - exp(-x)) / x) / x, by its series
+        safe = np.where(small, 1.0, decayed)
+        average = t * np.where(small, 0.5 - decayed / 6, (1 + np.expm1(-safe) / safe) / safe)
+        seen = modes.T @ (self.transfer / root[:, None])
+        return tuple((modes * part) @ seen / root[:, None] for part in (last, average))
+
+    def _modes(self, c: np.ndarray, g_leak: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return sqrt(C), and rates and modes of C^-1/2 (Y + g_leak) C^-1/2."""
+        root = np.sqrt(c)
+        rate, modes = np.linalg.eigh((self.admittance + g_leak * np.eye(len(c))) / np.outer(root, root))
+        return root, np.maximum(rate, 0.0), modes
 
     def __repr__(self) -> str:
         n_cols, n_rows = self.transfer.shape
         return f"PortModel({n_rows} wordlines x {n_cols} bitlines, certified to {self.error:.0e})"
+
+
+def _grown(rate: np.ndarray, t: float) -> np.ndarray:
+    """Return the integral of exp(-rate s) from 0 to t."""
+    return np.where(rate * t > 1e-300, -np.expm1(-rate * t) / np.maximum(rate, 1e-300), t)
 
 
 def reduce(

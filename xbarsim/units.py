@@ -94,16 +94,34 @@ def _in(unit: str) -> BeforeValidator:
     return BeforeValidator(lambda value: parse_quantity(value, unit))
 
 
+_AREAS = {"um": 1e-12, "µm": 1e-12, "mm": 1e-6, "m": 1.0}  # [m^2]
+
+
+def _parse_area(value: Any) -> Any:
+    """Read a text such as "1200 um^2": the prefix belongs to the length, not to its square."""
+    if not isinstance(value, str):
+        return parse_quantity(value, "m^2")
+    parts = re.fullmatch(r"(.*?)\s*([uµm]?m)(\^2|²)", value.strip())
+    if not parts:
+        raise ValueError(f"{value!r} is no area; write it as a number with the unit um^2, mm^2 or m^2")
+    return parse_quantity(parts[1], "") * _AREAS[parts[2]]
+
+
 Fraction = Annotated[float, _in(""), Field(ge=0, allow_inf_nan=False)]
 Resistance = Annotated[float, _in("Ohm"), Field(ge=0, allow_inf_nan=False)]
 Conductance = Annotated[float, _in("S"), Field(gt=0, allow_inf_nan=False)]
 ConductanceOrZero = Annotated[float, _in("S"), Field(ge=0, allow_inf_nan=False)]
 Voltage = Annotated[float, _in("V"), Field(gt=0, allow_inf_nan=False)]
+VoltageOrZero = Annotated[float, _in("V"), Field(ge=0, allow_inf_nan=False)]
 Current = Annotated[float, _in("A"), Field(gt=0, allow_inf_nan=False)]
 Time = Annotated[float, _in("s"), Field(gt=0, allow_inf_nan=False)]
+TimeOrZero = Annotated[float, _in("s"), Field(ge=0, allow_inf_nan=False)]
 Frequency = Annotated[float, _in("Hz"), Field(gt=0, allow_inf_nan=False)]
 Power = Annotated[float, _in("W"), Field(ge=0, allow_inf_nan=False)]
 Temperature = Annotated[float, _in("K"), Field(gt=0, allow_inf_nan=False)]
 Probability = Annotated[float, _in(""), Field(ge=0, le=1)]
 Energy = Annotated[float, _in("J"), Field(ge=0, allow_inf_nan=False)]
+Capacitance = Annotated[float, _in("F"), Field(gt=0, allow_inf_nan=False)]
+CapacitanceOrZero = Annotated[float, _in("F"), Field(ge=0, allow_inf_nan=False)]
+Area = Annotated[float, BeforeValidator(_parse_area), Field(ge=0, allow_inf_nan=False)]
 ElectronVolt = Annotated[float, _in("eV"), Field(ge=0, allow_inf_nan=False)]

@@ -21,21 +21,29 @@ class _Lif(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, current: Tensor, threshold: Tensor, beta: Tensor, spec: NeuronSpec, t_steps: int
+        ctx: Any,
+        current: Tensor,
+        threshold: Tensor,
+        beta: Tensor,
+        spec: NeuronSpec,
+        t_steps: int,
+        level: Tensor,
+        noise: Tensor,
     ) -> tuple[Tensor, Tensor]:
         membrane = current.new_empty(t_steps, *current.shape[1:])
         spikes = torch.empty_like(membrane)
         if current.is_cpu:
             now, u, s = _flat(current), _flat(membrane), _flat(spikes)
-            theta, decay = _per_neuron(threshold, current), _per_neuron(beta, current)
+            fires_at, theta, decay = (_per_neuron(x, current) for x in (level, threshold, beta))
             number = u.dtype.type
             with launching:
                 lif_forward(
-                    now, theta, decay, _RESETS.index(spec.reset_mechanism), spec.reset_delay, spec.fire == ">",
+                    now, _flat(noise), fires_at, theta, decay,
+                    _RESETS.index(spec.reset_mechanism), spec.reset_delay, spec.fire == ">",
                     spec.clip, spec.winner_take_all, number(spec.inhibition), current.shape[-1], u, s,
                 )  # fmt: skip
         else:
-            step_by_step(current, threshold, beta, spec, membrane, spikes)
+            step_by_step(current, threshold, beta, spec, membrane, spikes, level, noise)
         ctx.save_for_backward(membrane, threshold, beta)
         ctx.settings = (spec, len(current))
         ctx.set_materialize_grads(False)
@@ -62,10 +70,19 @@ class _Lif(torch.autograd.Function):
         else:
             back_step_by_step(grad_spikes, grads[1], membrane, threshold, beta, spec, grad, grad_beta)
         to_beta = grad_beta.sum(0).sum_to_size(beta.shape) if ctx.needs_input_grad[2] else None
-        return grad, None, to_beta, None, None
+        return grad, None, to_beta, None, None, None, None
 
 
-def lif(current: Tensor, threshold: Tensor, beta: Tensor, spec: NeuronSpec, t_steps: int) -> tuple[Tensor, Tensor]:
+def lif(
+    current: Tensor,
+    threshold: Tensor,
+    beta: Tensor,
+    spec: NeuronSpec,
+    t_steps: int,
+    *,
+    level: Tensor | None = None,
+    noise: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
     """Run leaky integrate-and-fire neurons over all time steps.
 
     ``U[t+1] = beta U[t] + I[t+1] - S[t] theta``, ``S[t] = 1 if U[t] >= theta else 0`` (equations 1-2 of Eshraghian
@@ -82,6 +99,10 @@ def lif(current: Tensor, threshold: Tensor, beta: Tensor, spec: NeuronSpec, t_st
         The rest; its own threshold and beta are not used.
     t_steps : int
         Number of time steps.
+    level : Tensor, broadcastable to (channels, height, width), optional
+        Where comparators fire, above 0, if not at the threshold by which they reset.
+    noise : Tensor, (t_steps, n, channels, height, width), optional
+        Added to the membrane for the comparison alone.
 
     Returns
     -------
@@ -91,7 +112,9 @@ def lif(current: Tensor, threshold: Tensor, beta: Tensor, spec: NeuronSpec, t_st
     if len(current) not in (1, t_steps):
         raise ParameterError(f"current has {len(current)} time steps; give 1 or {t_steps}")
     last = (current.movedim(2, -1), *(_channels_last(x) for x in (threshold, beta)))
-    spikes, membrane = _Lif.apply(*last, spec, t_steps)  # type: ignore[no-untyped-call]
+    seen = last[1] if level is None else _channels_last(level)
+    quiet = last[0].new_empty(0, *last[0].shape[1:]) if noise is None else noise.movedim(2, -1)
+    spikes, membrane = _Lif.apply(*last, spec, t_steps, seen, quiet)  # type: ignore[no-untyped-call]
     return spikes.movedim(-1, 2), membrane.movedim(-1, 2)
 
 
@@ -116,12 +139,22 @@ def _is_winner(u: Tensor, threshold: Tensor) -> Tensor:
 
 
 def step_by_step(
-    current: Tensor, threshold: Tensor, beta: Tensor, spec: NeuronSpec, membrane: Tensor, spikes: Tensor
+    current: Tensor,
+    threshold: Tensor,
+    beta: Tensor,
+    spec: NeuronSpec,
+    membrane: Tensor,
+    spikes: Tensor,
+    level: Tensor,
+    noise: Tensor,
 ) -> None:
     """Fill membrane and spikes, channels last, by tensor operations on any device."""
     held = torch.zeros_like(membrane[0])
+    before = held
     for t in range(len(membrane)):
-        now, reset = current[t if len(current) > 1 else 0], _fires(held, threshold, spec)
+        now, reset = current[t if len(current) > 1 else 0], _fires(held + before, level, spec)
+        if len(noise):
+            before = noise[t]
         if spec.reset_mechanism == "zero":
             held = held * (1 - reset)
         u = beta * held + now
@@ -132,9 +165,9 @@ def step_by_step(
             u = u - spec.inhibition * threshold * others
         if spec.clip:
             u = torch.clamp(u, -threshold, threshold)
-        fired = _fires(u, threshold, spec)
+        fired = _fires(u + before, level, spec)
         if spec.winner_take_all:
-            fired = fired * _is_winner(u, threshold)
+            fired = fired * _is_winner(u + before, level)
         membrane[t], spikes[t] = u, fired
         due = torch.zeros_like(u) if spec.reset_delay or spec.reset_mechanism == "none" else fired - reset
         held = u - due * (u if spec.reset_mechanism == "zero" else threshold)

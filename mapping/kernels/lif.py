@@ -2,6 +2,8 @@
 
 Arrays are (t_steps, n, size), contiguous: n samples of ``size`` neurons, channels last, whose thresholds and decays
 are given per neuron. A current or gradient of one time step, (1, n, size), stands for the same value at every step.
+A comparator sees the membrane with noise of its own, and fires at a level, for a chip other than the threshold by which
+it resets.
 Resets are 0 (subtract the threshold), 1 (to zero) or 2 (none); ``strict`` neurons fire above the threshold only.
 """
 
@@ -18,13 +20,13 @@ def _fires(u, threshold, strict):
 
 
 @jit
-def _integrate(held, now, threshold, beta, reset, strict, u):
+def _integrate(held, noise, now, level, threshold, beta, reset, strict, u):
     if reset == SUBTRACT:
         for k in range(len(u)):
-            u[k] = beta[k] * held[k] + now[k] - (threshold[k] if _fires(held[k], threshold[k], strict) else 0)
+            u[k] = beta[k] * held[k] + now[k] - (threshold[k] if _fires(held[k] + noise[k], level[k], strict) else 0)
     elif reset == ZERO:
         for k in range(len(u)):
-            u[k] = (0 if _fires(held[k], threshold[k], strict) else beta[k] * held[k]) + now[k]
+            u[k] = (0 if _fires(held[k] + noise[k], level[k], strict) else beta[k] * held[k]) + now[k]
     else:
         for k in range(len(u)):
             u[k] = beta[k] * held[k] + now[k]
@@ -45,18 +47,18 @@ def _clip(threshold, u):
 
 
 @jit
-def _fire(u, threshold, strict, spikes):
+def _fire(u, noise, level, strict, spikes):
     for k in range(len(u)):
-        spikes[k] = _fires(u[k], threshold[k], strict)
+        spikes[k] = _fires(u[k] + noise[k], level[k], strict)
 
 
 @jit
-def _keep_winners(u, threshold, channels, values):
-    """Set values to 0 except at the largest u / threshold of the channels of each position; the lowest wins a tie."""
+def _keep_winners(u, noise, level, channels, values):
+    """Set values to 0 except at the largest u / level of the channels of each position; the lowest wins a tie."""
     for start in range(0, len(u), channels):
         best = start
         for k in range(start + 1, start + channels):
-            if u[k] * threshold[best] > u[best] * threshold[k]:
+            if (u[k] + noise[k]) * level[best] > (u[best] + noise[best]) * level[k]:
                 best = k
         for k in range(start, start + channels):
             if k != best:
@@ -64,10 +66,10 @@ def _keep_winners(u, threshold, channels, values):
 
 
 @jit
-def _reset_at_once(u, spikes, threshold, reset, strict, held):
+def _reset_at_once(u, spikes, noise, level, threshold, reset, strict, held):
     """Reset what has fired but was not reset while it was integrated."""
     for k in range(len(u)):
-        due = spikes[k] - (1 if _fires(held[k], threshold[k], strict) else 0)
+        due = spikes[k] - (1 if _fires(held[k] + noise[k], level[k], strict) else 0)
         if reset == SUBTRACT:
             held[k] = u[k] - due * threshold[k]
         elif reset == ZERO:
@@ -77,26 +79,33 @@ def _reset_at_once(u, spikes, threshold, reset, strict, held):
 
 
 @parallel_jit
-def lif_forward(current, threshold, beta, reset, delayed, strict, clip, winner, inhibition, channels, membrane, spikes):
-    """Fill membrane and spikes: U = beta U + I - S theta, S = U >= theta, and what NeuronSpec adds to that."""
+def lif_forward(
+    current, noise, level, threshold, beta, reset, delayed, strict, clip, winner, inhibition, channels, membrane, spikes
+):
+    """Fill membrane and spikes: U = beta U + I - S theta, S = U + noise >= level, and what NeuronSpec adds to that.
+
+    noise : (t_steps, n, size), or (0, n, size) for none
+    """
     t_steps, n, size = membrane.shape
     for sample in prange(n):
-        held = np.zeros(size, membrane.dtype)
+        held, quiet = np.zeros(size, membrane.dtype), np.zeros(size, membrane.dtype)
         for t in range(t_steps):
+            e = noise[t, sample] if len(noise) else quiet
+            before = noise[t - 1, sample] if len(noise) and t else quiet
             now = current[t if len(current) > 1 else 0, sample]
             u, s = membrane[t, sample], spikes[t, sample]
-            _integrate(held, now, threshold, beta, reset, strict, u)
+            _integrate(held, before, now, level, threshold, beta, reset, strict, u)
             if inhibition > 0 and t > 0:
                 _inhibit(spikes[t - 1, sample], threshold, inhibition, channels, u)
             if clip:
                 _clip(threshold, u)
-            _fire(u, threshold, strict, s)
+            _fire(u, e, level, strict, s)
             if winner:
-                _keep_winners(u, threshold, channels, s)
+                _keep_winners(u, e, level, channels, s)
             if delayed:
                 held[:] = u
             else:
-                _reset_at_once(u, s, threshold, reset, strict, held)
+                _reset_at_once(u, s, before, level, threshold, reset, strict, held)
 
 
 @jit
@@ -141,12 +150,12 @@ def lif_backward(
     t_steps, n, size = membrane.shape
     for sample in prange(n):
         carry, passed = np.zeros(size, membrane.dtype), np.zeros(size, membrane.dtype)
-        total = np.zeros(size, membrane.dtype)
+        total, quiet = np.zeros(size, membrane.dtype), np.zeros(size, membrane.dtype)
         for t in range(t_steps - 1, -1, -1):
             u = membrane[t, sample]
             _through_surrogate(u, grad_spikes[t, sample], threshold, slope, passed)
             if winner:
-                _keep_winners(u, threshold, channels, passed)
+                _keep_winners(u, quiet, threshold, channels, passed)
             _decay(u, threshold, beta, reset, strict, carry)
             carry += passed
             if len(grad_membrane) > 0:

@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from xbarsim.parameters import Parameters
-from xbarsim.units import Power
+from xbarsim.units import Area, Power
 
 
 class Driver(Parameters):
@@ -18,10 +18,13 @@ class Driver(Parameters):
         Resolution for analog inputs; None is an ideal, unquantized DAC that is charged like ``n_bits`` = 8.
     power_per_bit : float
         Power [W] of a driver per bit of resolution while it drives a wordline above 0 V.
+    area : float, optional
+        Of the driver of one wordline [m^2].
     """
 
     dac_bits: int | None = Field(default=8, ge=1, le=16)
     power_per_bit: Power
+    area: Area | None = None
 
     def quantize(self, x: np.ndarray) -> np.ndarray:
         """Return inputs in [0, 1] at the nearest of the 2^dac_bits levels."""

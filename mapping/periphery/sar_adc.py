@@ -1,17 +1,25 @@
-"""Successive-approximation ADC: quantized bitline currents, and the energy of converting them."""
+"""Successive-approximation ADC: its resolution and imperfections, and what conversions cost in energy and area."""
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
+from mapping.periphery.adc_laws import LAW_FIELDS, LAWS, LawName
 from xbarsim.parameters import Parameters
-from xbarsim.units import Current, Frequency, Power
+from xbarsim.units import Area, Current, Energy, Frequency, Power, Probability, Resistance, Voltage
+from xbarsim.units import parse_quantity as parse
+
+Decibel = Annotated[float, BeforeValidator(lambda value: parse(value, "dB")), Field(allow_inf_nan=False)]
+Bits = Annotated[int, Field(ge=1, le=12)]
 
 
 class SarAdc(Parameters):
     """A converter that turns each tile column into a number; partial sums are added digitally.
+
+    Imperfections are those of :class:`mapping.periphery.converters.Converters`, laws of energy those of
+    :data:`mapping.periphery.adc_laws.LAWS`.
 
     Attributes
     ----------
@@ -19,44 +27,103 @@ class SarAdc(Parameters):
         Resolution, 1 to 12; codes are 0 .. 2^n_bits - 1, rounded to nearest, saturating.
     f_sample : float
         Conversions per second [Hz].
-    power : float
-        Power [W] while converting at ``f_sample`` with ``anchor_bits``.
-    anchor_bits : int
-        The resolution for which ``power`` is known.
-    law : "2^b"
-        Power against resolution: doubles with each bit, the assumption of Eshraghian et al. 2022
-        (doi 10.1109/MNANO.2022.3141443). Published converters disagree by orders of magnitude.
     columns_per_adc : int
         Bitlines that share one converter, one after the other.
     sense : {"bitline", "difference"}
         Each bitline by itself, subtracted digitally (codes from 0 to full scale); or the output's analog difference
         (codes symmetric about 0, the sign taking one bit).
-    full_scale : float or "worst-case"
-        Largest current [A]; "worst-case" is, per layer, the largest that all rows at v_read can drive.
+    full_scale : float, "worst-case" or "calibrated"
+        Largest current [A]. Per layer, "worst-case" is the largest that all rows at v_read can drive, "calibrated" a
+        quantile of those that a calibration set causes.
+    full_scale_quantile : float
+        That quantile, above 0 to 1.
+    offset : float
+        Standard deviation of a converter's offset, as a fraction of full scale.
+    noise : float
+        Thermal noise at the input, rms in each conversion, as a fraction of full scale.
+    mismatch : float
+        Relative standard deviation of one unit capacitor. Bit k switches 2^k of them: mismatch / 2^(k/2).
+    law : str
+        Energy against resolution, a key of ``LAWS``. Published converters disagree by orders of magnitude.
+    anchor_bits : int
+        The resolution for which ``power`` and ``area`` are known.
+    power : float, optional
+        Power [W] while converting at ``f_sample`` with ``anchor_bits``; law "2^b".
+    v_supply : float, optional
+        Supply [V]; law "linear+4^b".
+    fom_walden : float, optional
+        Energy per conversion step [J]; law "walden".
+    fom_schreier : float, optional
+        SNDR + 10 log10(f_sample / (2 power)) [dB]; law "schreier".
+    node : int, optional
+        Technology node [nm]; law "neurosim".
+    column_resistance : float, optional
+        Resistance of the column that is read [Ohm], referred to 0.5 V; law "neurosim".
+    energies : dict, optional
+        Energy of a conversion [J] for each resolution; law "table".
+    area : float, optional
+        Area of one converter with ``anchor_bits`` [m^2].
+    capacitor_share : float
+        Share of ``area`` that doubles with each bit, the capacitors; the rest is constant. One half is our assumption.
     """
 
     kind: Literal["sar-adc"] = "sar-adc"
-    n_bits: int = Field(ge=1, le=12)
+    n_bits: Bits
     f_sample: Frequency
-    power: Power
-    anchor_bits: int = Field(default=8, ge=1, le=12)
-    law: Literal["2^b"] = "2^b"
     columns_per_adc: int = Field(default=8, gt=0)
     sense: Literal["bitline", "difference"] = "bitline"
-    full_scale: Literal["worst-case"] | Current = "worst-case"
+    full_scale: Literal["worst-case", "calibrated"] | Current = "worst-case"
+    full_scale_quantile: float = Field(default=0.999, gt=0, le=1)
+    offset: Probability = 0.0
+    noise: Probability = 0.0
+    mismatch: Probability = 0.0
+    law: LawName = "2^b"
+    anchor_bits: Bits = 8
+    power: Power | None = None
+    v_supply: Voltage | None = None
+    fom_walden: Energy | None = None
+    fom_schreier: Decibel | None = None
+    node: Literal[65, 45, 22, 14, 7] | None = None
+    column_resistance: Annotated[Resistance, Field(gt=0)] | None = None
+    energies: dict[Bits, Energy] | None = None
+    area: Area | None = None
+    capacitor_share: Probability = 0.5
 
     @model_validator(mode="after")
-    def _signed(self) -> Self:
+    def _consistent(self) -> Self:
         if self.sense == "difference" and self.n_bits < 2:
             raise ValueError("SarAdc.n_bits = 1: a difference needs a bit for its sign; use sense = 'bitline'")
+        for name in LAW_FIELDS:
+            needed, given = name in LAWS[self.law].needs, getattr(self, name) is not None
+            if needed and not given:
+                raise ValueError(f"SarAdc.{name} is missing; law = {self.law!r} needs it")
+            if given and not needed:
+                raise ValueError(f"SarAdc.{name} is not used by law = {self.law!r}; leave it out")
+        self.energy_at(self.n_bits)
         return self
+
+    def energy_at(self, n_bits: int) -> float:
+        """Energy of one conversion [J] that the law gives for another resolution."""
+        return LAWS[self.law].energy(self, n_bits)
 
     @property
     def energy(self) -> float:
         """Energy of one conversion [J]."""
-        return self.power / self.f_sample * 2.0 ** (self.n_bits - self.anchor_bits)
+        return self.energy_at(self.n_bits)
+
+    @property
+    def converter_area(self) -> float | None:
+        """Area of one converter [m^2], shared by ``columns_per_adc`` bitlines; None if ``area`` is not given."""
+        if self.area is None:
+            return None
+        return self.area * (1 - self.capacitor_share + self.capacitor_share * 2.0 ** (self.n_bits - self.anchor_bits))
 
     @property
     def top_code(self) -> int:
         """Largest code: of a bitline's current, or of the magnitude of a difference."""
         return (1 << self.n_bits) - 1 if self.sense == "bitline" else (1 << self.n_bits - 1) - 1
+
+
+def published_adcs() -> dict[LawName, SarAdc]:
+    """Return a converter for each law that has published numbers."""
+    return {name: SarAdc(law=name, **law.example) for name, law in LAWS.items() if law.example}

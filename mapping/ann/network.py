@@ -1,0 +1,235 @@
+"""Networks of ReLU neurons: quantized while they train, in whole numbers when they predict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mapping.ann.spec import AnnSpec
+from mapping.bsnn.encode import check_images
+from mapping.bsnn.layers import fuse_pool, largest
+from mapping.bsnn.spec import LayerSpec, Shape
+from xbarsim.errors import ParameterError
+
+_CLIP = 4.0  # where clip levels start: deviations of what batch norm leaves
+
+
+@dataclass(frozen=True)
+class IntegerLayer:
+    """One layer as hardware runs it: y = gain s + offset, s the average over the pool of weights @ x.
+
+    Hidden layers give clip(rint(y), 0, 2^activation_bits - 1), ties to even, which are the inputs x of the next layer;
+    the last one gives y, the logits.
+
+    Attributes
+    ----------
+    spec : LayerSpec
+        Kernel, pooling, kind.
+    in_shape, out_shape : (channels, height, width)
+    weights : int8 array, (n_out, n_in)
+        Inputs in the order (channel, kernel row, kernel column).
+    weight_scale : float
+        What a weight of 1 stands for.
+    gain, offset : array, (n_out,)
+        Scales, bias and batch norm, in units of the step of this layer's outputs.
+    """
+
+    spec: LayerSpec
+    in_shape: Shape
+    out_shape: Shape
+    weights: np.ndarray
+    weight_scale: float
+    gain: np.ndarray
+    offset: np.ndarray
+
+
+class _Round(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return torch.round(x)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        return grads[0]
+
+
+def rounded(x: Tensor) -> Tensor:
+    """Round to whole numbers, ties to even; the gradient passes straight through."""
+    whole: Tensor = _Round.apply(x)  # type: ignore[no-untyped-call]
+    return whole
+
+
+class AnnLayer(nn.Module):
+    """The trainable part of one layer; real values, quantized when used.
+
+    Parameters
+    ----------
+    spec : LayerSpec
+    in_shape : (channels, height, width)
+    top_weight : int
+        Largest whole number of a weight.
+    top_activation : int, optional
+        Of an output; without it there is no ReLU.
+    """
+
+    def __init__(self, spec: LayerSpec, in_shape: Shape, top_weight: int, top_activation: int | None) -> None:
+        super().__init__()
+        self.spec, self.in_shape = spec, in_shape
+        self.top_weight, self.top_activation = top_weight, top_activation
+        weight = torch.empty(spec.out, in_shape[0], spec.kernel, spec.kernel)
+        nn.init.kaiming_uniform_(weight, a=5**0.5)
+        self.weight = nn.Parameter(weight)
+        self.bias = nn.Parameter(torch.zeros(spec.out)) if spec.bias else None
+        self.norm = nn.BatchNorm2d(spec.out) if spec.batch_norm else None
+        self.log_clip = None if top_activation is None else nn.Parameter(torch.tensor(_CLIP).log())
+
+    def weight_scale(self) -> Tensor:
+        """Return what a weight of 1 stands for: the largest |weight| is the largest whole number."""
+        return largest(self.weight.detach()) / self.top_weight
+
+    def step(self) -> Tensor:
+        """Return what an output of 1 stands for, in double precision: the same on every machine."""
+        if self.log_clip is None or self.top_activation is None:
+            return torch.ones(())
+        return self.log_clip.double().exp() / self.top_activation
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the outputs (n, out, h, w) for inputs (n, ...), both in real units.
+
+        The clip level of the ReLU is learned, as in J. Choi et al., "PACT: Parameterized Clipping Activation for
+        Quantized Neural Networks", arXiv:1805.06085, here by its logarithm.
+        """
+        scale = self.weight_scale()
+        y = pooled(x, rounded(self.weight / scale) * scale, self.spec, self.in_shape)
+        if self.bias is not None:
+            y = y + self.bias[:, None, None]
+        if self.norm is not None:
+            y = self.norm(y)
+        if self.top_activation is None:
+            return y
+        step = self.step()
+        return rounded((y / step).clamp(0, self.top_activation)) * step
+
+
+def pooled(x: Tensor, weight: Tensor, spec: LayerSpec, in_shape: Shape) -> Tensor:
+    """Apply weights (out, in, k, k) to inputs (n, ...), then average pooling."""
+    fused = fuse_pool(weight, spec.pool, spec.stride)
+    return F.conv2d(x.reshape(len(x), *in_shape), fused, stride=spec.stride * spec.pool, padding=spec.margin)
+
+
+class Ann(nn.Module):
+    """A feed-forward network of ReLU neurons built from its specification.
+
+    Parameters
+    ----------
+    spec : AnnSpec
+        Layers and bits.
+    metadata : dict, optional
+        What is known of its training: seed, epochs, test accuracy.
+    """
+
+    layers: Sequence[AnnLayer]
+
+    def __init__(self, spec: AnnSpec, metadata: dict[str, Any] | None = None) -> None:
+        super().__init__()
+        self.spec = spec
+        self.metadata = metadata or {}
+        tops = [spec.top_activation] * (len(spec.layers) - 1) + [None]
+        layers = nn.ModuleList(
+            AnnLayer(layer, in_shape, spec.top_weight, top)
+            for layer, (in_shape, _), top in zip(spec.layers, spec.shapes(), tops)
+        )
+        self.layers = cast(Sequence[AnnLayer], layers)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Return the outputs of every layer, each (n, channels, height, width), the last ones being logits.
+
+        Parameters
+        ----------
+        x : Tensor, (n, c, h, w)
+            Images from :meth:`levels`, divided by the largest level.
+        """
+        outputs = []
+        for layer in self.layers:
+            x = layer(x)
+            outputs.append(x)
+        return outputs
+
+    def levels(self, images: np.ndarray) -> np.ndarray:
+        """Return images as whole numbers (n, c, h, w) from 0 to 2^activation_bits - 1, int64.
+
+        Parameters
+        ----------
+        images : array, (n, h, w) or (n, c, h, w)
+            uint8 in 0..255 or float in [0, 1].
+        """
+        if np.ndim(images) == 5:
+            raise ParameterError("images have 5 dimensions, as spikes have; an Ann takes (n, h, w) or (n, c, h, w)")
+        levels: np.ndarray = np.rint(check_images(images, self.spec.topology) * self.spec.top_activation)
+        return levels.astype(np.int64)
+
+    @torch.no_grad()
+    def integer_layers(self) -> list[IntegerLayer]:
+        """Return the layers in whole numbers, batch norm folded into gain and offset."""
+        layers, step_in = [], 1 / self.spec.top_activation
+        for layer, shapes in zip(self.layers, self.spec.shapes()):
+            scale, step = layer.weight_scale(), float(layer.step())
+            weights = torch.round(layer.weight / scale).to(torch.int8).flatten(1).numpy()
+            gain, offset = np.ones(layer.spec.out), np.zeros(layer.spec.out)
+            if layer.bias is not None:
+                offset = _numpy(layer.bias)
+            if layer.norm is not None:
+                norm = layer.norm
+                gain = _numpy(norm.weight) / np.sqrt(_numpy(norm.running_var) + norm.eps)
+                offset = gain * (offset - _numpy(norm.running_mean)) + _numpy(norm.bias)
+            gain = gain * (float(scale) * step_in / step)
+            layers.append(IntegerLayer(layer.spec, *shapes, weights, float(scale), gain, offset / step))
+            step_in = step
+        return layers
+
+    @torch.inference_mode()
+    def integers(self, images: np.ndarray) -> list[np.ndarray]:
+        """Return the outputs of every layer in whole numbers, each (n, channels, height, width); the last are logits.
+
+        This is the arithmetic of :class:`IntegerLayer`; sums are exact.
+        """
+        x, outputs = torch.from_numpy(self.levels(images)).double(), []
+        layers = self.integer_layers()
+        for layer in layers:
+            area = layer.spec.pool**2  # makes the pooled kernel one of whole numbers
+            kernel = len(layer.weights), layer.in_shape[0], layer.spec.kernel, layer.spec.kernel
+            weights = torch.from_numpy(layer.weights).double().reshape(kernel)
+            sums = pooled(x, area * weights, layer.spec, layer.in_shape)
+            gain, offset = (torch.from_numpy(v)[:, None, None] for v in (layer.gain, layer.offset))
+            x = gain * (sums / area) + offset
+            if layer is not layers[-1]:
+                x = torch.round(x).clamp(0, self.spec.top_activation)
+            outputs.append(x.numpy())
+        return [y.astype(np.int64) for y in outputs[:-1]] + outputs[-1:]
+
+    def predict(self, images: np.ndarray, batch_size: int = 100) -> np.ndarray:
+        """Return the class (n,) with the largest logit of :meth:`integers`; the lowest class wins a tie.
+
+        Parameters
+        ----------
+        images : array, (n, h, w) or (n, c, h, w)
+            uint8 images count as 0..255, floats as 0..1.
+        batch_size : int
+            Images per pass.
+        """
+        if len(images) == 0 or batch_size < 1:
+            raise ParameterError(f"{len(images)} images in batches of {batch_size}: at least 1 of each is needed")
+        starts = range(0, len(images), batch_size)
+        logits = [self.integers(images[start : start + batch_size])[-1] for start in starts]
+        return np.concatenate([y.reshape(len(y), -1).argmax(1) for y in logits])
+
+
+def _numpy(tensor: Tensor | None) -> np.ndarray:
+    assert tensor is not None  # batch norm as AnnLayer builds it has all four
+    return tensor.detach().numpy().astype(np.float64)

@@ -1,0 +1,110 @@
+"""Networks of ReLU neurons on disk: safetensors, weights as whole numbers; nothing is unpickled."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from mapping.ann.network import Ann
+from mapping.ann.spec import AnnSpec
+from mapping.resources import data_folder
+from xbarsim.errors import FileError, ParameterError
+
+
+def list_anns() -> list[str]:
+    """Return the names of the shipped networks of ReLU neurons."""
+    return sorted(path.stem.replace("_", "-") for path in _folder().glob("*.safetensors"))
+
+
+def save_ann(network: Ann, path: str | Path) -> None:
+    """Write a network: weights as int8, and for each layer the real weight ``largest`` that the largest stands for."""
+    tensors = {name: value.contiguous() for name, value in _tensors(network).items()}
+    for number, layer in enumerate(network.layers):
+        weight, scale = layer.weight.detach(), layer.weight_scale()
+        tensors[f"layers.{number}.weight"] = torch.round(weight / scale).to(torch.int8)
+        tensors[f"layers.{number}.largest"] = weight.abs().max()
+    metadata = {"spec": network.spec.model_dump_json(), "training": json.dumps(network.metadata)}
+    try:
+        save_file(tensors, path, metadata=metadata)
+    except (OSError, SafetensorError) as error:
+        raise FileError(f"{path}: cannot be written ({error}); give a path in an existing folder") from None
+
+
+def load_ann(source: str | Path) -> Ann:
+    """Load a network by name (see :func:`list_anns`), or from a ``.safetensors`` file that :func:`save_ann` wrote.
+
+    Raises
+    ------
+    FileError
+        If the file is missing, damaged, or its tensors do not fit its specification.
+    ParameterError
+        If the name is unknown.
+    """
+    path = Path(source)
+    if path.suffix != ".safetensors":
+        path = _folder() / f"{str(source).replace('-', '_')}.safetensors"
+        if not path.is_file():
+            known = ", ".join(list_anns())
+            raise ParameterError(f"network {str(source)!r} is unknown; give one of {known}, or a .safetensors file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            # copies: what safetensors returns is the file itself, gone when another network is written there
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (no mapping)
+    except (OSError, SafetensorError) as error:
+        raise FileError(f"{path}: cannot be read as safetensors ({error}); give the path of a trained Ann") from None
+    if "spec" not in metadata:
+        raise FileError(f"{path}: carries no 'spec' in its metadata; it was not written by save_ann")
+    try:
+        spec = AnnSpec(**json.loads(metadata["spec"]))
+        training: dict[str, Any] = json.loads(metadata.get("training", "{}"))
+    except (ParameterError, json.JSONDecodeError, TypeError) as error:
+        raise FileError(f"{path}: its specification is not valid ({error})") from None
+    network = Ann(spec, training)
+    network.load_state_dict(_checked(path, network, tensors), strict=False)
+    return network.eval()
+
+
+def _folder() -> Path:
+    return data_folder() / "ann"
+
+
+def _tensors(network: Ann) -> dict[str, Tensor]:
+    return {name: value for name, value in network.state_dict().items() if not name.endswith("num_batches_tracked")}
+
+
+def _checked(path: Path, network: Ann, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return what the network consists of, real weights in place of whole numbers."""
+    scalars = {f"layers.{number}.largest": torch.ones(()) for number in range(len(network.layers))}
+    expected = _tensors(network) | scalars
+    for name, value in expected.items():
+        number = int(name.split(".")[1])
+        spec = network.spec.layers[number]
+        where = f"{path}: layer {number + 1} ({spec.kind}, {spec.out} outputs), tensor {name!r}"
+        if name not in tensors:
+            raise FileError(f"{where} is missing; the file does not fit its specification")
+        given = tensors[name]
+        if given.shape != value.shape:
+            raise FileError(f"{where} has shape {tuple(given.shape)}, not {tuple(value.shape)}")
+        if not torch.isfinite(given.double()).all():
+            raise FileError(f"{where} holds values that are not finite")
+        if name.endswith(("running_var", "largest")) and not torch.all(given >= 0):
+            raise FileError(f"{where} holds values below 0")
+        if name == f"layers.{number}.weight":
+            top = network.spec.top_weight
+            if given.dtype != torch.int8 or int(given.short().abs().max()) not in (0, top):
+                raise FileError(f"{where}: weights are int8 from {-top} to {top}, and the largest is one of these")
+    unknown = tensors.keys() - expected.keys()
+    if unknown:
+        raise FileError(f"{path}: tensor {min(unknown)!r} belongs to no layer of the specification")
+    state = {name: tensors[name] for name in expected.keys() - scalars.keys()}
+    for number in range(len(network.layers)):
+        name = f"layers.{number}.weight"
+        state[name] = state[name].double() * tensors[f"layers.{number}.largest"].double() / network.spec.top_weight
+    return state

@@ -1,0 +1,77 @@
+"""Calibration: trims of a limited number of bits that take systematic errors of bitlines and comparators away."""
+
+from __future__ import annotations
+
+from typing import Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from xbarsim.parameters import Parameters
+from xbarsim.units import Area, Energy, Time
+
+
+class Calibration(Parameters):
+    """What is measured after programming, and on a schedule, and set by trims.
+
+    A trim of b bits takes 2^b evenly spaced values over its range, the nearest to what was measured.
+
+    Attributes
+    ----------
+    gain_bits : int, optional
+        Gain of each output of each array, so that its weights have the strength that they should on average.
+    gain_range : float
+        Gains from 1 - gain_range to 1 + gain_range.
+    offset_bits : int, optional
+        Offset of each comparator or converter.
+    offset_range : float
+        From minus to plus so many standard deviations of the offset.
+    threshold_bits : int, optional
+        Threshold of each output channel, scaled by what all its arrays together keep of their weights after their
+        gain trims.
+    threshold_range : float
+        Factors from 1 - threshold_range to 1 + threshold_range.
+    interval : float, optional
+        Time [s] after which trims are set anew; without it, once after programming.
+    energy : float
+        Of measuring and setting one trim once [J].
+    area : float, optional
+        Of one trim [m^2].
+    """
+
+    gain_bits: int | None = Field(default=None, ge=1, le=12)
+    gain_range: float = Field(default=0.5, gt=0, lt=1)
+    offset_bits: int | None = Field(default=None, ge=1, le=12)
+    offset_range: float = Field(default=3.0, gt=0, allow_inf_nan=False)
+    threshold_bits: int | None = Field(default=None, ge=1, le=12)
+    threshold_range: float = Field(default=0.5, gt=0, lt=1)
+    interval: Time | None = None
+    energy: Energy = 0.0
+    area: Area | None = None
+
+    @model_validator(mode="after")
+    def _trims_something(self) -> Self:
+        if self.gain_bits is None and self.offset_bits is None and self.threshold_bits is None:
+            raise ValueError("Calibration: nothing is trimmed; give gain_bits, offset_bits or threshold_bits")
+        return self
+
+    def gain(self, kept: np.ndarray) -> np.ndarray:
+        """Return the gain trims of outputs that keep so much of their weights."""
+        wanted = np.divide(1.0, kept, out=np.full_like(kept, np.inf), where=kept > 0)
+        return _nearest(wanted, 1 - self.gain_range, 1 + self.gain_range, self.gain_bits, 1.0)
+
+    def threshold(self, kept: np.ndarray) -> np.ndarray:
+        """Return the factors of the thresholds of outputs that keep so much of their weights."""
+        return _nearest(kept, 1 - self.threshold_range, 1 + self.threshold_range, self.threshold_bits, 1.0)
+
+    def offset(self, drawn: np.ndarray, spread: float) -> np.ndarray:
+        """Return what is subtracted from offsets whose standard deviation is ``spread``."""
+        reach = self.offset_range * spread
+        return _nearest(drawn, -reach, reach, self.offset_bits, 0.0)
+
+
+def _nearest(wanted: np.ndarray, low: float, high: float, n_bits: int | None, untrimmed: float) -> np.ndarray:
+    if n_bits is None or low == high:
+        return np.full_like(wanted, untrimmed)
+    step = (high - low) / (2**n_bits - 1)
+    return np.asarray(low + step * np.rint((np.clip(wanted, low, high) - low) / step))
