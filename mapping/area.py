@@ -17,7 +17,7 @@ def layer_area(layer: MappedLayer) -> dict[str, float | None]:
     """
     chip, copies = layer.chip, layer.chip.copies(layer.number)
     arrays, readout, neuron = copies * layer.n_tiles, chip.readout, chip.neuron
-    n_neurons = layer.neurons.n_votes * prod(layer.layer.out_shape)
+    n_neurons = layer.neurons.n_votes * prod(layer.layer.out_shape) // layer.layer.slices
     if isinstance(readout, SarAdc):
         n_adcs = arrays * -(-chip.converted_lines // readout.columns_per_adc)
         conversion = _times(n_adcs, readout.converter_area)

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from mapping import cli_circuit, cli_devices, cli_train
+from mapping import cli_circuit, cli_devices, cli_paper, cli_train
 from mapping.resources import writable
 from xbarsim.errors import ParameterError, XbarsimError
 from xbarsim.units import quantity
@@ -28,6 +28,7 @@ app.command()(cli_circuit.spice)
 app.command()(cli_devices.devices)
 app.command()(cli_train.train)
 app.command()(cli_train.search)
+app.command()(cli_paper.paper)
 
 
 @app.command()

@@ -283,6 +283,18 @@ class MappedLayer:
         self._charge_outputs(spikes, charges)
         return spikes, membrane, charges
 
+    def read(self, x: np.ndarray, analog: bool, first: int = 0) -> tuple[Tensor, Charges]:
+        """Read the arrays once for each sample; return the currents in units of a weight, pooled, and what that costs.
+
+        Parameters are those of :meth:`forward`; the result is (t_steps, n, out, height, width).
+        """
+        charges, (frames, n) = Charges(), x.shape[:2]
+        flat = np.ascontiguousarray(x.reshape(frames * n, *self.layer.in_shape))
+        inputs = torch.from_numpy(flat).to(self.dtype).reshape(frames, n, *self.layer.in_shape)
+        current = self._current(inputs, slice(0, frames), self._noise_draws(frames, n, first), 1, charges)
+        self._charge_reads(flat, analog, 1, charges)
+        return current, charges
+
     def _current(self, inputs: Tensor, steps: slice, noise: Draws, repeats: int, charges: Charges) -> Tensor:
         """Return the current of some time steps, (steps, n, ...), or (1, n, ...) if it is the same in all of them.
 

@@ -94,6 +94,7 @@ class LayerReport:
     def of(cls, layer: MappedLayer, charges: Charges, n_images: int, accounting: Accounting) -> LayerReport:
         """Build the row of ``layer`` from what ``n_images`` images cost; calibration is not charged yet."""
         spec, chip, t_steps = layer.layer.spec, layer.chip, layer.network.t_steps
+        n_out = spec.out // layer.layer.slices
         timing = layer_timing(layer, charges.spikes / n_images / t_steps)
         energies = {name: getattr(charges, name) / n_images for name in MODULES if name != "calibration"}
         areas: dict[str, Any] = {f"area_{name}": area for name, area in layer_area(layer).items()}
@@ -106,11 +107,11 @@ class LayerReport:
             used = sum(row.n_conversions for row in layer.row_tiles)
             energies["conversion"] *= layer.n_tiles * chip.converted_lines / used
         return cls(
-            name=f"{spec.kind} {layer.layer.in_shape[0]}-{spec.out}",
+            name=f"{spec.kind} {layer.layer.in_shape[0]}-{n_out}",
             n_tiles=layer.n_tiles,
             copies=chip.copies(layer.number),
             utilization=layer.utilization,
-            spike_rate=charges.spikes / (n_images * t_steps * prod(layer.layer.out_shape)),
+            spike_rate=charges.spikes / (n_images * t_steps * n_out * prod(layer.layer.out_shape[1:])),
             weights_kept=layer.weights_kept,
             ir_drop=layer.ir_drop,
             **{name: energy if name in accounting.modules else 0.0 for name, energy in energies.items()},
@@ -119,7 +120,7 @@ class LayerReport:
             clipped=charges.clipped / n_images,
             limited=charges.limited / charges.passed if charges.passed else 0.0,
             collided=charges.collided / charges.spikes if charges.spikes else 0.0,
-            synaptic_operations=accounting.operations_per_mac * charges.driven * spec.out / n_images,
+            synaptic_operations=accounting.operations_per_mac * charges.driven * n_out / n_images,
             **{f"time_{name}": getattr(timing, name) for name in ("settle", "read", "conversion", "decision", "link")},
             **areas,
         )
@@ -196,7 +197,7 @@ class Report:
     ideal_accuracy: float
     layers: tuple[LayerReport, ...]
     t_steps: int
-    macs_per_step: int
+    macs_per_step: float
     past: str = "fresh"
     refresh_tolerance: float | None = None
     refreshes: float = 0.0

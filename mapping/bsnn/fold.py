@@ -28,6 +28,8 @@ class FoldedLayer:
         Firing threshold and decay of the neurons.
     constant : array, (n_out,)
         The input that bias and batch norm add at every step.
+    slices : int
+        Outputs that carry one bit each of the same output, as of multi-bit weights.
     """
 
     spec: LayerSpec
@@ -38,6 +40,7 @@ class FoldedLayer:
     threshold: np.ndarray
     beta: np.ndarray
     constant: np.ndarray
+    slices: int = 1
 
     @property
     def n_positions(self) -> int:

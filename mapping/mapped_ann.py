@@ -1,0 +1,209 @@
+"""A conventional network on a chip: multi-bit weights on two-state cells, multi-bit inputs, SAR ADCs, shift and add."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+import torch
+
+from mapping.ann.network import Ann, IntegerLayer
+from mapping.bsnn.fold import FoldedLayer
+from mapping.bsnn.spec import NeuronSpec
+from mapping.chip import Chip
+from mapping.cost import Accounting, Charges, convention
+from mapping.layer import MappedLayer
+from mapping.periphery.neuron_circuit import DigitalNeuron
+from mapping.report import LayerReport, Report
+from xbarsim.errors import ParameterError
+
+Inputs = Literal["dac", "bit-serial"]
+
+
+def map_ann(
+    network: Ann,
+    chip: Chip,
+    *,
+    inputs: Inputs = "dac",
+    seed: int = 0,
+    die: int = 0,
+    dtype: torch.dtype = torch.float32,
+    images: np.ndarray | None = None,
+) -> MappedAnn:
+    """Place a conventional network on a chip.
+
+    A weight of n bits, sign and magnitude, takes n - 1 pairs of bitlines, one for each bit of its magnitude; codes of
+    all its bitlines are shifted, added and subtracted digitally. Inputs are levels of a DAC, or their bits are read one
+    after the other, and shifted and added too.
+
+    Parameters
+    ----------
+    network : Ann
+    chip : Chip
+        With a SarAdc and differential weights.
+    inputs : {"dac", "bit-serial"}
+    seed, die, dtype
+        As for :func:`mapping.map_network`.
+    images : array, optional
+        The calibration set of converters with ``full_scale = "calibrated"``.
+
+    Returns
+    -------
+    MappedAnn
+
+    Raises
+    ------
+    ParameterError
+        If the chip has no converters, or needs images and has none.
+    """
+    if not isinstance(chip.neuron, DigitalNeuron):
+        raise ParameterError(f"{chip.name}: {chip.neuron.kind} neurons give spikes; an Ann needs a sar-adc")
+    if inputs not in ("dac", "bit-serial"):
+        raise ParameterError(f"inputs = {inputs!r}: give 'dac' or 'bit-serial'")
+    if chip.full_scale_needs_images and images is None:
+        raise ParameterError(f"{chip.name}: SarAdc.full_scale = 'calibrated' needs images; give some to map_ann")
+    n_planes = network.spec.activation_bits if inputs == "bit-serial" else 1
+    topology = network.spec.topology.replace(t_steps=n_planes)
+    pairs = [
+        (layer, MappedLayer(_sliced(layer, network.spec.weight_bits), chip, topology, seed, die, k, dtype))
+        for k, layer in enumerate(network.integer_layers())
+    ]
+    mapped = MappedAnn(network, chip, pairs, inputs, seed)
+    if chip.full_scale_needs_images:
+        mapped.fit_full_scale(np.asarray(images))
+    return mapped
+
+
+def _sliced(layer: IntegerLayer, weight_bits: int) -> FoldedLayer:
+    """Return a layer of ternary weights with an output for each bit of the magnitudes, the lowest bit's first."""
+    weights = layer.weights.astype(np.int64)
+    slices = [np.sign(weights) * (np.abs(weights) >> bit & 1) for bit in range(weight_bits - 1)]
+    n = len(slices) * layer.spec.out
+    return FoldedLayer(
+        spec=layer.spec.replace(out=n),
+        neuron=NeuronSpec(beta=0, threshold=1),
+        in_shape=layer.in_shape,
+        out_shape=(n, *layer.out_shape[1:]),
+        weights=np.vstack(slices).astype(np.int8),
+        threshold=np.ones((1, 1, 1)),
+        beta=np.zeros((1, 1, 1)),
+        constant=np.zeros(n),
+        slices=len(slices),
+    )
+
+
+class MappedAnn:
+    """The layers of a conventional network on their arrays; made by :func:`map_ann`."""
+
+    def __init__(
+        self, network: Ann, chip: Chip, layers: list[tuple[IntegerLayer, MappedLayer]], inputs: Inputs, seed: int
+    ) -> None:
+        self.network, self.chip, self.inputs, self.seed = network, chip, inputs, seed
+        self.layers = [mapped for _, mapped in layers]
+        self._integer = [layer for layer, _ in layers]
+
+    @property
+    def layout(self) -> str:
+        """How weights and inputs are laid out, in words."""
+        bits, spec = self.network.spec.weight_bits - 1, self.network.spec
+        inputs = (
+            f"{spec.activation_bits}-bit DAC inputs, one read"
+            if self.inputs == "dac"
+            else f"{spec.activation_bits} reads, one for each bit of the inputs"
+        )
+        return (
+            f"{spec.weight_bits}-bit weights as sign and magnitude on {2 * bits} two-state cells, {bits} pairs of "
+            f"bitlines; {inputs}; codes shifted and added digitally"
+        )
+
+    def integers(self, images: np.ndarray, first: int = 0) -> tuple[list[np.ndarray], list[Charges]]:
+        """Return the outputs of every layer as :meth:`mapping.Ann.integers` does, and what each layer cost."""
+        x, outputs, costs = self.network.levels(images), [], []
+        for k in range(len(self.layers)):
+            x, charges = self._forward(k, x, first)
+            outputs.append(x)
+            costs.append(charges)
+        return outputs, costs
+
+    def _forward(self, k: int, x: np.ndarray, first: int = 0) -> tuple[np.ndarray, Charges]:
+        """Return the outputs of layer k for inputs (n, ...) in whole numbers, and what that costs."""
+        layer, mapped, neuron = self._integer[k], self.layers[k], self.chip.neuron
+        current, charges = mapped.read(self._driven(k, x), self.inputs == "dac", first)
+        sums = current.double().numpy().reshape(*current.shape[:2], -1, layer.spec.out, *layer.out_shape[1:])
+        shifts, serial = 2.0 ** np.arange(sums.shape[2]), self.inputs == "bit-serial"
+        planes = 2.0 ** np.arange(len(sums)) if serial else np.array([float(self.network.spec.top_activation)])
+        y = np.einsum("p,s,pns...->n...", planes, shifts, sums)
+        y = layer.gain[:, None, None] * y + layer.offset[:, None, None]
+        if k < len(self.layers) - 1:
+            y = np.rint(y).clip(0, self.network.spec.top_activation).astype(np.int64)
+            charges.spikes = float(np.count_nonzero(y))
+        assert isinstance(neuron, DigitalNeuron)  # map_ann sees to that
+        charges.neuron += neuron.energy_per_update * y.size
+        return y, charges
+
+    def _driven(self, k: int, x: np.ndarray) -> np.ndarray:
+        """Return what drives layer k for inputs (n, ...): levels (1, n, ...), or their bits (n_bits, n, ...)."""
+        spec, x = self.network.spec, x.reshape(len(x), *self._integer[k].in_shape)
+        if self.inputs == "dac":
+            return self.chip.driver.quantize(x[None] / spec.top_activation)
+        return np.stack([(x >> bit & 1).astype(float) for bit in range(spec.activation_bits)])
+
+    def fit_full_scale(self, images: np.ndarray) -> None:
+        """Set the full scale of each layer's converters, one layer after the other, to the currents of some images."""
+        x = self.network.levels(images)
+        for k, mapped in enumerate(self.layers):
+            mapped.fit_full_scale(self._driven(k, x).reshape(-1, *self._integer[k].in_shape))
+            x, _ = self._forward(k, x)
+
+    def evaluate(
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        *,
+        accounting: str | Accounting = "full",
+        batch_size: int = 10,
+        progress: Callable[[int], None] | None = None,
+    ) -> Report:
+        """Classify images on the chip and account for what that costs.
+
+        Parameters
+        ----------
+        images : array, (n, h, w) or (n, c, h, w)
+        labels : int array, (n,)
+        accounting, batch_size, progress
+            As for :meth:`mapping.MappedNetwork.evaluate`. A layer's share of outputs that are not 0 stands as its spike
+            rate.
+
+        Returns
+        -------
+        Report
+            Operations count once for each weight and position, whatever the bits.
+        """
+        counted, labels = convention(accounting), np.asarray(labels)
+        if len(images) == 0 or labels.shape != (len(images),):
+            raise ParameterError(f"labels have the shape {labels.shape}; {len(images)} images need ({len(images)},)")
+        charges, classes = [Charges() for _ in self.layers], []
+        for start in range(0, len(images), batch_size):
+            batch = images[start : start + batch_size]
+            outputs, costs = self.integers(batch, start)
+            for total, cost in zip(charges, costs):
+                total.add(cost)
+            classes.append(outputs[-1].reshape(len(batch), -1).argmax(1))
+            if progress is not None:
+                progress(len(batch))
+        n_planes = self.layers[0].network.t_steps
+        return Report(
+            chip=self.chip.name,
+            accounting=str(counted),
+            n_images=len(images),
+            seed=self.seed,
+            first_layer=self.layout,
+            accuracy=float(np.mean(np.concatenate(classes) == labels)),
+            ideal_accuracy=float(np.mean(self.network.predict(images) == labels)),
+            layers=tuple(LayerReport.of(*pair, len(images), counted) for pair in zip(self.layers, charges)),
+            t_steps=n_planes,
+            macs_per_step=self.network.spec.macs / n_planes,
+            operations_per_mac=counted.operations_per_mac,
+            pipelined=self.chip.pipelined,
+        )

@@ -1,0 +1,106 @@
+"""Plots of reports: shares of power and area, and what limits throughput."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from mapping.cost import MODULES
+from xbarsim.errors import ParameterError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from mapping.report import Report
+
+# shares of a module of the TAICHI tile (Wang et al., TCAS-II 2021) as figure 3 of Eshraghian et al. 2022 has them: ADCs
+# 18 % of power and 10 % of area, 18 and 2.5 times those of the arrays
+TAICHI = {"power": {"array": 0.01, "conversion": 0.18}, "area": {"array": 0.04, "conversion": 0.10}}
+_OTHER = "buffers, logic, links (published together)"
+_TIMES = {
+    "time_settle": "lines settle",
+    "time_read": "reads",
+    "time_conversion": "conversions beyond reads",
+    "time_decision": "decisions, updates",
+}
+
+
+def breakdown(
+    reports: Sequence[Report], what: Literal["power", "area"] = "power", taichi: bool = True, ax: Axes | None = None
+) -> Axes:
+    """Draw the share of each module in power or area, a bar for each chip; as figure 3 of Eshraghian et al. 2022.
+
+    Parameters
+    ----------
+    reports : sequence of Report
+    what : {"power", "area"}
+    taichi : bool
+        Whether to add the published shares of the TAICHI tile.
+    ax : Axes, optional
+
+    Raises
+    ------
+    ParameterError
+        If a chip does not give the area of all its modules.
+    """
+    axis = _axis(ax)
+    bars: list[tuple[str, dict[str, float]]] = []
+    for report in reports:
+        parts = report.energy_by_module() if what == "power" else report.area_by_module()
+        missing = [MODULES[name] for name, value in parts.items() if value is None]  # type: ignore[index]
+        if missing:
+            raise ParameterError(f"{report.chip} gives no area of {', '.join(missing)}; add it to the chip")
+        known = {name: float(value) for name, value in parts.items() if value is not None}
+        bars.append((report.chip, {name: value / sum(known.values()) for name, value in known.items()}))
+    if taichi:
+        shares = TAICHI[what]
+        bars.append(("TAICHI,\npublished", shares | {"other": 1 - sum(shares.values())}))
+    left = np.zeros(len(bars))
+    for k, (module, text) in enumerate([*MODULES.items(), ("other", _OTHER)]):
+        widths = np.array([parts.get(module, 0.0) for _, parts in bars])
+        if widths.any():
+            color = "0.8" if module == "other" else f"C{k}"
+            axis.barh([name for name, _ in bars], 100 * widths, left=100 * left, label=text, color=color)
+            for y, (x, width) in enumerate(zip(left, widths)):
+                if width > 0.04:
+                    axis.text(100 * (x + width / 2), y, f"{width:.0%}", ha="center", va="center", fontsize="small")
+        left += widths
+    axis.set(xlabel=f"share of {what} [%]", xlim=(0, 100))
+    axis.invert_yaxis()
+    axis.legend(fontsize="small", ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.18))
+    return axis
+
+
+def throughput_limits(report: Report, ax: Axes | None = None) -> Axes:
+    """Draw what each layer does in a time step, and how long its spikes are on their way; the longest bar limits.
+
+    Parameters
+    ----------
+    report : Report
+    ax : Axes, optional
+    """
+    axis = _axis(ax)
+    names = [layer.name for layer in report.layers]
+    left = np.zeros(len(names))
+    for field, text in _TIMES.items():
+        widths = np.array([1e6 * getattr(layer, field) for layer in report.layers])
+        if widths.any():
+            axis.barh(names, widths, left=left, height=0.55, label=text)
+        left += widths
+    links = np.array([1e6 * layer.time_link for layer in report.layers])
+    if links.any():
+        axis.barh(np.arange(len(names)) + 0.38, links, height=0.18, label="link, meanwhile", color="0.5")
+    slowest = 1e6 * max(layer.time_step for layer in report.layers)
+    axis.axvline(slowest, color="0.3", linestyle="--", linewidth=1)
+    axis.set(xlabel="time of one time step [us]", title=f"{report.chip}: {report.throughput:.3g} images/s")
+    axis.invert_yaxis()
+    axis.legend(fontsize="small")
+    return axis
+
+
+def _axis(ax: Axes | None) -> Axes:
+    import matplotlib.pyplot as plt
+
+    return plt.subplots(figsize=(7, 3.4), layout="constrained")[1] if ax is None else ax
