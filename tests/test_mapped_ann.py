@@ -1,0 +1,134 @@
+"""Conventional networks on chips: whole numbers on an ideal chip, what is charged, the paper's figures beside ours."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+import mapping as mp
+import xbarsim as xb
+from mapping import paper
+from mapping.mapped_ann import map_ann
+from mapping.periphery.neuron_circuit import DigitalNeuron
+from tests.test_ann import ODD, as_trained
+from tests.test_command import run
+
+
+@pytest.fixture
+def sar(chip):
+    """SAR ADCs whose step is a fraction of one level of an input of 3 bits, on small ideal arrays."""
+    step = chip.device.g_lrs * chip.device.v_read / 7
+    adc = mp.SarAdc(n_bits=12, f_sample=40e6, power=40e-6, columns_per_adc=2, full_scale=4095 * step)
+    ideal = {"wires": xb.Wires(), "device__on_off_ratio": 1e9, "driver__dac_bits": None, "merge": None}
+    neuron = DigitalNeuron(energy_per_add=1e-13, energy_per_update=3.3e-12)
+    return chip.replace(readout=adc, neuron=neuron, **ideal)
+
+
+@pytest.fixture
+def network():
+    return as_trained(ODD.replace(activation_bits=3, weight_bits=4))
+
+
+@pytest.fixture
+def images():
+    return np.random.default_rng(4).uniform(0, 1, (3, 2, 16, 6))
+
+
+@pytest.mark.parametrize("inputs", ["dac", "bit-serial"])
+def test_an_ideal_chip_computes_in_whole_numbers(network, images, sar, inputs):
+    mapped = map_ann(network, sar, inputs=inputs, dtype=torch.float64)
+    assert len(mapped.layers[0].row_tiles) == 3 and mapped.layers[0].layer.slices == 3
+    outputs, _ = mapped.integers(images)
+    for ours, exact in zip(outputs[:-1], network.integers(images)):
+        np.testing.assert_array_equal(ours, exact)
+    np.testing.assert_allclose(outputs[-1], network.integers(images)[-1], rtol=0, atol=1e-6)
+    assert any(y.any() for y in outputs[:-1])
+
+
+def test_bits_of_the_magnitudes_make_the_weights(network, sar):
+    for mapped, layer in zip(map_ann(network, sar).layers, network.integer_layers()):
+        planes = mapped.layer.weights.reshape(3, *layer.weights.shape)
+        np.testing.assert_array_equal(np.tensordot([1, 2, 4], planes, 1), layer.weights)
+        assert (planes * layer.weights >= 0).all()
+
+
+@pytest.mark.parametrize(("inputs", "reads"), [("dac", 1), ("bit-serial", 3)])
+def test_conversions_and_operations_are_counted(network, images, sar, inputs, reads):
+    labels = np.zeros(3, int)
+    report = map_ann(network, sar, inputs=inputs).evaluate(images, labels, batch_size=2)
+    # conv 18 inputs, 3x3, 16x6 positions; 3 row tiles of 8 inputs; 4 outputs of 3 bits, a pair of bitlines each
+    assert report.layers[0].conversion == pytest.approx(reads * 96 * 3 * 24 * sar.readout.energy)
+    add, update = sar.neuron.energy_per_add, sar.neuron.energy_per_update
+    assert report.layers[0].neuron == pytest.approx(reads * 96 * 3 * 24 * add + 4 * 8 * 3 * update)
+    assert report.tops_per_watt == pytest.approx(2 * network.spec.macs / report.energy_per_inference * 1e-12)
+    assert report.ideal_accuracy == np.mean(network.predict(images) == labels)
+    assert report.layers[0].name == "conv 2-4" and "6 two-state cells" in report.first_layer
+
+
+def test_what_an_ann_cannot_run_on_is_refused(network, images, sar, chip):
+    with pytest.raises(xb.ParameterError, match="charge neurons give spikes; an Ann needs a sar-adc"):
+        map_ann(network, chip)
+    with pytest.raises(xb.ParameterError, match="inputs = 'analog': give 'dac' or 'bit-serial'"):
+        map_ann(network, sar, inputs="analog")
+    with pytest.raises(xb.ParameterError, match="full_scale = 'calibrated' needs images; give some to map_ann"):
+        map_ann(network, sar.replace(readout__full_scale="calibrated"))
+    with pytest.raises(xb.ParameterError, match="weights of 0 need a pair of bitlines"):
+        map_ann(network, sar.replace(weights="reference"))
+    with pytest.raises(xb.ParameterError, match=r"labels have the shape \(2,\)"):
+        map_ann(network, sar).evaluate(images, np.zeros(2, int))
+
+
+def test_calibrated_full_scale_follows_the_layers(network, images, sar):
+    mapped = map_ann(
+        network, sar.replace(readout__full_scale="calibrated", readout__full_scale_quantile=1), images=images
+    )
+    worst = map_ann(network, sar.replace(readout__full_scale="worst-case"))
+    pairs = [(a.row_tiles[0].full_scale, b.row_tiles[0].full_scale) for a, b in zip(mapped.layers, worst.layers)]
+    assert all(fitted < largest for fitted, largest in pairs)
+    report = mapped.evaluate(images, np.zeros(3, int))
+    assert report.fraction_clipped < 1e-3
+
+
+@pytest.mark.compiled
+def test_the_shipped_ann_keeps_its_accuracy_on_the_chip_of_the_paper(digits):
+    images, labels = digits
+    report = map_ann(mp.load_ann("mnist-ann"), mp.load_chip("paper-ann")).evaluate(images, labels)
+    assert report.accuracy >= report.ideal_accuracy - 0.02 and report.ideal_accuracy > 0.97
+
+
+def test_compatibility_accounting_is_what_its_text_says():
+    """The figures that the issue of the paper's accounting is about, from currents counted by hand."""
+    chip = mp.load_chip("paper-ann")
+    lrs, hrs, adc = 0.3 * 3e-6, 0.3 * 0.3e-6, 40e-6
+    ann = 25600 * (lrs + hrs) + (4 * 256 * 64 - 51200) * hrs
+    bsnn = 12800 * (lrs + hrs) + (2 * 256 * 64 - 25600) * hrs
+    for name, bits, power, converters in (("ann", 8, ann, 32 * adc), ("bsnn", 1, bsnn, 16 * adc / 128)):
+        line = paper.compatibility(name, chip, chip.readout.replace(n_bits=bits))
+        total = power + converters
+        assert line.tops_per_watt == pytest.approx(51200 / (total * 25e-9) * 1e-12, rel=1e-9)
+        assert line.adc_power_share == pytest.approx(converters / total, rel=1e-9)
+    assert round(paper.compatibility("ann", chip, chip.readout).tops_per_watt, 1) == 73.4
+    assert round(paper.without_adc(), 1) == 77.7
+
+
+@pytest.mark.compiled
+def test_the_command_sets_the_figures_side_by_side(tmp_path):
+    result = run("paper", "--images", 20, "--json", "p.json", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    for text in (
+        "Headline",
+        "Table 3",
+        "77.7 TOPS/W",
+        "meets all four",
+        "14 two-state cells",
+        "does not state its own",
+    ):
+        assert text in " ".join(result.stdout.split())
+    values = json.loads((tmp_path / "p.json").read_text())
+    lines = {(line["network"], line["accounting"]): line for line in values["headline"]}
+    assert set(lines) == {(n, a) for n in ("ann", "bsnn") for a in ("full", "compatibility")}
+    assert lines["ann", "compatibility"]["adc_power_share"] == pytest.approx(0.0459, abs=1e-4)
+    assert lines["bsnn", "full"]["paper_tops_per_watt"] == 153
+    assert lines["ann", "full"]["adc_power_share"] > 10 * lines["bsnn", "full"]["adc_power_share"]
+    assert len(values["table3"]) == 4 and values["ann"]["recorded_accuracy"] > 0.99
