@@ -26,6 +26,7 @@ app = typer.Typer(
 app.command()(cli_circuit.solve)
 app.command()(cli_circuit.spice)
 app.command()(cli_devices.devices)
+app.command()(cli_devices.adcs)
 app.command()(cli_train.train)
 app.command()(cli_train.search)
 app.command()(cli_paper.paper)
@@ -55,7 +56,9 @@ def report(
     ] = None,
     accounting: Annotated[
         str,
-        typer.Option(help="How energy and operations are counted: full, core, one-operation, all-columns, arrays-on."),
+        typer.Option(
+            help="How energy and operations are counted: full, core, one-operation, all-columns, arrays-on, used-cells."
+        ),
     ] = "full",
     seed: Annotated[int, typer.Option(min=0, help="Root seed of all that is drawn.")] = 0,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the reports to this file.")] = None,

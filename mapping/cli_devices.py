@@ -1,4 +1,4 @@
-"""The verb of the ``xbarsim`` command that shows published devices: devices."""
+"""The verbs of the ``xbarsim`` command that show what is published: devices, adcs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from mapping.periphery.sar_adc import SarAdc
 from mapping.resources import writable
 
 
@@ -55,3 +56,43 @@ def devices(
     console.print(Text(text))
     if json_file is not None:
         json_file.write_text(json.dumps([asdict(preset) for preset in presets], indent=2) + "\n")
+
+
+def adcs(
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write them with all sources.")] = None,
+) -> None:
+    """List the laws by which the energy of a converter grows with its resolution, and where they come from."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from mapping.periphery.adc_laws import LAWS
+    from mapping.periphery.sar_adc import published_adcs
+    from xbarsim.units import format_quantity
+
+    writable(json_file)
+    published, bits = published_adcs(), (1, 4, 8, 12)
+    table = Table(title="Energy of a conversion, at published numbers")
+    table.add_column("law", no_wrap=True)
+    for heading in (*(f"{n} bit" for n in bits), "8 to 1 bit"):
+        table.add_column(heading, justify="right")
+    for name, adc in published.items():
+        energies = [adc.energy_at(n) for n in bits]
+        cells = (format_quantity(energy, "J") for energy in energies)
+        table.add_row(name, *cells, f"{energies[2] / energies[0]:.3g}x")
+    console = Console()
+    console.print(table)
+    for name, law in LAWS.items():
+        needs = ", ".join(law.needs) or "nothing more"
+        text = f"{name}: {law.text}; needs {needs}. From {min(law.bits)} to {max(law.bits)} bits. Source: {law.source}"
+        console.print(Text(text + "\n"))
+    if json_file is not None:
+        values = {
+            name: {"text": law.text, "source": law.source, "energies": _energies(published.get(name))}
+            for name, law in LAWS.items()
+        }
+        json_file.write_text(json.dumps(values, indent=2) + "\n")
+
+
+def _energies(adc: SarAdc | None) -> dict[int, float] | None:
+    return None if adc is None else {n: adc.energy_at(n) for n in range(1, 13)}

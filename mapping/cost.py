@@ -31,6 +31,9 @@ class Accounting(Parameters):
     arrays_on : {"as-built", "read", "conversion"}
         Arrays draw power as the chip drives them (``Chip.held``); only for the read pulse; or until all bitlines of a
         converter are converted.
+    cells : {"all", "used"}
+        Arrays draw what their drivers deliver, into unused cells and silent wordlines too; or v_read times the currents
+        of the bitlines in use, which for analog inputs, below v_read, is too much.
     modules : tuple of str
         What is counted.
     """
@@ -39,6 +42,7 @@ class Accounting(Parameters):
     operations_per_mac: Literal[1, 2] = 2
     columns: Literal["used", "all"] = "used"
     arrays_on: Literal["as-built", "read", "conversion"] = "as-built"
+    cells: Literal["all", "used"] = "all"
     modules: tuple[Module, ...] = tuple(MODULES)
 
     def __str__(self) -> str:
@@ -47,13 +51,17 @@ class Accounting(Parameters):
             "read": "for the read pulse only",
             "conversion": "until all bitlines are converted",
         }[self.arrays_on]
+        cells = {
+            "all": "its unused cells and silent wordlines as the circuit has them",
+            "used": "counted as v_read times the currents of the bitlines in use",
+        }[self.cells]
         left_out = ", ".join(text for module, text in MODULES.items() if module not in self.modules)
         operations = "operation" if self.operations_per_mac == 1 else "operations"
         return (
-            f"{self.name} accounting: every read of every used array at every time step, its unused cells and silent "
-            f"wordlines as the circuit has them, {on}; conversions of {self.columns} bitlines, or decisions; drivers "
-            "of active wordlines; neurons with the constant that batch norm folds into; spikes sent on; scheduled "
-            f"calibration. 1 MAC = {self.operations_per_mac} {operations}, dense operations of all time steps. "
+            f"{self.name} accounting: every read of every used array at every time step, {cells}, {on}; conversions of "
+            f"{self.columns} bitlines, or decisions; drivers of active wordlines; neurons with the constant that batch "
+            "norm folds into; spikes sent on; scheduled calibration. "
+            f"1 MAC = {self.operations_per_mac} {operations}, dense operations of all time steps. "
             f"Excluded: {left_out + ', ' if left_out else ''}programming, buffers, control, leakage."
         )
 
@@ -66,6 +74,7 @@ CONVENTIONS = {
         Accounting(name="one-operation", operations_per_mac=1),
         Accounting(name="all-columns", columns="all"),
         Accounting(name="arrays-on", arrays_on="conversion"),
+        Accounting(name="used-cells", cells="used"),
     )
 }
 
@@ -93,6 +102,9 @@ class Charges:
         Wordline drivers with their DACs and line capacitances; neuron circuits; spikes on their way to the next layer.
     driven : float
         Active wordlines, summed over reads, each counted once however many arrays lie side by side.
+    arrived : float
+        v_read times the currents of the bitlines in use [J]: what remains of ``array`` without wires, unused bitlines
+        and what silent wordlines sink.
     mirrored : float
         Current [A], summed over reads, that mirrors still have to be charged for.
     conversions, clipped : int
@@ -109,6 +121,7 @@ class Charges:
     neuron: float = 0.0
     link: float = 0.0
     driven: float = 0.0
+    arrived: float = 0.0
     mirrored: float = 0.0
     conversions: int = 0
     clipped: int = 0

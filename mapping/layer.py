@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from itertools import zip_longest
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,27 +16,18 @@ from mapping.bsnn.spec import NetworkSpec
 from mapping.chip import Chip
 from mapping.cost import Charges
 from mapping.neurons import Neurons
-from mapping.periphery.calibration import Calibration
-from mapping.periphery.neuron_circuit import ChargeNeuron, DigitalNeuron, PassiveNeuron
+from mapping.periphery.neuron_circuit import ChargeNeuron, PassiveNeuron
 from mapping.periphery.sar_adc import SarAdc
 from mapping.periphery.sense_amp import SenseAmp
 from mapping.placement import Patch, place
 from mapping.reading import Reading
 from mapping.row_tile import RowTile, noisy, weighted
 from mapping.tile import Tile
+from mapping.trims import Trims, find_trims
 from xbarsim.errors import ParameterError
 from xbarsim.streams import stream
 
 Draws = tuple[list[Tensor], list[Tensor]]  # normal numbers for reads and for conversions, one of each row tile
-
-
-class Trims(NamedTuple):
-    """What calibration sets in a layer."""
-
-    gains: list[np.ndarray]  # of each row tile, (n_out,)
-    threshold: np.ndarray | float  # factor of thresholds and constants
-    offset: np.ndarray | float  # taken off the comparators' [V]
-    converters: Calibration | None  # by which offsets of converters are trimmed
 
 
 class MappedLayer:
@@ -147,16 +137,13 @@ class MappedLayer:
 
     def calibrate(self) -> None:
         """Set the trims to what the arrays are now."""
-        calibration, neurons = self.chip.calibration, self.neurons
-        if calibration is None:
-            return
-        gains = [calibration.gain(self._kept(self._untrimmed, row.rows)) for row in self.row_tiles]
-        self.trim(Trims(gains, 1.0, 0.0, calibration))
-        votes = [row.rows for row in self.row_tiles] if neurons.n_votes > 1 else [slice(None)]
-        after = np.concatenate([self._kept(self.effective_weights, rows) for rows in votes])
-        threshold = calibration.threshold(after).reshape(neurons.offset.shape)
-        spread = self.chip.readout.offset if isinstance(self.chip.readout, SenseAmp) else 0.0
-        self.trim(Trims(gains, threshold, calibration.offset(neurons.offset, spread), calibration))
+        calibration, neurons, readout = self.chip.calibration, self.neurons, self.chip.readout
+        if calibration is not None:
+            rows = [row.rows for row in self.row_tiles]
+            votes = rows if neurons.n_votes > 1 else [slice(None)]
+            spread = readout.offset if isinstance(readout, SenseAmp) else 0.0
+            ideal = self.layer.weights
+            self.trim(find_trims(calibration, ideal, self._untrimmed, rows, votes, neurons.offset, spread))
 
     def trim(self, trims: Trims) -> None:
         """Set trims that were found before."""
@@ -171,12 +158,7 @@ class MappedLayer:
     @property
     def untrimmed(self) -> Trims:
         """Trims that change nothing."""
-        return Trims([np.ones(self.layer.spec.out)] * len(self.row_tiles), 1.0, 0.0, None)
-
-    def _kept(self, weights: np.ndarray, rows: slice) -> np.ndarray:
-        """Return the share of their weights that outputs have on some inputs, (n_out,)."""
-        ideal = self.layer.weights[:, rows].astype(float)
-        return np.asarray((ideal * weights[:, rows]).sum(1) / np.maximum((ideal**2).sum(1), 1))
+        return Trims([np.ones(self.layer.spec.out)] * len(self.row_tiles))
 
     @property
     def n_adcs(self) -> int:
@@ -234,11 +216,9 @@ class MappedLayer:
 
     def _driver_model(self) -> tuple[np.ndarray, np.ndarray]:
         """Return H summed over the arrays on the same wordlines, and each wordline's sum over bitlines of T."""
-        rows = self.chip.rows
-        admittance = np.zeros((len(self.row_tiles), rows, rows))
+        admittance = np.zeros((len(self.row_tiles), self.chip.rows, self.chip.rows))
         for block, row in zip(admittance, self.row_tiles):
-            used = row.n_rows
-            block[:used, :used] = sum(tile.driver_admittance for tile in row.tiles)
+            block[: row.n_rows, : row.n_rows] = sum(tile.driver_admittance for tile in row.tiles)
         supply = [sum(tile.transfer.sum(0) for tile in row.tiles) for row in self.row_tiles]
         return admittance, np.concatenate(supply)
 
@@ -266,11 +246,9 @@ class MappedLayer:
             Before it is reset, in units of a weight.
         charges : Charges
         """
-        charges, spec = Charges(), self.network
+        charges, spec, (flat, inputs) = Charges(), self.network, self._prepared(x)
         frames, n = x.shape[:2]
-        flat = np.ascontiguousarray(x.reshape(frames * n, *self.layer.in_shape))
         held = frames == 1 and self.chip.constant_input == "once"
-        inputs = torch.from_numpy(flat).to(self.dtype).reshape(frames, n, *self.layer.in_shape)
         noise = self._noise_draws(1 if held else spec.t_steps, n, first)
         if ageing is None:
             repeats = spec.t_steps if frames == 1 and not held else 1
@@ -280,7 +258,7 @@ class MappedLayer:
             current = self._current_while_ageing(flat, inputs, analog, held, noise, charges, ageing)
         fired, membrane = self.neurons.fire(current, first)
         spikes = fired.contiguous().numpy()
-        self._charge_outputs(spikes, charges)
+        self.neurons.charge(spikes, charges)
         return spikes, membrane, charges
 
     def read(self, x: np.ndarray, analog: bool, first: int = 0) -> tuple[Tensor, Charges]:
@@ -288,12 +266,16 @@ class MappedLayer:
 
         Parameters are those of :meth:`forward`; the result is (t_steps, n, out, height, width).
         """
-        charges, (frames, n) = Charges(), x.shape[:2]
-        flat = np.ascontiguousarray(x.reshape(frames * n, *self.layer.in_shape))
-        inputs = torch.from_numpy(flat).to(self.dtype).reshape(frames, n, *self.layer.in_shape)
-        current = self._current(inputs, slice(0, frames), self._noise_draws(frames, n, first), 1, charges)
+        charges, (flat, inputs) = Charges(), self._prepared(x)
+        noise = self._noise_draws(len(x), x.shape[1], first)
+        current = self._current(inputs, slice(0, len(x)), noise, 1, charges)
         self._charge_reads(flat, analog, 1, charges)
         return current, charges
+
+    def _prepared(self, x: np.ndarray) -> tuple[np.ndarray, Tensor]:
+        """Return samples (t_steps, n, ...) one after the other, and as a tensor with both axes."""
+        flat = np.ascontiguousarray(x.reshape(-1, *self.layer.in_shape))
+        return flat, torch.from_numpy(flat).to(self.dtype).reshape(*x.shape[:2], *self.layer.in_shape)
 
     def _current(self, inputs: Tensor, steps: slice, noise: Draws, repeats: int, charges: Charges) -> Tensor:
         """Return the current of some time steps, (steps, n, ...), or (1, n, ...) if it is the same in all of them.
@@ -388,9 +370,11 @@ class MappedLayer:
         # a tile column adds arrays on the same wordlines, each with drivers of its own
         per_line = chip.driver.energy(device.t_read, analog) + chip.c_wordline * chip.cols * device.v_read**2
         charges.driver += repeats * driven * len(self.row_tiles[0].tiles) * per_line
-        if isinstance(chip.neuron, ChargeNeuron):
-            if chip.inactive == "ground" and not chip.by_bitline:
+        if chip.inactive == "ground":
+            charges.arrived += repeats * device.t_read * device.v_read**2 * linear
+            if not chip.by_bitline:
                 charges.mirrored += repeats * device.v_read * linear
+        if isinstance(chip.neuron, ChargeNeuron):
             charges.neuron += chip.neuron.energy_per_ampere(device.t_read) * charges.mirrored
             charges.mirrored = 0.0
         elif isinstance(chip.neuron, PassiveNeuron):
@@ -400,27 +384,6 @@ class MappedLayer:
             charges.conversion += chip.readout.energy * conversions
             charges.neuron += chip.neuron.energy_per_add * conversions
 
-    def _charge_outputs(self, spikes: np.ndarray, charges: Charges) -> None:
-        """Add the energy of the neurons behind ``spikes``, of their decisions, and of what their spikes send."""
-        chip, updates, fired = self.chip, spikes.size * self.neurons.n_votes, float(spikes.sum())
-        if isinstance(chip.readout, SenseAmp):
-            charges.conversion += chip.readout.energy * updates
-        if isinstance(chip.neuron, DigitalNeuron):
-            charges.neuron += chip.neuron.energy_per_update * updates
-        else:
-            charges.neuron += chip.neuron.energy_per_spike * fired
-        if isinstance(chip.neuron, ChargeNeuron):
-            constants = np.abs(self.layer.constant).sum() * spikes.size / len(self.layer.constant) * chip.unit_current
-            charges.neuron += chip.neuron.energy_per_ampere(chip.device.t_read) * constants
-        if chip.link is not None:
-            charges.link += chip.link.energy_per_spike * fired
-        charges.spikes += fired
-        charges.collided += fired - float(np.count_nonzero(spikes.any(2)))
-
     def activity(self, x: np.ndarray, analog: bool) -> list[Activity]:
         """Count what the wordlines of each row tile do in the reads of samples (n, ...)."""
         return self.reading.activity(x, analog, [row.rows for row in self.row_tiles])
-
-
-def _largest(line: np.ndarray) -> float:
-    return float(np.abs(line).sum(1).max())

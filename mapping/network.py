@@ -17,10 +17,11 @@ from mapping.bsnn.fold import fold
 from mapping.bsnn.network import Network
 from mapping.chip import Chip
 from mapping.cost import Accounting, Charges, convention
-from mapping.layer import MappedLayer, Trims
+from mapping.layer import MappedLayer
 from mapping.periphery.neuron_circuit import PassiveNeuron
 from mapping.report import LayerReport, Report
 from mapping.tile import Tile
+from mapping.trims import Trims
 from xbarsim.die import Snapshot
 from xbarsim.drift import ROOM_TEMPERATURE
 from xbarsim.errors import ParameterError

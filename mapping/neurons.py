@@ -10,6 +10,7 @@ from mapping.bsnn.fold import FoldedLayer
 from mapping.bsnn.neuron import lif
 from mapping.bsnn.spec import NetworkSpec
 from mapping.chip import Chip
+from mapping.cost import Charges
 from mapping.periphery.neuron_circuit import ChargeNeuron, DigitalNeuron
 from mapping.periphery.sense_amp import SenseAmp
 from xbarsim.streams import stream
@@ -115,6 +116,23 @@ class Neurons:
             return spikes, membrane
         votes, parts = (x.unflatten(2, (self.n_votes, -1)).sum(2) for x in (spikes, membrane))
         return (2 * votes > self.n_votes).to(votes), parts
+
+    def charge(self, spikes: np.ndarray, charges: Charges) -> None:
+        """Add the energy of the neurons behind ``spikes``, of their decisions, and of what their spikes send."""
+        chip, updates, fired = self._chip, spikes.size * self.n_votes, float(spikes.sum())
+        if isinstance(chip.readout, SenseAmp):
+            charges.conversion += chip.readout.energy * updates
+        if isinstance(chip.neuron, DigitalNeuron):
+            charges.neuron += chip.neuron.energy_per_update * updates
+        else:
+            charges.neuron += chip.neuron.energy_per_spike * fired
+        if isinstance(chip.neuron, ChargeNeuron):
+            constants = np.abs(self._layer.constant).sum() * spikes.size / len(self._layer.constant) * chip.unit_current
+            charges.neuron += chip.neuron.energy_per_ampere(chip.device.t_read) * constants
+        if chip.link is not None:
+            charges.link += chip.link.energy_per_spike * fired
+        charges.spikes += fired
+        charges.collided += fired - float(np.count_nonzero(spikes.any(2)))
 
     def _noise(self, n: int, first: int) -> Tensor | None:
         readout = self._chip.readout

@@ -28,7 +28,12 @@ _TIMES = {
 
 
 def breakdown(
-    reports: Sequence[Report], what: Literal["power", "area"] = "power", taichi: bool = True, ax: Axes | None = None
+    reports: Sequence[Report],
+    what: Literal["power", "area"] = "power",
+    *,
+    by_layer: bool = False,
+    taichi: bool = True,
+    ax: Axes | None = None,
 ) -> Axes:
     """Draw the share of each module in power or area, a bar for each chip; as figure 3 of Eshraghian et al. 2022.
 
@@ -36,6 +41,8 @@ def breakdown(
     ----------
     reports : sequence of Report
     what : {"power", "area"}
+    by_layer : bool
+        Whether each layer has a bar of its own, of its share in its chip.
     taichi : bool
         Whether to add the published shares of the TAICHI tile.
     ax : Axes, optional
@@ -46,23 +53,28 @@ def breakdown(
         If a chip does not give the area of all its modules.
     """
     axis = _axis(ax)
-    bars: list[tuple[str, dict[str, float]]] = []
+    bars: dict[str, dict[str, float]] = {}
     for report in reports:
         parts = report.energy_by_module() if what == "power" else report.area_by_module()
         missing = [MODULES[name] for name, value in parts.items() if value is None]  # type: ignore[index]
         if missing:
             raise ParameterError(f"{report.chip} gives no area of {', '.join(missing)}; add it to the chip")
-        known = {name: float(value) for name, value in parts.items() if value is not None}
-        bars.append((report.chip, {name: value / sum(known.values()) for name, value in known.items()}))
+        prefix, total = ("" if what == "power" else "area_"), sum(value for value in parts.values() if value)
+        for layer in report.layers:
+            name = f"{report.chip}\n{layer.name}" if by_layer else report.chip
+            shares = bars.setdefault(name, dict.fromkeys(MODULES, 0.0))
+            for module in MODULES:
+                shares[module] += getattr(layer, prefix + module) / total
     if taichi:
-        shares = TAICHI[what]
-        bars.append(("TAICHI,\npublished", shares | {"other": 1 - sum(shares.values())}))
+        published = TAICHI[what]
+        bars["TAICHI,\npublished"] = published | {"other": 1 - sum(published.values())}
     left = np.zeros(len(bars))
-    for k, (module, text) in enumerate([*MODULES.items(), ("other", _OTHER)]):
-        widths = np.array([parts.get(module, 0.0) for _, parts in bars])
+    texts = {str(module): text for module, text in MODULES.items()} | {"other": _OTHER}
+    for k, (part, text) in enumerate(texts.items()):
+        widths = np.array([shares.get(part, 0.0) for shares in bars.values()])
         if widths.any():
-            color = "0.8" if module == "other" else f"C{k}"
-            axis.barh([name for name, _ in bars], 100 * widths, left=100 * left, label=text, color=color)
+            color = "0.8" if part == "other" else f"C{k}"
+            axis.barh(list(bars), 100 * widths, left=100 * left, label=text, color=color)
             for y, (x, width) in enumerate(zip(left, widths)):
                 if width > 0.04:
                     axis.text(100 * (x + width / 2), y, f"{width:.0%}", ha="center", va="center", fontsize="small")

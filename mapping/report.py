@@ -98,6 +98,8 @@ class LayerReport:
         timing = layer_timing(layer, charges.spikes / n_images / t_steps)
         energies = {name: getattr(charges, name) / n_images for name in MODULES if name != "calibration"}
         areas: dict[str, Any] = {f"area_{name}": area for name, area in layer_area(layer).items()}
+        if accounting.cells == "used":
+            energies["array"] = charges.arrived / n_images
         energies["array"] *= {
             "as-built": time_on(chip) / chip.device.t_read,
             "read": 1.0,

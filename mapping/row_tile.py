@@ -15,7 +15,6 @@ from mapping.chip import Chip
 from mapping.cost import Charges
 from mapping.periphery.converters import Converters
 from mapping.periphery.current_limit import CurrentLimit
-from mapping.periphery.neuron_circuit import ChargeNeuron
 from mapping.periphery.sar_adc import SarAdc
 from mapping.reading import Reading
 from mapping.tile import Tile
@@ -130,7 +129,7 @@ class RowTile:
             codes = self._averaged(self._converted(seen, adc_noise, readout, charges))
             lsb = self.full_scale / readout.top_code / chip.unit_current
             return self._combined(codes, readout.sense == "bitline", lsb * self.gains[:, None])
-        if isinstance(chip.neuron, ChargeNeuron) and chip.by_bitline:  # mirrors pass what the limiter does
+        if chip.by_bitline:  # mirrors pass what the limiter does
             charges.mirrored += repeats * chip.unit_current * float(seen.double().sum())
         return self._averaged(self._combined(seen, chip.by_bitline, self.gains[:, None]))
 
@@ -170,7 +169,8 @@ class RowTile:
             for tile in self.tiles:
                 lines, power = tile.read(reads[:, self.rows])
                 charges.array += repeats * chip.device.t_read * power
-                if isinstance(chip.neuron, ChargeNeuron) and not chip.by_bitline:
+                charges.arrived += repeats * chip.device.t_read * chip.device.v_read * float(lines.sum())
+                if not chip.by_bitline:
                     charges.mirrored += repeats * float(lines.sum())
                 currents.append(lines @ (tile.seen.T / chip.unit_current))
             parts.append(np.hstack(currents))

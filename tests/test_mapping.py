@@ -191,7 +191,8 @@ def test_array_energy_is_that_of_the_solved_circuit(tiny, chip, weights):
             solution = xb.solve(tile.circuit.crossbar, v)
             energy += solution.power.sum() * chip.device.t_read
             bits = chip.driver.dac_bits if analog else 1
-            driven += np.count_nonzero(v) * bits * chip.driver.power_per_bit * chip.device.t_read
+            line = chip.cols * chip.c_wordline * chip.device.v_read**2
+            driven += np.count_nonzero(v) * (bits * chip.driver.power_per_bit * chip.device.t_read + line)
         assert charges.array == pytest.approx(repeats * energy, rel=1e-9)
         assert charges.driver == pytest.approx(repeats * driven, rel=1e-12)
         x, analog, repeats = spikes, False, 1

@@ -1098,22 +1098,36 @@ def everything(sar):
     return sar.replace(**DIGITAL, link=link, calibration=trims, readout__columns_per_adc=3, c_wordline=1e-15)
 
 
+def arriving(chip, layer, x):
+    """Energy of reads, as v_read times the solved currents of the bitlines in use."""
+    reads, total = unfolded(layer, x), 0.0
+    for tile in layer.tiles:
+        currents = xb.solve(tile.circuit.crossbar, voltages(tile, reads)).i_bitline
+        total += currents[:, : tile.n_lines].sum() * chip.device.v_read * chip.device.t_read
+    return total
+
+
 def test_conventions_change_what_they_say_and_no_more(tiny, everything):
     network, images = tiny
     mapped, labels = mapped_on(network, everything), np.arange(7) % 3
     reports = {name: mapped.evaluate(images, labels, accounting=name) for name in CONVENTIONS}
     full = reports["full"]
-    assert set(reports) == {"full", "core", "one-operation", "all-columns", "arrays-on"}
+    assert set(reports) == {"full", "core", "one-operation", "all-columns", "arrays-on", "used-cells"}
     assert min(full.energy_by_module().values()) > 0
     used = [sum(2 * tile.patch.n_outputs for tile in layer.tiles) for layer in mapped.layers]
     assert used == [3 * 8, 5 * 6]
+    arrived = [arriving(mapped.chip, layer, x) for layer, x, _ in inputs_of(mapped, images)]
+    arrived[0] *= network.t_steps  # its constant input
     for name, report in reports.items():
-        for row, base, lines, arrays in zip(report.layers, full.layers, used, (6, 5)):
+        for row, base, lines, arrays, energy in zip(report.layers, full.layers, used, (6, 5), arrived):
             expected = {module: getattr(base, module) for module in mp.cost.MODULES}
             if name == "core":
                 expected |= dict.fromkeys(("driver", "neuron", "link", "calibration"), 0.0)
             if name == "all-columns":
                 expected["conversion"] *= arrays * 6 / lines
+            if name == "used-cells":
+                assert energy / 7 < base.array or row is report.layers[0]  # analog inputs are below v_read
+                expected["array"] = energy / 7
             if name == "arrays-on":
                 expected["array"] *= 3  # three conversions of 25 ns in the place of one read
             assert {module: getattr(row, module) for module in expected} == pytest.approx(expected, rel=1e-12)
