@@ -33,7 +33,7 @@ def layer_area(layer: MappedLayer) -> dict[str, float | None]:
         "conversion": conversion,
         "driver": _times(arrays * chip.rows, chip.driver.area),
         "neuron": neurons,
-        "link": 0.0 if chip.link is None else _times(chip.link.lanes, chip.link.area),
+        "link": 0.0 if chip.link is None or layer.neurons.last else _times(chip.link.lanes, chip.link.area),
         "calibration": 0.0 if chip.calibration is None else _times(copies * layer.n_trims, chip.calibration.area),
     }
 

@@ -115,6 +115,10 @@ class Chip(Parameters):
             raise ValueError(
                 f"Chip.readout.columns_per_adc = {self.readout.columns_per_adc}: the array has {self.cols} columns"
             )
+        if self.held == "driven" and not digital:
+            raise ValueError("Chip.held = 'driven': only a sar-adc keeps arrays waiting; leave it out")
+        if self.calibration is not None and self.calibration.offset_bits and not self.readout.offset:
+            raise ValueError("Chip.calibration.offset_bits: the read-out has no offset; give it one, or leave this out")
         if self.inactive != "ground" and self.device.read_noise.gaussian:
             raise ValueError(
                 f"Chip.inactive = {self.inactive!r} with read noise: noise to first order is that of grounded wordlines"
@@ -155,6 +159,18 @@ class Chip(Parameters):
         if not isinstance(self.readout, SarAdc):
             return 0
         return self.cols if self.readout.sense == "bitline" else self.outputs_per_array
+
+    @property
+    def t_conversion(self) -> float:
+        """How long the conversions of one read take [s], one bitline of a converter after the other."""
+        if not isinstance(self.readout, SarAdc):
+            return 0.0
+        return min(self.readout.columns_per_adc, self.converted_lines) / self.readout.f_sample
+
+    @property
+    def t_on(self) -> float:
+        """How long an array is driven in a read [s]: the read pulse, or until all is converted."""
+        return max(self.device.t_read, self.t_conversion) if self.held == "driven" else self.device.t_read
 
     def copies(self, layer: int) -> int:
         """Return how many copies of its arrays a layer has, counted from 0."""

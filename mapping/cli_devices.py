@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mapping.periphery.sar_adc import SarAdc
 from mapping.resources import writable
+
+if TYPE_CHECKING:
+    from mapping.periphery.sar_adc import SarAdc
 
 
 def devices(

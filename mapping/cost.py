@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Literal
 
+from pydantic import Field
+
 from xbarsim.errors import ParameterError
 from xbarsim.parameters import Parameters
 
@@ -43,7 +45,7 @@ class Accounting(Parameters):
     columns: Literal["used", "all"] = "used"
     arrays_on: Literal["as-built", "read", "conversion"] = "as-built"
     cells: Literal["all", "used"] = "all"
-    modules: tuple[Module, ...] = tuple(MODULES)
+    modules: tuple[Module, ...] = Field(default=tuple(MODULES), min_length=1)
 
     def __str__(self) -> str:
         on = {

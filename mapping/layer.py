@@ -119,7 +119,7 @@ class MappedLayer:
 
         self._untrimmed, self.cell_weights = weights("transfer"), weights("cells")
         if isinstance(self.chip.neuron, PassiveNeuron):  # its unit is what arrives on average
-            arrives = float(np.sum(self.layer.weights * self._untrimmed) / np.sum(self.layer.weights**2))
+            arrives = self._share(self._untrimmed)
             if arrives <= 0:
                 raise ParameterError(f"{self.chip.name}, layer {self.number + 1}: nothing of its weights arrives")
             self._untrimmed /= arrives
@@ -204,15 +204,20 @@ class MappedLayer:
         Before trims; of passive neurons, whose unit is what arrives on average, none. No number if the cells hold less
         than a hundredth of their weights.
         """
-        ideal, held = self.layer.weights, self.weights_kept
+        held = self.weights_kept
         if abs(held) < 0.01 or isinstance(self.chip.neuron, PassiveNeuron):
             return float("nan")
-        return float(1 - np.sum(ideal * self._untrimmed) / (held * ideal.size))
+        return 1 - self._share(self._untrimmed) / held
 
     @property
     def weights_kept(self) -> float:
         """Share of the weights that the cells hold, after variation, faults and drift: <W, W_cells> / <W, W>."""
-        return float(np.sum(self.layer.weights * self.cell_weights) / self.layer.weights.size)
+        return self._share(self.cell_weights)
+
+    def _share(self, weights: np.ndarray) -> float:
+        """Return <W, weights> / <W, W>."""
+        ideal = self.layer.weights.astype(float)
+        return float(np.sum(ideal * weights) / np.sum(ideal**2))
 
     def _driver_model(self) -> tuple[np.ndarray, np.ndarray]:
         """Return H summed over the arrays on the same wordlines, and each wordline's sum over bitlines of T."""
@@ -309,7 +314,7 @@ class MappedLayer:
     ) -> Tensor:
         """Return the current of all time steps, each of them ageing the arrays, which are solved again as they move."""
         t_steps, n = self.network.t_steps, inputs.shape[1]
-        dt = n * ageing.step_time
+        dt = n * ageing.step_time * (t_steps if held else 1)
         parts, start, whole = [], 0, None
         for t in range(1 if held else t_steps):
             if len(inputs) > 1 or t == 0:
@@ -366,13 +371,13 @@ class MappedLayer:
         quadratic, linear, driven = self.reading.sums(x, analog, self._admittance, self._line_conductance)
         reads = repeats * len(x) * self.layer.n_positions
         charges.driven += repeats * driven
-        charges.array += repeats * device.t_read * device.v_read**2 * quadratic
+        charges.array += repeats * chip.t_on * device.v_read**2 * quadratic
         # a tile column adds arrays on the same wordlines, each with drivers of its own
-        per_line = chip.driver.energy(device.t_read, analog) + chip.c_wordline * chip.cols * device.v_read**2
+        per_line = chip.driver.energy(chip.t_on, analog) + chip.c_wordline * chip.cols * device.v_read**2
         charges.driver += repeats * driven * len(self.row_tiles[0].tiles) * per_line
         if chip.inactive == "ground":
-            charges.arrived += repeats * device.t_read * device.v_read**2 * linear
-            if not chip.by_bitline:
+            charges.arrived += repeats * chip.t_on * device.v_read**2 * linear
+            if isinstance(chip.neuron, ChargeNeuron) and not chip.by_bitline:
                 charges.mirrored += repeats * device.v_read * linear
         if isinstance(chip.neuron, ChargeNeuron):
             charges.neuron += chip.neuron.energy_per_ampere(device.t_read) * charges.mirrored

@@ -15,7 +15,7 @@ from mapping.chip import Chip
 from mapping.cost import Accounting, Charges, convention
 from mapping.layer import MappedLayer
 from mapping.periphery.neuron_circuit import DigitalNeuron
-from mapping.report import LayerReport, Report
+from mapping.report import LayerReport, Report, doubts
 from xbarsim.errors import ParameterError
 
 Inputs = Literal["dac", "bit-serial"]
@@ -59,6 +59,8 @@ def map_ann(
     """
     if not isinstance(chip.neuron, DigitalNeuron):
         raise ParameterError(f"{chip.name}: {chip.neuron.kind} neurons give spikes; an Ann needs a sar-adc")
+    if chip.calibration is not None and chip.calibration.threshold_bits:
+        raise ParameterError(f"{chip.name}: Calibration.threshold_bits: an Ann has no thresholds; leave it out")
     if inputs not in ("dac", "bit-serial"):
         raise ParameterError(f"inputs = {inputs!r}: give 'dac' or 'bit-serial'")
     if chip.full_scale_needs_images and images is None:
@@ -138,6 +140,7 @@ class MappedAnn:
         if k < len(self.layers) - 1:
             y = np.rint(y).clip(0, self.network.spec.top_activation).astype(np.int64)
             charges.spikes = float(np.count_nonzero(y))
+            charges.link = charges.spikes * self.chip.link.energy_per_spike if self.chip.link else 0.0
         assert isinstance(neuron, DigitalNeuron)  # map_ann sees to that
         charges.neuron += neuron.energy_per_update * y.size
         return y, charges
@@ -173,7 +176,7 @@ class MappedAnn:
         labels : int array, (n,)
         accounting, batch_size, progress
             As for :meth:`mapping.MappedNetwork.evaluate`. A layer's share of outputs that are not 0 stands as its spike
-            rate.
+            rate; each of them is sent as one spike is.
 
         Returns
         -------
@@ -181,8 +184,11 @@ class MappedAnn:
             Operations count once for each weight and position, whatever the bits.
         """
         counted, labels = convention(accounting), np.asarray(labels)
-        if len(images) == 0 or labels.shape != (len(images),):
-            raise ParameterError(f"labels have the shape {labels.shape}; {len(images)} images need ({len(images)},)")
+        if len(images) == 0 or batch_size < 1 or labels.shape != (len(images),):
+            raise ParameterError(
+                f"{len(images)} images in batches of {batch_size}, labels of shape {labels.shape}: give at least 1 of "
+                "each, and a label for every image"
+            )
         charges, classes = [Charges() for _ in self.layers], []
         for start in range(0, len(images), batch_size):
             batch = images[start : start + batch_size]
@@ -193,7 +199,7 @@ class MappedAnn:
             if progress is not None:
                 progress(len(batch))
         n_planes = self.layers[0].network.t_steps
-        return Report(
+        report = Report(
             chip=self.chip.name,
             accounting=str(counted),
             n_images=len(images),
@@ -201,9 +207,13 @@ class MappedAnn:
             first_layer=self.layout,
             accuracy=float(np.mean(np.concatenate(classes) == labels)),
             ideal_accuracy=float(np.mean(self.network.predict(images) == labels)),
-            layers=tuple(LayerReport.of(*pair, len(images), counted) for pair in zip(self.layers, charges)),
+            layers=tuple(
+                LayerReport.of(*pair, len(images), counted, updates=1 / n_planes) for pair in zip(self.layers, charges)
+            ),
             t_steps=n_planes,
             macs_per_step=self.network.spec.macs / n_planes,
             operations_per_mac=counted.operations_per_mac,
             pipelined=self.chip.pipelined,
+            warnings=tuple(doubts(self.layers, charges)),
         )
+        return report.with_calibration(self.layers, counted)

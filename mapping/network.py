@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from dataclasses import replace
@@ -19,15 +19,15 @@ from mapping.chip import Chip
 from mapping.cost import Accounting, Charges, convention
 from mapping.layer import MappedLayer
 from mapping.periphery.neuron_circuit import PassiveNeuron
-from mapping.report import LayerReport, Report
+from mapping.report import LayerReport, Report, doubts
 from mapping.tile import Tile
+from mapping.timing import layer_timing
 from mapping.trims import Trims
 from xbarsim.die import Snapshot
 from xbarsim.drift import ROOM_TEMPERATURE
 from xbarsim.errors import ParameterError
 from xbarsim.units import format_time, quantity
 
-MUCH_CLIPPED = 0.5  # share of currents beyond a limit from which a report warns
 Progress = Callable[[int], None]  # images done since the last call
 
 
@@ -63,6 +63,8 @@ def map_network(
     if chip.full_scale_needs_images and images is None:
         raise ParameterError(f"{chip.name}: SarAdc.full_scale = 'calibrated' needs images; give some to map_network")
     folded = fold(network)
+    if len(chip.replication) > len(folded):
+        raise ParameterError(f"{chip.name}: replication = {chip.replication} for {len(folded)} layers; give no more")
     layers = [MappedLayer(layer, chip, network.spec, seed, die, k, dtype) for k, layer in enumerate(folded)]
     mapped = MappedNetwork(network, chip, layers, seed)
     if chip.full_scale_needs_images:
@@ -152,10 +154,11 @@ class MappedNetwork:
         self._past += [" and ".join(parts)] if parts else []
 
     def _check_reads_age(self) -> None:
-        if self.chip.inactive != "ground" or isinstance(self.chip.neuron, PassiveNeuron):
+        passive = isinstance(self.chip.neuron, PassiveNeuron)
+        if self.chip.inactive != "ground" or passive or self.chip.t_on > self.chip.device.t_read:
             raise ParameterError(
-                f"{self.chip.name}: reads age cells only where silent wordlines are grounded and bitlines at virtual "
-                "ground; leave reads out"
+                f"{self.chip.name}: reads age cells only where silent wordlines are grounded, bitlines at virtual "
+                "ground and arrays driven for t_read; leave reads out"
             )
 
     def _schedule(self, dt: float) -> list[tuple[float, bool]]:
@@ -163,9 +166,10 @@ class MappedNetwork:
         calibration = self.chip.calibration
         if calibration is None or calibration.interval is None:
             return [(1.0, False)]
-        rest = (self._since_calibration + dt) % calibration.interval
-        if rest > dt or not dt:
+        elapsed = self._since_calibration + dt
+        if not dt or elapsed < calibration.interval:
             return [(1.0, False)]
+        rest = elapsed % calibration.interval
         return [(1 - rest / dt, True), (rest / dt, False)]
 
     def _wear(self, count: float, inferences: bool, images: np.ndarray | None, dt: float, temperature: float) -> None:
@@ -296,8 +300,8 @@ class MappedNetwork:
             raise ParameterError(f"temperature = {temperature:g} K: give one above 0 K")
         if ideal is None:
             ideal = self.network.predict(images, batch_size=4 * batch_size, seed=self.seed)
-        slowest = max(layer.layer.n_positions for layer in self.layers)
-        ageing = None if refresh is None else Ageing(refresh, temperature, slowest * self.chip.device.t_read)
+        step_time = max(layer_timing(layer, 0.0).busy for layer in self.layers)
+        ageing = None if refresh is None else Ageing(refresh, temperature, step_time)
         truncated = self._truncated
         kept = self._keep() if ageing else None
         try:
@@ -313,8 +317,12 @@ class MappedNetwork:
         finally:
             if kept:
                 self._restore(kept)
-        rows = tuple(LayerReport.of(layer, charge, len(images), counted) for layer, charge in zip(self.layers, charges))
         analog = is_analog(images, self.network.spec)
+        once = analog and self.chip.constant_input == "once"
+        rows = tuple(
+            LayerReport.of(layer, charge, len(images), counted, held=once and layer.number == 0)
+            for layer, charge in zip(self.layers, charges)
+        )
         report = Report(
             chip=self.chip.name,
             accounting=str(counted),
@@ -336,19 +344,14 @@ class MappedNetwork:
             pulses_per_cell=float(np.mean([tile.die.pulses.mean() for tile in self._tiles])),
             operations_per_mac=counted.operations_per_mac,
             pipelined=self.chip.pipelined,
-            warnings=tuple(self._doubts(charges)),
+            warnings=tuple(doubts(self.layers, charges)),
         )
         if self.chip.calibration is None:
             return report
-        report = report.with_calibration([self._calibration_energy(layer, counted, report) for layer in self.layers])
+        report = report.with_calibration(self.layers, counted)
+        if refresh is not None:
+            return report
         return replace(report, accuracy_uncalibrated=self._accuracy_uncalibrated(images, labels, batch_size))
-
-    def _calibration_energy(self, layer: MappedLayer, counted: Accounting, report: Report) -> float:
-        """Return the energy of scheduled calibrations per inference [J], at the throughput of a report."""
-        calibration = self.chip.calibration
-        if calibration is None or calibration.interval is None or "calibration" not in counted.modules:
-            return 0.0
-        return layer.n_trims * calibration.energy / (calibration.interval * report.throughput)
 
     def _accuracy_uncalibrated(self, images: np.ndarray, labels: np.ndarray, batch_size: int) -> float:
         """Return the accuracy with all trims taken out."""
@@ -362,21 +365,6 @@ class MappedNetwork:
             for layer, trim in zip(self.layers, trims):
                 layer.trim(trim)
         return float(np.mean(np.concatenate(classes) == labels))
-
-    def _doubts(self, charges: list[Charges]) -> Iterator[str]:
-        """Yield what makes results doubtful."""
-        if self.chip.merging == "majority" and any(len(layer.row_tiles) > 1 for layer in self.layers):
-            yield (
-                "merge = 'majority': row tiles decide one by one and their majority counts, which is another function "
-                "than one neuron over all of them; use 'charge' or 'digital'"
-            )
-        for layer, charge in zip(self.layers, charges):
-            for what, part, whole in (
-                ("bitline currents are beyond the limiter's i_max", charge.limited, charge.passed),
-                ("conversions are beyond the full scale", charge.clipped, charge.conversions),
-            ):
-                if whole and part / whole > MUCH_CLIPPED:
-                    yield f"layer {layer.number + 1}: {part / whole:.0%} of its {what}"
 
     def _classify(
         self, images: np.ndarray, first: int, ageing: Ageing | None = None

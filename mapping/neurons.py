@@ -31,6 +31,8 @@ class Neurons:
 
     Attributes
     ----------
+    last : bool
+        Whether no layer follows.
     n_votes : int
         How many membranes decide about one output.
     capacitance : float
@@ -55,6 +57,7 @@ class Neurons:
     ) -> None:
         self._layer, self._chip, self._network, self._key, self._dtype = layer, chip, network, key, dtype
         self._row_tiles = n_row_tiles
+        self.last = key[2] == len(network.layers) - 1
         self.n_votes = n_row_tiles if chip.merging == "majority" else 1
         share = 1 / self.n_votes
         self.threshold, self.constant = (
@@ -127,9 +130,10 @@ class Neurons:
         else:
             charges.neuron += chip.neuron.energy_per_spike * fired
         if isinstance(chip.neuron, ChargeNeuron):
-            constants = np.abs(self._layer.constant).sum() * spikes.size / len(self._layer.constant) * chip.unit_current
+            times = spikes.size / self._layer.spec.out * self._layer.spec.pool**2  # as large as the reads of a pool
+            constants = np.abs(self.constant * self.scale).sum() * times * chip.unit_current
             charges.neuron += chip.neuron.energy_per_ampere(chip.device.t_read) * constants
-        if chip.link is not None:
+        if chip.link is not None and not self.last:
             charges.link += chip.link.energy_per_spike * fired
         charges.spikes += fired
         charges.collided += fired - float(np.count_nonzero(spikes.any(2)))

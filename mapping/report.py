@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from io import StringIO
 from math import prod
@@ -17,13 +17,17 @@ from mapping.area import layer_area
 from mapping.cost import MODULES, Accounting, Charges
 from mapping.periphery.sar_adc import SarAdc
 from mapping.render import render
-from mapping.timing import conversion_time, layer_timing, time_on
+from mapping.timing import layer_timing
 from xbarsim.errors import FileError
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from mapping.layer import MappedLayer
+
+
+MUCH_CLIPPED = 0.5  # share of currents beyond a limit from which a report warns
+_TIMES = ("settle", "read", "conversion", "decision", "link", "first")
 
 
 @dataclass(frozen=True)
@@ -42,8 +46,8 @@ class LayerReport:
         Share of the weights that the cells hold, after variation, faults and drift: the projection of what they hold on
         what they should.
     ir_drop : float
-        Share of these that the wires take away, before trims; no number (None in JSON) if next to nothing is held on
-        any die.
+        Share of these that the wires take away, before trims, with open or gated wordlines of one active alone; no
+        number (None in JSON) if next to nothing is held on any die.
     array, conversion, driver, neuron, link, calibration : float
         Energy by module; 0 for what the accounting leaves out.
     conversions, clipped : float
@@ -54,7 +58,7 @@ class LayerReport:
         Share of its spikes that had to wait for another one of their position and time step.
     synaptic_operations : float
         Operations for each weight that an input spike, or a non-zero analog input, meets; per inference.
-    time_settle, time_read, time_conversion, time_decision, time_link : float
+    time_settle, time_read, time_conversion, time_decision, time_link, time_first : float
         See :class:`mapping.timing.LayerTiming`.
     area_array, area_conversion, area_driver, area_neuron, area_link, area_calibration : float, optional
         By module; None where the chip gives no area.
@@ -83,6 +87,7 @@ class LayerReport:
     time_conversion: float
     time_decision: float
     time_link: float
+    time_first: float
     area_array: float | None
     area_conversion: float | None
     area_driver: float | None
@@ -91,20 +96,33 @@ class LayerReport:
     area_calibration: float | None
 
     @classmethod
-    def of(cls, layer: MappedLayer, charges: Charges, n_images: int, accounting: Accounting) -> LayerReport:
-        """Build the row of ``layer`` from what ``n_images`` images cost; calibration is not charged yet."""
+    def of(
+        cls,
+        layer: MappedLayer,
+        charges: Charges,
+        n_images: int,
+        accounting: Accounting,
+        *,
+        held: bool = False,
+        updates: float = 1.0,
+    ) -> LayerReport:
+        """Build the row of ``layer`` from what ``n_images`` images cost; calibration is not charged yet.
+
+        ``held`` and ``updates`` are those of :func:`mapping.timing.layer_timing`.
+        """
         spec, chip, t_steps = layer.layer.spec, layer.chip, layer.network.t_steps
         n_out = spec.out // layer.layer.slices
-        timing = layer_timing(layer, charges.spikes / n_images / t_steps)
+        timing = layer_timing(layer, charges.spikes / n_images / t_steps, held=held, updates=updates)
         energies = {name: getattr(charges, name) / n_images for name in MODULES if name != "calibration"}
         areas: dict[str, Any] = {f"area_{name}": area for name, area in layer_area(layer).items()}
         if accounting.cells == "used":
             energies["array"] = charges.arrived / n_images
-        energies["array"] *= {
-            "as-built": time_on(chip) / chip.device.t_read,
-            "read": 1.0,
-            "conversion": max(1.0, conversion_time(chip) / chip.device.t_read),
-        }[accounting.arrays_on]
+        on = {
+            "as-built": chip.t_on,
+            "read": chip.device.t_read,
+            "conversion": max(chip.device.t_read, chip.t_conversion),
+        }
+        energies["array"] *= on[accounting.arrays_on] / chip.t_on
         if accounting.columns == "all" and isinstance(chip.readout, SarAdc):
             used = sum(row.n_conversions for row in layer.row_tiles)
             energies["conversion"] *= layer.n_tiles * chip.converted_lines / used
@@ -123,7 +141,7 @@ class LayerReport:
             limited=charges.limited / charges.passed if charges.passed else 0.0,
             collided=charges.collided / charges.spikes if charges.spikes else 0.0,
             synaptic_operations=accounting.operations_per_mac * charges.driven * n_out / n_images,
-            **{f"time_{name}": getattr(timing, name) for name in ("settle", "read", "conversion", "decision", "link")},
+            **{f"time_{name}": getattr(timing, name) for name in _TIMES},
             **areas,
         )
 
@@ -224,12 +242,18 @@ class Report:
 
         layers = tuple(replace(a, **mean(a, b)) for a, b in zip(self.layers, other.layers))
         accuracies = (*(self.accuracies or (self.accuracy,)), other.accuracy)
-        return replace(self, **mean(self, other) | {"layers": layers, "accuracies": accuracies})
+        warnings = tuple(dict.fromkeys(self.warnings + other.warnings))
+        return replace(self, **mean(self, other) | {"layers": layers, "accuracies": accuracies, "warnings": warnings})
 
-    def with_calibration(self, energies: Sequence[float]) -> Report:
-        """Return the report with the energy of calibrations per inference [J] of each layer."""
-        layers = tuple(replace(layer, calibration=energy) for layer, energy in zip(self.layers, energies))
-        return replace(self, layers=layers)
+    def with_calibration(self, layers: Sequence[MappedLayer], accounting: Accounting) -> Report:
+        """Return the report with the energy of scheduled calibrations per inference, at its throughput."""
+        calibration = layers[0].chip.calibration
+        if calibration is None or calibration.interval is None or "calibration" not in accounting.modules:
+            return self
+        each = calibration.energy / (calibration.interval * self.throughput)
+        trims = (layer.chip.copies(layer.number) * layer.n_trims for layer in layers)
+        rows = (replace(row, calibration=count * each) for row, count in zip(self.layers, trims))
+        return replace(self, layers=tuple(rows))
 
     @property
     def n_dies(self) -> int:
@@ -249,17 +273,17 @@ class Report:
     @property
     def tops_per_watt(self) -> float:
         """Dense operations of all time steps over energy [10^12 operations per joule]."""
-        return self.operations_per_mac * self.macs_per_step * self.t_steps / self.energy_per_inference * 1e-12
+        return _ratio(self.operations_per_mac * self.macs_per_step * self.t_steps, self.energy_per_inference) * 1e-12
 
     @property
     def synaptic_tops_per_watt(self) -> float:
         """Only operations that a spike or a non-zero input caused, over energy [10^12 operations per joule]."""
-        return sum(layer.synaptic_operations for layer in self.layers) / self.energy_per_inference * 1e-12
+        return _ratio(sum(layer.synaptic_operations for layer in self.layers), self.energy_per_inference) * 1e-12
 
     @property
     def adc_power_share(self) -> float:
         """Share of all data conversion, ADCs or sense amplifiers, in the energy."""
-        return sum(layer.conversion for layer in self.layers) / self.energy_per_inference
+        return _ratio(sum(layer.conversion for layer in self.layers), self.energy_per_inference)
 
     @property
     def step_time(self) -> float:
@@ -270,7 +294,7 @@ class Report:
     @property
     def latency(self) -> float:
         """Time from an image to its class [s]."""
-        first = sum(layer.time_step for layer in self.layers)
+        first = sum(max(layer.time_first, layer.time_link) for layer in self.layers)
         return first + (self.t_steps - 1) * self.step_time
 
     @property
@@ -335,7 +359,9 @@ class Report:
             "pipelined", "past", "refresh_tolerance", "refreshes", "truncated_cells", "faulty_cells", "faulty_lines",
             "noise_beyond_range", "pulses_per_cell", "n_dies", "accuracies", "accuracy_spread",
         )  # fmt: skip
-        return {name: getattr(self, name) for name in names} | {"layers": [layer.to_dict() for layer in self.layers]}
+        values = {name: getattr(self, name) for name in names}
+        values = {name: None if value != value else value for name, value in values.items()}  # no NaN in JSON
+        return values | {"layers": [layer.to_dict() for layer in self.layers]}
 
     def to_json(self, path: str | Path | None = None) -> str:
         """Return the report as JSON; with ``path``, also write it there."""
@@ -357,9 +383,29 @@ class Report:
         return capture.get()
 
 
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole else float("nan")
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Write a file; raise :class:`FileError` if that is not possible."""
     try:
         Path(path).write_text(text + "\n", encoding="utf-8")
     except OSError as error:
         raise FileError(f"{path}: cannot be written ({error.strerror}); give a path in an existing folder") from None
+
+
+def doubts(layers: Sequence[MappedLayer], charges: Sequence[Charges]) -> Iterator[str]:
+    """Yield what makes the results of layers doubtful."""
+    if layers[0].chip.merging == "majority" and any(len(layer.row_tiles) > 1 for layer in layers):
+        yield (
+            "merge = 'majority': row tiles decide one by one and their majority counts, which is another function than "
+            "one neuron over all of them; use 'charge' or 'digital'"
+        )
+    for layer, charge in zip(layers, charges):
+        for what, part, whole in (
+            ("bitline currents are beyond the limiter's i_max", charge.limited, charge.passed),
+            ("conversions are beyond the full scale", charge.clipped, charge.conversions),
+        ):
+            if whole and part / whole > MUCH_CLIPPED:
+                yield f"layer {layer.number + 1}: {part / whole:.0%} of its {what}"

@@ -15,6 +15,7 @@ from mapping.chip import Chip
 from mapping.cost import Charges
 from mapping.periphery.converters import Converters
 from mapping.periphery.current_limit import CurrentLimit
+from mapping.periphery.neuron_circuit import ChargeNeuron
 from mapping.periphery.sar_adc import SarAdc
 from mapping.reading import Reading
 from mapping.tile import Tile
@@ -129,8 +130,9 @@ class RowTile:
             codes = self._averaged(self._converted(seen, adc_noise, readout, charges))
             lsb = self.full_scale / readout.top_code / chip.unit_current
             return self._combined(codes, readout.sense == "bitline", lsb * self.gains[:, None])
-        if chip.by_bitline:  # mirrors pass what the limiter does
-            charges.mirrored += repeats * chip.unit_current * float(seen.double().sum())
+        if isinstance(chip.neuron, ChargeNeuron) and chip.by_bitline:  # mirrors pass what the limiter does
+            reads = repeats * len(x) / len(seen)  # drawn noise tells repeated reads apart
+            charges.mirrored += reads * chip.unit_current * float(seen.double().sum())
         return self._averaged(self._combined(seen, chip.by_bitline, self.gains[:, None]))
 
     def seen(self, x: Tensor, read_noise: Tensor | None, repeats: int, charges: Charges) -> Tensor:
@@ -168,9 +170,9 @@ class RowTile:
             currents = []
             for tile in self.tiles:
                 lines, power = tile.read(reads[:, self.rows])
-                charges.array += repeats * chip.device.t_read * power
-                charges.arrived += repeats * chip.device.t_read * chip.device.v_read * float(lines.sum())
-                if not chip.by_bitline:
+                charges.array += repeats * chip.t_on * power
+                charges.arrived += repeats * chip.t_on * chip.device.v_read * float(lines.sum())
+                if isinstance(chip.neuron, ChargeNeuron) and not chip.by_bitline:
                     charges.mirrored += repeats * float(lines.sum())
                 currents.append(lines @ (tile.seen.T / chip.unit_current))
             parts.append(np.hstack(currents))

@@ -8,6 +8,7 @@ from scipy.special import ndtr
 from mapping.chip import Chip
 from mapping.periphery.neuron_circuit import PassiveNeuron
 from mapping.placement import Patch, bitlines, cell_bits, decoder, first_row
+from xbarsim.errors import ParameterError
 from xbarsim.noise import noise_squares
 from xbarsim.ports import reduce, sensitivities
 from xbarsim.silent import SilentRows
@@ -78,6 +79,8 @@ class Tile:
             self.transfer = transfer[np.ix_(self._lines, self._used)]
             self.driver_admittance = admittance[np.ix_(self._used, self._used)]
         else:
+            if chip.inactive == "gated" and self.circuit.crossbar.g.shape != (chip.rows, chip.cols):
+                raise ParameterError("bridged lines with inactive = 'gated' are not modelled; use 'ground' or 'open'")
             self._silent = SilentRows(self.circuit.crossbar, chip.inactive)
             self.transfer = self.read(np.eye(len(self._used)))[0].T / chip.device.v_read
             self.driver_admittance = np.zeros((len(self._used), len(self._used)))

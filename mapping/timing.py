@@ -30,6 +30,8 @@ class LayerTiming:
         Comparators, resets, or updates of digital membranes beyond what they overlap with.
     link : float
         Its spikes on their way to the next layer, while it goes on.
+    first : float
+        Until the neurons have decided in the first time step, with all reads of an input that is held from then on.
     """
 
     settle: float
@@ -37,16 +39,12 @@ class LayerTiming:
     conversion: float
     decision: float
     link: float
+    first: float
 
     @property
     def busy(self) -> float:
         """Time of its arrays and neurons."""
         return self.settle + self.read + self.conversion + self.decision
-
-    @property
-    def step(self) -> float:
-        """Time until the layer can take the next time step."""
-        return max(self.busy, self.link)
 
 
 def settling_time(chip: Chip) -> float:
@@ -67,46 +65,43 @@ def settling_time(chip: Chip) -> float:
     return (bits + 1) * log(2) * total
 
 
-def conversion_time(chip: Chip) -> float:
-    """Return how long the conversions of one read take, one bitline of a converter after the other [s]."""
-    return chip.readout.columns_per_adc / chip.readout.f_sample if isinstance(chip.readout, SarAdc) else 0.0
-
-
-def time_on(chip: Chip) -> float:
-    """Return how long an array is driven in a read [s]: the read pulse, or until all is converted."""
-    t_read = chip.device.t_read
-    return max(t_read, conversion_time(chip)) if chip.held == "driven" else t_read
-
-
-def layer_timing(layer: MappedLayer, spikes_per_step: float) -> LayerTiming:
+def layer_timing(
+    layer: MappedLayer, spikes_per_step: float, *, held: bool = False, updates: float = 1.0
+) -> LayerTiming:
     """Return the times of one time step, on average over time steps.
 
     Parameters
     ----------
     layer : MappedLayer
     spikes_per_step : float
-        That it sends on.
+        That it sends on, if a layer follows.
+    held : bool
+        Whether its constant input is read in the first time step only.
+    updates : float
+        Updates of a digital neuron in a time step.
     """
-    chip, t_steps = layer.chip, layer.network.t_steps
-    copies, folded = chip.copies(layer.number), layer.layer
+    chip, folded, t_steps = layer.chip, layer.layer, layer.network.t_steps
+    copies = chip.copies(layer.number)
     positions = ceil(folded.n_positions / copies)
     outputs = ceil(folded.out_shape[1] * folded.out_shape[2] / copies)
-    reads_per_step = positions
-    held = layer.number == 0 and chip.constant_input == "once"
-    settle, read, conversion = settling_time(chip), chip.device.t_read, conversion_time(chip)
-    hidden = 0.0 if chip.held == "driven" else settle
+    settle, read = positions * settling_time(chip), positions * chip.device.t_read
+    hidden = read if chip.held == "driven" else settle + read
+    conversion = max(0.0, positions * chip.t_conversion - hidden)
+    first = settle + read + conversion
     share = 1 / t_steps if held else 1.0
-    decision = 0.0
+    decision = latest = 0.0
     if isinstance(chip.neuron, DigitalNeuron):
-        update = folded.spec.out * chip.neuron.t_update * outputs
-        per_step = share * reads_per_step * max(settle + read, conversion + settle - hidden)
-        decision = max(0.0, update - per_step)
+        update = updates * (folded.spec.out // folded.slices) * chip.neuron.t_update * outputs
+        latest = max(0.0, update - first)
+        decision = share * latest + (1 - share) * update
     elif isinstance(chip.readout, SenseAmp):
-        decision = outputs * chip.readout.t_decision + chip.neuron.t_reset
+        decision = latest = outputs * chip.readout.t_decision + chip.neuron.t_reset
+    link = None if layer.neurons.last else chip.link
     return LayerTiming(
-        settle=share * reads_per_step * settle,
-        read=share * reads_per_step * read,
-        conversion=share * reads_per_step * max(0.0, conversion - read - hidden),
+        settle=share * settle,
+        read=share * read,
+        conversion=share * conversion,
         decision=decision,
-        link=spikes_per_step * chip.link.t_spike / chip.link.lanes if chip.link else 0.0,
+        link=spikes_per_step * link.t_spike / link.lanes if link else 0.0,
+        first=first + latest,
     )

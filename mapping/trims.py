@@ -61,6 +61,7 @@ def find_trims(
 
 
 def kept(ideal: np.ndarray, weights: np.ndarray, rows: slice) -> np.ndarray:
-    """Return the share of their weights that outputs have on some inputs, <W, W_eff> / <W, W>, (n_out,)."""
+    """Return the share of their weights that outputs have on some inputs, <W, W_eff> / <W, W>, (n_out,); 1 of none."""
     wanted = ideal[:, rows].astype(float)
-    return np.asarray((wanted * weights[:, rows]).sum(1) / np.maximum((wanted**2).sum(1), 1))
+    norm = (wanted**2).sum(1)
+    return np.where(norm > 0, (wanted * weights[:, rows]).sum(1) / np.maximum(norm, 1), 1.0)

@@ -9,7 +9,6 @@ import mapping as mp
 import xbarsim as xb
 from mapping.area import layer_area
 from mapping.bsnn.network import Network
-from mapping.timing import conversion_time
 
 
 def dense(n_in, n_out):
@@ -34,7 +33,7 @@ def test_isaac_like_arrays_cost_what_isaac_says():
     assert every.layers[0].driver / 100e-9 == pytest.approx(4e-3, rel=0.01)
     area = layer_area(mapped.layers[0])
     assert area["conversion"] == pytest.approx(9600e-12) and area["driver"] == pytest.approx(170e-12, rel=0.01)
-    assert conversion_time(chip) == pytest.approx(100e-9, rel=0.07)
+    assert chip.t_conversion == pytest.approx(100e-9, rel=0.07)
 
 
 def test_a_spikesim_like_array_draws_what_spikesim_says():

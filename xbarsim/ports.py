@@ -80,18 +80,13 @@ class PortModel:
         ParameterError
             If a capacitance is not above 0, or the time or leakage is negative.
         """
-        c = np.broadcast_to(real_array(c_bitline, "c_bitline", "capacitances in farad"), len(self.admittance))
-        if not (c > 0).all():
-            raise ParameterError(f"c_bitline = {c.min():g}: capacitances are above 0 F")
-        if not (0 <= t < np.inf and 0 <= g_leak < np.inf):
-            raise ParameterError(f"t = {t:g} s, g_leak = {g_leak:g} S: both must be finite and not negative")
-        root, rate, modes = self._modes(c, g_leak)
+        root, rate, modes = self._modes(c_bitline, t, g_leak)
         decay = np.exp(-rate * t)
         driven = (np.asarray(v) @ self.transfer.T / root) @ modes
-        start = (np.broadcast_to(v0, (*np.shape(v)[:-1], len(c))) * root) @ modes
+        start = (np.broadcast_to(v0, (*np.shape(v)[:-1], len(root))) * root) @ modes
         return np.asarray(((decay * start + _grown(rate, t) * driven) @ modes.T) / root)
 
-    def charging(self, c_bitline: float, t: float) -> tuple[np.ndarray, np.ndarray]:
+    def charging(self, c_bitline: Any, t: float) -> tuple[np.ndarray, np.ndarray]:
         """Return what :meth:`charge` is a product with, from discharged bitlines, and its average over time.
 
         Parameters
@@ -105,7 +100,7 @@ class PortModel:
             Bitline voltages per volt of the drivers, at time t and on average until then. The drivers deliver
             v^t (H - T^t average) v on average.
         """
-        root, rate, modes = self._modes(np.full(len(self.admittance), c_bitline), 0.0)
+        root, rate, modes = self._modes(c_bitline, t, 0.0)
         decayed = rate * t
         last = _grown(rate, t)
         small = decayed < 1e-4  # (1 - (1 - exp(-x)) / x) / x, by its series
@@ -114,8 +109,13 @@ class PortModel:
         seen = modes.T @ (self.transfer / root[:, None])
         return tuple((modes * part) @ seen / root[:, None] for part in (last, average))
 
-    def _modes(self, c: np.ndarray, g_leak: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _modes(self, c_bitline: Any, t: float, g_leak: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return sqrt(C), and rates and modes of C^-1/2 (Y + g_leak) C^-1/2."""
+        c = np.broadcast_to(real_array(c_bitline, "c_bitline", "capacitances in farad"), len(self.admittance))
+        if not (c > 0).all():
+            raise ParameterError(f"c_bitline = {c.min():g}: capacitances are above 0 F")
+        if not (0 <= t < np.inf and 0 <= g_leak < np.inf):
+            raise ParameterError(f"t = {t:g} s, g_leak = {g_leak:g} S: both must be finite and not negative")
         root = np.sqrt(c)
         rate, modes = np.linalg.eigh((self.admittance + g_leak * np.eye(len(c))) / np.outer(root, root))
         return root, np.maximum(rate, 0.0), modes

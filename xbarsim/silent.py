@@ -9,7 +9,7 @@ import numpy as np
 from xbarsim.cells import Ohmic
 from xbarsim.circuit import every_segment, resistances
 from xbarsim.crossbar import Crossbar, real_array
-from xbarsim.errors import ParameterError
+from xbarsim.errors import ConvergenceError, ParameterError
 from xbarsim.kernels.jit import launching, thread_count
 from xbarsim.kernels.silent import gated_reads, open_reads
 from xbarsim.nodal import check_certificates
@@ -17,6 +17,7 @@ from xbarsim.ports import reduce
 from xbarsim.solution import LARGEST_RESIDUAL
 
 _TOLERANCE, _ITERATIONS = 1e-12, 10_000
+_LOST = 1e-8  # of the driver admittance by inverting it twice
 
 
 class SilentRows:
@@ -35,6 +36,8 @@ class SilentRows:
     ------
     ParameterError
         If the cells are not ohmic, a node has no path to any source, or open wordlines are driven at both ends.
+    ConvergenceError
+        If open wordlines leave next to nothing that ties the array to any source.
     """
 
     def __init__(self, crossbar: Crossbar, inactive: Literal["open", "gated"]) -> None:
@@ -51,12 +54,21 @@ class SilentRows:
                 "Wires.drive_both_ends with open wordlines: their ends would stay joined; use 'gated', or one driver"
             )
         ports = reduce(crossbar)
-        seen = ports.driver_admittance.copy()
-        dead = np.diag(seen) < 1e-12 * np.diag(seen).max()  # no cell conducts: nothing flows, whatever the impedance
-        seen[dead, dead] = np.diag(seen).max()
-        self._impedance = np.linalg.inv(seen)
-        self._impedance = (self._impedance + self._impedance.T) / 2
-        self._impedance[dead, dead] = 1e12 / np.diag(seen).max()
+        seen, largest = ports.driver_admittance.copy(), float(np.diag(ports.driver_admittance).max()) or 1.0
+        dead = np.diag(seen) < 1e-12 * largest  # no cell conducts: nothing flows, whatever the impedance
+        seen[dead, dead] = largest
+        try:
+            impedance = np.linalg.inv(seen)
+            lost = float(np.abs(seen @ impedance - np.eye(len(seen))).max())
+        except np.linalg.LinAlgError:
+            lost = np.inf
+        if not lost <= _LOST:
+            raise ConvergenceError(
+                "open wordlines: next to nothing ties the array to its sense nodes, and what its drivers see is lost "
+                "in rounding; connect its bitlines, or use 'gated'"
+            )
+        self._impedance = (impedance + impedance.T) / 2
+        self._impedance[dead, dead] = 1e12 / largest
         self._spread = np.ascontiguousarray((ports.transfer @ self._impedance).T)
 
     def read(self, v_wordline: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -83,7 +95,7 @@ class SilentRows:
         if v.ndim != 2 or v.shape[1] != self.crossbar.n_rows:
             raise ParameterError(f"v_wordline has the shape {v.shape}; give (n, {self.crossbar.n_rows})")
         i_bitline, power = np.empty((len(v), self.crossbar.n_cols)), np.empty(len(v))
-        with launching:
+        with launching, np.errstate(divide="ignore"):
             if self.inactive == "open":
                 open_reads(thread_count(), self._impedance, self._spread, v, i_bitline, power)
                 return i_bitline, power

@@ -164,7 +164,7 @@ def step_by_step(
             others = spikes[t - 1].sum(-1, keepdim=True) - spikes[t - 1]
             u = u - spec.inhibition * threshold * others
         if spec.clip:
-            u = torch.clamp(u, -threshold, threshold)
+            u = torch.clamp(u, -threshold, torch.maximum(threshold, level))
         fired = _fires(u + before, level, spec)
         if spec.winner_take_all:
             fired = fired * _is_winner(u + before, level)

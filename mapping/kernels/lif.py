@@ -41,9 +41,9 @@ def _inhibit(spikes, threshold, inhibition, channels, u):
 
 
 @jit
-def _clip(threshold, u):
+def _clip(threshold, level, u):
     for k in range(len(u)):
-        u[k] = min(max(u[k], -threshold[k]), threshold[k])
+        u[k] = min(max(u[k], -threshold[k]), max(threshold[k], level[k]))
 
 
 @jit
@@ -98,7 +98,7 @@ def lif_forward(
             if inhibition > 0 and t > 0:
                 _inhibit(spikes[t - 1, sample], threshold, inhibition, channels, u)
             if clip:
-                _clip(threshold, u)
+                _clip(threshold, level, u)
             _fire(u, e, level, strict, s)
             if winner:
                 _keep_winners(u, e, level, channels, s)

@@ -14,7 +14,8 @@ from xbarsim.units import Area, Energy, Time
 class Calibration(Parameters):
     """What is measured after programming, and on a schedule, and set by trims.
 
-    A trim of b bits takes 2^b evenly spaced values over its range, the nearest to what was measured.
+    A trim of b bits takes 2^b - 1 evenly spaced values over its range, the nearest to what was measured; the one in the
+    middle changes nothing.
 
     Attributes
     ----------
@@ -39,11 +40,11 @@ class Calibration(Parameters):
         Of one trim [m^2].
     """
 
-    gain_bits: int | None = Field(default=None, ge=1, le=12)
+    gain_bits: int | None = Field(default=None, ge=2, le=12)
     gain_range: float = Field(default=0.5, gt=0, lt=1)
-    offset_bits: int | None = Field(default=None, ge=1, le=12)
+    offset_bits: int | None = Field(default=None, ge=2, le=12)
     offset_range: float = Field(default=3.0, gt=0, allow_inf_nan=False)
-    threshold_bits: int | None = Field(default=None, ge=1, le=12)
+    threshold_bits: int | None = Field(default=None, ge=2, le=12)
     threshold_range: float = Field(default=0.5, gt=0, lt=1)
     interval: Time | None = None
     energy: Energy = 0.0
@@ -73,5 +74,5 @@ class Calibration(Parameters):
 def _nearest(wanted: np.ndarray, low: float, high: float, n_bits: int | None, untrimmed: float) -> np.ndarray:
     if n_bits is None or low == high:
         return np.full_like(wanted, untrimmed)
-    step = (high - low) / (2**n_bits - 1)
+    step = (high - low) / (2**n_bits - 2)
     return np.asarray(low + step * np.rint((np.clip(wanted, low, high) - low) / step))

@@ -71,14 +71,14 @@ def open_reads(threads, impedance, spread, v, i_bitline, power):
 @jit
 def _segments(rows, r_bitline, near, far):
     """Return bitline segments and ends of the active rows alone: (count - 1, n_cols), (n_cols), (n_cols)."""
-    count, n_cols, step = len(rows), len(near), 1 if len(r_bitline) > 1 else 0
+    count, n_cols = len(rows), len(near)
     between, below, above = np.zeros((max(count - 1, 1), n_cols)), near.copy(), far.copy()
     for a in range(count - 1):
         for i in range(rows[a], rows[a + 1]):
-            between[a] += r_bitline[i * step]
-    for i in range(rows[count - 1], len(r_bitline) if step else 0):
+            between[a] += r_bitline[i]
+    for i in range(rows[count - 1], len(r_bitline)):
         below += r_bitline[i]
-    for i in range(0, rows[0] if step else 0):
+    for i in range(rows[0]):
         above += r_bitline[i]
     return between[: max(count - 1, 0)], np.minimum(below, OPEN), np.minimum(above, OPEN)
 
@@ -87,7 +87,7 @@ def _segments(rows, r_bitline, near, far):
 def gated_reads(threads, g, ends, v, tol, max_iterations, i_bitline, power, certificates):
     """Fill bitline currents (n, n_cols), power (n) and certificates (n, 4) of reads v (n, n_rows), gated where v is 0.
 
-    ends : resistances of all segments and ends, as ``ladder.py`` takes them
+    ends : resistances of all segments, one by one, and ends, as ``ladder.py`` takes them
     """
     n, n_rows = v.shape
     n_cols = g.shape[1]
