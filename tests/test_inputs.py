@@ -133,7 +133,7 @@ def test_read_outs_and_neurons_that_do_not_fit():
 
 
 def test_unknown_chips():
-    with pytest.raises(xb.ParameterError, match="chip 'tpu' is unknown; give one of isaac-like, neurram-like, paper-ann"):
+    with pytest.raises(xb.ParameterError, match="chip 'tpu' is unknown; give one of isaac-like, neurram"):
         mp.load_chip("tpu")
     with pytest.raises(xb.FileError, match="no such file"):
         mp.load_chip("none.toml")
