@@ -13,9 +13,10 @@ from mapping.bsnn.fold import FoldedLayer
 from mapping.bsnn.spec import NeuronSpec
 from mapping.chip import Chip
 from mapping.cost import Accounting, Charges, convention
+from mapping.doubts import doubts
 from mapping.layer import MappedLayer
 from mapping.periphery.neuron_circuit import DigitalNeuron
-from mapping.report import LayerReport, Report, doubts
+from mapping.report import LayerReport, Report
 from xbarsim.errors import ParameterError
 
 Inputs = Literal["dac", "bit-serial"]

@@ -17,9 +17,10 @@ from mapping.bsnn.fold import fold
 from mapping.bsnn.network import Network
 from mapping.chip import Chip
 from mapping.cost import Accounting, Charges, convention
+from mapping.doubts import doubts
 from mapping.layer import MappedLayer
 from mapping.periphery.neuron_circuit import PassiveNeuron
-from mapping.report import LayerReport, Report, doubts
+from mapping.report import LayerReport, Report
 from mapping.tile import Tile
 from mapping.timing import layer_timing
 from mapping.trims import Trims

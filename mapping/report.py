@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from io import StringIO
 from math import prod
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from mapping.layer import MappedLayer
 
 
-MUCH_CLIPPED = 0.5  # share of currents beyond a limit from which a report warns
 _TIMES = ("settle", "read", "conversion", "decision", "link", "first")
 
 
@@ -393,19 +392,3 @@ def write_text(path: str | Path, text: str) -> None:
         Path(path).write_text(text + "\n", encoding="utf-8")
     except OSError as error:
         raise FileError(f"{path}: cannot be written ({error.strerror}); give a path in an existing folder") from None
-
-
-def doubts(layers: Sequence[MappedLayer], charges: Sequence[Charges]) -> Iterator[str]:
-    """Yield what makes the results of layers doubtful."""
-    if layers[0].chip.merging == "majority" and any(len(layer.row_tiles) > 1 for layer in layers):
-        yield (
-            "merge = 'majority': row tiles decide one by one and their majority counts, which is another function than "
-            "one neuron over all of them; use 'charge' or 'digital'"
-        )
-    for layer, charge in zip(layers, charges):
-        for what, part, whole in (
-            ("bitline currents are beyond the limiter's i_max", charge.limited, charge.passed),
-            ("conversions are beyond the full scale", charge.clipped, charge.conversions),
-        ):
-            if whole and part / whole > MUCH_CLIPPED:
-                yield f"layer {layer.number + 1}: {part / whole:.0%} of its {what}"

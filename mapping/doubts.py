@@ -1,0 +1,26 @@
+"""What makes the results of a chip doubtful; reports carry it as warnings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from mapping.cost import Charges
+from mapping.layer import MappedLayer
+
+MUCH_CLIPPED = 0.5  # share of currents beyond a limit from which a report warns
+
+
+def doubts(layers: Sequence[MappedLayer], charges: Sequence[Charges]) -> Iterator[str]:
+    """Yield what makes the results of layers doubtful."""
+    if layers[0].chip.merging == "majority" and any(len(layer.row_tiles) > 1 for layer in layers):
+        yield (
+            "merge = 'majority': row tiles decide one by one and their majority counts, which is another function than "
+            "one neuron over all of them; use 'charge' or 'digital'"
+        )
+    for layer, charge in zip(layers, charges):
+        for what, part, whole in (
+            ("bitline currents are beyond the limiter's i_max", charge.limited, charge.passed),
+            ("conversions are beyond the full scale", charge.clipped, charge.conversions),
+        ):
+            if whole and part / whole > MUCH_CLIPPED:
+                yield f"layer {layer.number + 1}: {part / whole:.0%} of its {what}"
