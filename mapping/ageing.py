@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from mapping.placement import first_row
 from mapping.tile import Tile
 from xbarsim.nodal import solve
+from xbarsim.threads import in_threads
+
+if TYPE_CHECKING:
+    from mapping.row_tile import RowTile
 
 LEVELS = 64  # analog inputs are counted in so many bins
 _AT_ONCE = 32  # reads whose node voltages are held in memory
 
 
 @dataclass
-class Activity:
-    """How the wordlines of one row of arrays were driven over many reads, in units of v_read.
+class Counts:
+    """How often wordlines were driven over many reads, in units of v_read.
 
     Attributes
     ----------
@@ -25,15 +31,41 @@ class Activity:
         Levels above 0; only 1 for spikes.
     counts : array, (n_levels, n_rows)
         Reads of each wordline at each level.
+    """
+
+    n_reads: float
+    levels: np.ndarray
+    counts: np.ndarray
+
+    @classmethod
+    def none(cls, n_rows: int) -> Counts:
+        """No read of so many wordlines."""
+        return cls(0.0, np.ones(1), np.zeros((1, n_rows)))
+
+    def add(self, other: Counts) -> None:
+        """Add reads of the same wordlines."""
+        self.counts = other.counts + self.counts if self.n_reads else other.counts
+        self.n_reads, self.levels = self.n_reads + other.n_reads, other.levels
+
+    def of(self, rows: slice) -> Counts:
+        """Return those of some wordlines."""
+        return Counts(self.n_reads, self.levels, self.counts[:, rows])
+
+
+@dataclass
+class Activity(Counts):
+    """How the wordlines of one row of arrays were driven over many reads, alone and together.
+
+    Attributes
+    ----------
+    n_reads, levels, counts
+        As of :class:`Counts`.
     total : array, (n_rows,)
         Sums over reads of x_k.
     together, beside : array, (n_rows, n_rows)
         Sums over reads of x_i x_k, and of x_k where x_i > 0.
     """
 
-    n_reads: float
-    levels: np.ndarray
-    counts: np.ndarray
     total: np.ndarray
     together: np.ndarray
     beside: np.ndarray
@@ -135,6 +167,8 @@ class Ageing:
         [K].
     step_time : float
         Time that one image spends in a time step, which all arrays see [s].
+    by : {"step", "batch"}
+        After what they do.
     voltages : dict
         For each array, the cell voltages of the reads of the batch in which it was last solved.
     refreshes : int
@@ -144,11 +178,37 @@ class Ageing:
     tolerance: float
     temperature: float
     step_time: float
+    by: Literal["step", "batch"] = "step"
     voltages: dict[Tile, CellVoltages] = field(default_factory=dict)
     refreshes: int = 0
 
+    def see(self, row_tiles: Sequence[RowTile], activities: Sequence[Activity]) -> None:
+        """Solve the arrays whose cell voltages are not known for what their wordlines do."""
+        unknown = [(t, a) for row, a in zip(row_tiles, activities) for t in row.tiles if t not in self.voltages]
+        for (tile, _), voltages in zip(unknown, in_threads(lambda pair: CellVoltages.of(*pair), unknown)):
+            self.voltages[tile] = voltages
 
-def wear(tile: Tile, voltages: CellVoltages, activity: Activity, scale: float, temperature: float) -> None:
+    def wear(self, row_tiles: Sequence[RowTile], counts: Counts, dt: float) -> bool:
+        """Let arrays see reads of their wordlines, and time; solve those that moved, and return whether any did."""
+
+        def use(item: tuple[Tile, Counts]) -> Tile | None:
+            tile, seen = item
+            wear(tile, self.voltages[tile], seen, 1.0, self.temperature)
+            tile.die.advance(dt=dt, temperature=self.temperature)
+            if tile.moved <= self.tolerance:
+                return None
+            tile.refresh()
+            return tile
+
+        work = [(tile, counts.of(row.rows)) for row in row_tiles for tile in row.tiles]
+        moved = [tile for tile in in_threads(use, work) if tile is not None]
+        for tile in moved:
+            del self.voltages[tile]
+        self.refreshes += len(moved)
+        return bool(moved)
+
+
+def wear(tile: Tile, voltages: CellVoltages, activity: Counts, scale: float, temperature: float) -> None:
     """Let the cells of an array see ``scale`` times the reads of an activity."""
     v_read, first = tile.chip.device.v_read, first_row(tile.patch, tile.chip)
     silent = np.full((tile.chip.rows, 1), activity.n_reads)

@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from itertools import zip_longest
-
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from mapping.ageing import Activity, Ageing, CellVoltages, wear
+from mapping import by_tensors
+from mapping.ageing import Activity, Ageing
+from mapping.bsnn.events import EventLayer
 from mapping.bsnn.fold import FoldedLayer
-from mapping.bsnn.spec import NetworkSpec
+from mapping.bsnn.spec import NetworkSpec, Shape
 from mapping.chip import Chip
 from mapping.cost import Charges
+from mapping.draws import noise_key
+from mapping.event_layer import event_layer
 from mapping.neurons import Neurons
 from mapping.periphery.neuron_circuit import ChargeNeuron, PassiveNeuron
 from mapping.periphery.sar_adc import SarAdc
 from mapping.periphery.sense_amp import SenseAmp
 from mapping.placement import Patch, place
 from mapping.reading import Reading
-from mapping.row_tile import RowTile, noisy, weighted
+from mapping.row_tile import RowTile
 from mapping.tile import Tile
 from mapping.trims import Trims, find_trims
 from xbarsim.errors import ParameterError
-from xbarsim.streams import stream
-
-Draws = tuple[list[Tensor], list[Tensor]]  # normal numbers for reads and for conversions, one of each row tile
+from xbarsim.threads import in_threads
 
 
 class MappedLayer:
@@ -57,8 +55,7 @@ class MappedLayer:
         self._refuse()
         patches = place(layer.weights.shape[1], layer.weights.shape[0], chip)
         keyed = [((number, r, c), patch) for r, row in enumerate(patches) for c, patch in enumerate(row)]
-        with ThreadPoolExecutor(max_workers=2) as pool:
-            tiles = list(pool.map(lambda item: self._tile(*item), keyed))
+        tiles = list(in_threads(lambda item: self._tile(*item), keyed))
         n_cols = len(patches[0])
         self.reading = Reading(layer, chip.rows)
         self.row_tiles = [
@@ -126,13 +123,15 @@ class MappedLayer:
             self.neurons.set_unit(arrives)
         gains = np.hstack([np.repeat(row.gains[:, None], row.n_rows, 1) for row in self.row_tiles])
         self.effective_weights = self._untrimmed * gains
-        if self._reads_are_noisy and self.chip.linear:
-            self._noise = np.hstack([row.lines("noise") for row in self.row_tiles])
-            self._noise *= (scale * gains / self.layer.spec.pool) ** 2  # the average of pool^2 independent reads
-        self._admittance, self._line_conductance = self._driver_model()
+        if self.reads_are_noisy and self.chip.linear:
+            self.noise = np.hstack([row.lines("noise") for row in self.row_tiles])
+            self.noise *= (scale * gains / self.layer.spec.pool) ** 2  # the average of pool^2 independent reads
+        self.admittance, self.line_conductance = self._driver_model()
+        self._tables: EventLayer | None = None
 
     @property
-    def _reads_are_noisy(self) -> bool:
+    def reads_are_noisy(self) -> bool:
+        """Whether white noise is drawn for every read."""
         return self.tiles[0].noise is not None
 
     def calibrate(self) -> None:
@@ -182,8 +181,7 @@ class MappedLayer:
 
     def refresh(self) -> None:
         """Solve all arrays as their cells are now."""
-        with ThreadPoolExecutor(max_workers=2) as pool:
-            list(pool.map(Tile.refresh, self.tiles))
+        list(in_threads(Tile.refresh, self.tiles))
         self.assemble()
 
     @property
@@ -227,149 +225,46 @@ class MappedLayer:
         supply = [sum(tile.transfer.sum(0) for tile in row.tiles) for row in self.row_tiles]
         return admittance, np.concatenate(supply)
 
+    @property
+    def number_type(self) -> np.dtype:
+        """Precision of inference."""
+        return np.dtype(np.float32 if self.dtype == torch.float32 else np.float64)
+
+    def lsb(self, row: RowTile) -> float:
+        """Return the step of a row tile's converters in units of a weight; 1 without."""
+        adc = self.chip.readout
+        return row.full_scale / adc.top_code / self.chip.unit_current if isinstance(adc, SarAdc) else 1.0
+
     def forward(
         self, x: np.ndarray, analog: bool, first: int = 0, ageing: Ageing | None = None
     ) -> tuple[np.ndarray, Tensor, Charges]:
-        """Run all time steps; return spikes, membranes and what they cost.
+        """Run all time steps as tensors; see :func:`mapping.by_tensors.forward`."""
+        return by_tensors.forward(self, x, analog, first, ageing)
 
-        Parameters
-        ----------
-        x : array, (t_steps, n, ...) or (1, n, ...)
-            Wordline voltages over v_read, in [0, 1]. One entry is a constant input.
-        analog : bool
-            Whether a DAC drives the wordlines; otherwise x is spikes, 0 or 1.
-        first : int
-            Number of the first image, part of the key of noise.
-        ageing : Ageing, optional
-            How the reads age the arrays while they happen.
-
-        Returns
-        -------
-        spikes : array, (t_steps, n, channels, height, width)
-            0 or 1.
-        membrane : Tensor, the same shape
-            Before it is reset, in units of a weight.
-        charges : Charges
-        """
-        charges, spec, (flat, inputs) = Charges(), self.network, self._prepared(x)
-        frames, n = x.shape[:2]
-        held = frames == 1 and self.chip.constant_input == "once"
-        noise = self._noise_draws(1 if held else spec.t_steps, n, first)
-        if ageing is None:
-            repeats = spec.t_steps if frames == 1 and not held else 1
-            current = self._current(inputs, slice(0, spec.t_steps), noise, repeats, charges)
-            self._charge_reads(flat, analog, repeats, charges)
-        else:
-            current = self._current_while_ageing(flat, inputs, analog, held, noise, charges, ageing)
-        fired, membrane = self.neurons.fire(current, first)
-        spikes = fired.contiguous().numpy()
-        self.neurons.charge(spikes, charges)
-        return spikes, membrane, charges
-
-    def read(self, x: np.ndarray, analog: bool, first: int = 0) -> tuple[Tensor, Charges]:
-        """Read the arrays once for each sample; return the currents in units of a weight, pooled, and what that costs.
-
-        Parameters are those of :meth:`forward`; the result is (t_steps, n, out, height, width).
-        """
-        charges, (flat, inputs) = Charges(), self._prepared(x)
-        noise = self._noise_draws(len(x), x.shape[1], first)
-        current = self._current(inputs, slice(0, len(x)), noise, 1, charges)
-        self._charge_reads(flat, analog, 1, charges)
-        return current, charges
-
-    def _prepared(self, x: np.ndarray) -> tuple[np.ndarray, Tensor]:
-        """Return samples (t_steps, n, ...) one after the other, and as a tensor with both axes."""
-        flat = np.ascontiguousarray(x.reshape(-1, *self.layer.in_shape))
-        return flat, torch.from_numpy(flat).to(self.dtype).reshape(*x.shape[:2], *self.layer.in_shape)
-
-    def _current(self, inputs: Tensor, steps: slice, noise: Draws, repeats: int, charges: Charges) -> Tensor:
-        """Return the current of some time steps, (steps, n, ...), or (1, n, ...) if it is the same in all of them.
-
-        ``repeats`` is how often each of its reads happens.
-        """
-        x, spec = inputs if len(inputs) == 1 else inputs[steps], self.layer.spec
-        flat = x.flatten(0, 1)
-        of_reads, of_adcs = ([z[steps] for z in part] for part in noise)
-        if self.chip.linear:
-            current = weighted(flat, self.effective_weights, spec, spec.pool)
-            if of_reads:
-                current = noisy(current, weighted(flat**2, self._noise, spec, spec.pool), of_reads[0])
-        else:
-            draws = zip_longest(self.row_tiles, of_reads, of_adcs)  # None where nothing is drawn
-            parts = [row.partial(flat, reads, adcs, repeats, charges) for row, reads, adcs in draws]
-            current = torch.cat(parts, 1) if self.neurons.n_votes > 1 else sum(parts[1:], parts[0])
-            if spec.pool_by == "maximum":
-                current = F.max_pool2d(current, spec.pool)
-        return current.reshape(-1, x.shape[1], *current.shape[1:])
-
-    def _current_while_ageing(
-        self,
-        x: np.ndarray,
-        inputs: Tensor,
-        analog: bool,
-        held: bool,
-        noise: Draws,
-        charges: Charges,
-        ageing: Ageing,
-    ) -> Tensor:
-        """Return the current of all time steps, each of them ageing the arrays, which are solved again as they move."""
-        t_steps, n = self.network.t_steps, inputs.shape[1]
-        dt = n * ageing.step_time * (t_steps if held else 1)
-        parts, start, whole = [], 0, None
-        for t in range(1 if held else t_steps):
-            if len(inputs) > 1 or t == 0:
-                now = self.activity(x[t * n : (t + 1) * n], analog)
-            moved = []
-            for row, activity in enumerate(now):
-                for tile in self.row_tiles[row].tiles:
-                    if tile not in ageing.voltages:
-                        whole = whole or self.activity(x, analog)
-                        ageing.voltages[tile] = CellVoltages.of(tile, whole[row])
-                    wear(tile, ageing.voltages[tile], activity, 1.0, ageing.temperature)
-                    tile.die.advance(dt=dt, temperature=ageing.temperature)
-                    if tile.moved > ageing.tolerance:
-                        moved.append(tile)
-            if moved or t + 1 == t_steps or held:
-                repeats = t + 1 - start if len(inputs) == 1 else 1
-                current = self._current(inputs, slice(start, t + 1), noise, repeats, charges)
-                self._charge_reads(x if len(inputs) == 1 else x[start * n : (t + 1) * n], analog, repeats, charges)
-                parts.append(current if held else current.expand(t + 1 - start, *current.shape[1:]))
-                start = t + 1
-            for tile in moved:
-                tile.refresh()
-                del ageing.voltages[tile]
-            ageing.refreshes += len(moved)
-            if moved:
-                self.assemble()
-        return torch.cat(parts)
-
-    def _noise_draws(self, t_steps: int, n: int, first: int) -> Draws:
-        """Return standard normal numbers (t_steps, n, ...) for reads and conversions, the same in any batch."""
-        positions = self.layer.spec.read_positions(self.layer.in_shape)
-        reads: list[tuple[int, ...]] = []
-        conversions: list[tuple[int, ...]] = []
-        if self._reads_are_noisy:
-            by_row_tile: list[tuple[int, ...]] = [(row.n_seen, *positions) for row in self.row_tiles]
-            reads = [self.layer.out_shape] if self.chip.linear else by_row_tile
-        if isinstance(self.chip.readout, SarAdc) and self.chip.readout.noise:
-            conversions = [(row.n_conversions, *positions) for row in self.row_tiles]
+    def noise_keys(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the keys of reads and of conversions, (n_row_tiles, 3) each."""
         seed, die, number = self._key
-        drawn: Draws = ([], [])
-        for into, purpose, shapes in zip(drawn, ("read noise", "converter noise"), (reads, conversions)):
-            for row, shape in enumerate(shapes):
-                z = np.empty((t_steps, n, *shape), np.float32)
-                for k in range(n):
-                    z[:, k] = stream(seed, purpose, die, first + k, number, row).standard_normal(
-                        (t_steps, *shape), np.float32
-                    )
-                into.append(torch.from_numpy(z).to(self.dtype))
-        return drawn
+        reads, conversions = (
+            np.stack([noise_key(seed, purpose, die, number, row) for row in range(len(self.row_tiles))])
+            for purpose in ("read noise", "converter noise")
+        )
+        return reads, conversions
 
-    def _charge_reads(self, x: np.ndarray, analog: bool, repeats: int, charges: Charges) -> None:
-        """Add what reading samples x (n, ...), each ``repeats`` times, costs with the arrays as they were solved."""
-        chip, device = self.chip, self.chip.device
-        quadratic, linear, driven = self.reading.sums(x, analog, self._admittance, self._line_conductance)
-        reads = repeats * len(x) * self.layer.n_positions
+    def tables(self, after: Shape | None) -> EventLayer:
+        """Return what event-driven inference takes; ``after`` is the output shape of the layer before."""
+        if self._tables is None:
+            self._tables = event_layer(self, after)
+        return self._tables
+
+    def charge_reads(
+        self, n: int, sums: tuple[float, float, float], analog: bool, repeats: int, charges: Charges
+    ) -> None:
+        """Add what reading n samples, each ``repeats`` times, costs with the arrays as they were solved.
+
+        ``sums`` are those of :meth:`mapping.reading.Reading.sums`.
+        """
+        chip, device, (quadratic, linear, driven) = self.chip, self.chip.device, sums
+        reads = repeats * n * self.layer.n_positions
         charges.driven += repeats * driven
         charges.array += repeats * chip.t_on * device.v_read**2 * quadratic
         # a tile column adds arrays on the same wordlines, each with drivers of its own

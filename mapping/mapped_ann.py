@@ -11,6 +11,7 @@ import torch
 from mapping.ann.network import Ann, IntegerLayer
 from mapping.bsnn.fold import FoldedLayer
 from mapping.bsnn.spec import NeuronSpec
+from mapping.by_tensors import read
 from mapping.chip import Chip
 from mapping.cost import Accounting, Charges, convention
 from mapping.doubts import doubts
@@ -132,7 +133,7 @@ class MappedAnn:
     def _forward(self, k: int, x: np.ndarray, first: int = 0) -> tuple[np.ndarray, Charges]:
         """Return the outputs of layer k for inputs (n, ...) in whole numbers, and what that costs."""
         layer, mapped, neuron = self._integer[k], self.layers[k], self.chip.neuron
-        current, charges = mapped.read(self._driven(k, x), self.inputs == "dac", first)
+        current, charges = read(mapped, self._driven(k, x), self.inputs == "dac", first)
         sums = current.double().numpy().reshape(*current.shape[:2], -1, layer.spec.out, *layer.out_shape[1:])
         shifts, serial = 2.0 ** np.arange(sums.shape[2]), self.inputs == "bit-serial"
         planes = 2.0 ** np.arange(len(sums)) if serial else np.array([float(self.network.spec.top_activation)])

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import torch
 
-from mapping.ageing import Activity, Ageing, CellVoltages, wear
-from mapping.bsnn.decode import scores
-from mapping.bsnn.encode import encode, is_analog
+from mapping.ageing import Activity, Ageing, CellVoltages, Counts, wear
+from mapping.bsnn.encode import is_analog
 from mapping.bsnn.fold import fold
 from mapping.bsnn.network import Network
 from mapping.chip import Chip
 from mapping.cost import Accounting, Charges, convention
 from mapping.doubts import doubts
+from mapping.inference import Engine, Inference, Progress
 from mapping.layer import MappedLayer
 from mapping.periphery.neuron_circuit import PassiveNeuron
 from mapping.report import LayerReport, Report
@@ -27,9 +26,8 @@ from mapping.trims import Trims
 from xbarsim.die import Snapshot
 from xbarsim.drift import ROOM_TEMPERATURE
 from xbarsim.errors import ParameterError
+from xbarsim.threads import in_threads
 from xbarsim.units import format_time, quantity
-
-Progress = Callable[[int], None]  # images done since the last call
 
 
 def map_network(
@@ -78,16 +76,17 @@ class MappedNetwork:
 
     def __init__(self, network: Network, chip: Chip, layers: list[MappedLayer], seed: int) -> None:
         self.network, self.chip, self.layers, self.seed = network, chip, layers, seed
+        self.inference = Inference(network.spec, layers, seed)
         self._past: list[str] = []
         self._since_calibration = 0.0  # [s]
 
-    def spikes(self, images: np.ndarray) -> list[np.ndarray]:
+    def spikes(self, images: np.ndarray, *, engine: Engine = "auto") -> list[np.ndarray]:
         """Return the spikes of every layer, each (t_steps, n, channels, height, width), 0 or 1."""
-        return [spikes for spikes, _, _ in self._run(images)]
+        return self.inference.spikes(images, engine=engine)
 
     def fit_full_scale(self, images: np.ndarray) -> None:
         """Set the full scale of each layer's converters, one layer after the other, to the currents of some images."""
-        x, analog = self._encoded(images, 0)
+        x, analog = self.inference.encoded(images, 0)
         for layer in self.layers:
             layer.fit_full_scale(x.reshape(-1, *layer.layer.in_shape))
             x, analog = layer.forward(x, analog)[0], False
@@ -188,8 +187,7 @@ class MappedNetwork:
                 tile, activity, scale = item
                 wear(tile, CellVoltages.of(tile, activity), activity, scale, temperature)
 
-            with ThreadPoolExecutor(max_workers=2) as pool:
-                list(pool.map(use, work))
+            list(in_threads(use, work))
         for tile in self._tiles:
             tile.die.advance(dt=dt, temperature=temperature)
 
@@ -200,11 +198,11 @@ class MappedNetwork:
                 [Activity.worst_case(row.rows.stop - row.rows.start) for row in layer.row_tiles]
                 for layer in self.layers
             ]
-        x, analog = self._encoded(images, 0)
         totals: list[list[Activity]] = []
-        for start in range(0, x.shape[1], 25):
-            inputs = self._inputs(x[:, start : start + 25], analog, start)
-            parts = []
+        for start in range(0, len(images), 25):
+            batch = images[start : start + 25]
+            x, analog = self.inference.encoded(batch, start)
+            inputs, parts = [x, *self.inference.spikes(batch, start)[:-1]], []
             for k, (layer, sample) in enumerate(zip(self.layers, inputs)):
                 flat = sample.reshape(-1, *layer.layer.in_shape)
                 constant = k == 0 and len(sample) == 1 and self.chip.constant_input == "every-step"
@@ -212,19 +210,6 @@ class MappedNetwork:
                 parts.append([part.times(repeats) for part in layer.activity(flat, analog and k == 0)])
             totals = [[a + b for a, b in zip(*both)] for both in zip(totals, parts)] if totals else parts
         return totals
-
-    def _encoded(self, images: np.ndarray, first: int) -> tuple[np.ndarray, bool]:
-        """Return what drives the first layer, and whether a DAC does; ``first`` is the number of the first image."""
-        spec, analog = self.network.spec, is_analog(images, self.network.spec)
-        x = encode(images, spec, seed=self.seed, numbers=range(first, first + len(images)))
-        return self.chip.driver.quantize(x) if analog else x, analog
-
-    def _inputs(self, x: np.ndarray, analog: bool, first: int) -> list[np.ndarray]:
-        """Return what each layer is given, (t_steps or 1, n, ...)."""
-        inputs = [x]
-        for k, layer in enumerate(self.layers[:-1]):
-            inputs.append(layer.forward(inputs[-1], analog and k == 0, first)[0])
-        return inputs
 
     def _keep(self) -> tuple[list[tuple[Tile, Tile, Snapshot]], list[Trims]]:
         return [(tile, copy(tile), tile.die.snapshot()) for tile in self._tiles], [layer.trims for layer in self.layers]
@@ -251,8 +236,10 @@ class MappedNetwork:
         labels: np.ndarray,
         *,
         accounting: str | Accounting = "full",
-        batch_size: int = 25,
+        engine: Engine = "auto",
         refresh: float | None = None,
+        ageing_by: Literal["step", "batch"] = "step",
+        batch_size: int | None = None,
         temperature: float | str = ROOM_TEMPERATURE,
         ideal: np.ndarray | None = None,
         progress: Progress | None = None,
@@ -265,14 +252,20 @@ class MappedNetwork:
         labels : int array, (n,)
         accounting : str or Accounting
             How energy and operations are counted, see ``mapping.cost.CONVENTIONS``.
-        batch_size : int
-            Images per pass.
+        engine : {"auto", "events", "tensors"}
+            How currents are added up: spike by spike, or as dense tensors; the same but for membranes within rounding
+            of a threshold. Unless told, spike by spike if all that the chip is made of can be run so.
         refresh : float, optional
-            Let the reads age the arrays while they happen, from the present state on: images of a batch together, step
-            by step. An array is solved again when one of its conductances has moved by more than this, in units of the
-            LRS; 0 for after every step that moves any. Their cells see the average voltages of the batch in which they
-            were last solved, so that what they lose depends a little on ``batch_size``. Afterwards the chip is as it
-            was before. Without it the arrays stay as they are, telegraph and 1/f noise included.
+            Let the reads age the arrays while they happen, from the present state on: images of a batch together. An
+            array is solved again when one of its conductances has moved by more than this, in units of the LRS; 0 for
+            whenever any has. Their cells see the average voltages of the batch in which they were last solved, so that
+            what they lose depends a little on ``batch_size``. Afterwards the chip is as it was before. Without it the
+            arrays stay as they are, telegraph and 1/f noise included.
+        ageing_by : {"step", "batch"}
+            Whether that happens after every time step, which only tensors do, or after every batch; cells then see the
+            average voltages of the first 25 images of a batch.
+        batch_size : int, optional
+            Images that age the arrays together; 25 by steps and 1,000 by batches unless told.
         temperature : float or str
             At which they age [K].
         ideal : int array, (n,), optional
@@ -288,10 +281,9 @@ class MappedNetwork:
         images, labels = np.asarray(images), np.asarray(labels)
         if labels.shape != (len(images),):
             raise ParameterError(f"labels have the shape {labels.shape}; {len(images)} images need ({len(images)},)")
+        batch_size = len(images) if refresh is None else batch_size or (25 if ageing_by == "step" else 1000)
         if len(images) == 0 or batch_size < 1:
             raise ParameterError(f"{len(images)} images in batches of {batch_size}: at least 1 of each is needed")
-        charges = [Charges() for _ in self.layers]
-        classes = []
         if refresh is not None and quantity(refresh, "", "refresh") < 0:
             raise ParameterError(f"refresh = {refresh:g}: give a tolerance from 0, in units of the LRS")
         if refresh is not None:
@@ -300,20 +292,23 @@ class MappedNetwork:
         if temperature <= 0:
             raise ParameterError(f"temperature = {temperature:g} K: give one above 0 K")
         if ideal is None:
-            ideal = self.network.predict(images, batch_size=4 * batch_size, seed=self.seed)
+            ideal = self.network.predict(images, seed=self.seed)
         step_time = max(layer_timing(layer, 0.0).busy for layer in self.layers)
-        ageing = None if refresh is None else Ageing(refresh, temperature, step_time)
-        truncated = self._truncated
+        ageing = None if refresh is None else Ageing(refresh, temperature, step_time, ageing_by)
+        truncated, classes, charges = self._truncated, [], [Charges() for _ in self.layers]
         kept = self._keep() if ageing else None
         try:
             for start in range(0, len(images), batch_size):
                 batch = images[start : start + batch_size]
-                given, costs = self._classify(batch, start, ageing)
+                if ageing is None or ageing.by == "step":
+                    given, costs = self.inference.classify(
+                        batch, start, engine=engine, ageing=ageing, progress=progress
+                    )
+                else:
+                    given, costs = self._classify_and_age(batch, start, ageing, progress)
                 for charge, cost in zip(charges, costs):
                     charge.add(cost)
                 classes.append(given)
-                if progress is not None:
-                    progress(len(batch))
             truncated = max(truncated, self._truncated)
         finally:
             if kept:
@@ -352,38 +347,31 @@ class MappedNetwork:
         report = report.with_calibration(self.layers, counted)
         if refresh is not None:
             return report
-        return replace(report, accuracy_uncalibrated=self._accuracy_uncalibrated(images, labels, batch_size))
+        return replace(report, accuracy_uncalibrated=self._accuracy_uncalibrated(images, labels, engine))
 
-    def _accuracy_uncalibrated(self, images: np.ndarray, labels: np.ndarray, batch_size: int) -> float:
+    def _accuracy_uncalibrated(self, images: np.ndarray, labels: np.ndarray, engine: Engine) -> float:
         """Return the accuracy with all trims taken out."""
         trims = [layer.trims for layer in self.layers]
         try:
             for layer in self.layers:
                 layer.trim(layer.untrimmed)
-            parts = range(0, len(images), batch_size)
-            classes = [self._classify(images[k : k + batch_size], k)[0] for k in parts]
+            classes = self.inference.classify(images, engine=engine)[0]
         finally:
             for layer, trim in zip(self.layers, trims):
                 layer.trim(trim)
-        return float(np.mean(np.concatenate(classes) == labels))
+        return float(np.mean(classes == labels))
 
-    def _classify(
-        self, images: np.ndarray, first: int, ageing: Ageing | None = None
+    def _classify_and_age(
+        self, images: np.ndarray, first: int, ageing: Ageing, progress: Progress | None
     ) -> tuple[np.ndarray, list[Charges]]:
-        """Return the classes of a batch, and what each layer cost."""
-        results = self._run(images, first, ageing)
-        spikes, membrane, _ = results[-1]
-        threshold = torch.from_numpy(self.layers[-1].layer.threshold)
-        given = scores(torch.from_numpy(spikes), membrane, self.network.spec.decoder, threshold)
-        return given.argmax(1).numpy(), [cost for _, _, cost in results]
-
-    def _run(
-        self, images: np.ndarray, first: int = 0, ageing: Ageing | None = None
-    ) -> list[tuple[np.ndarray, torch.Tensor, Charges]]:
-        x, analog = self._encoded(images, first)
-        results = []
-        for layer in self.layers:
-            x, membrane, cost = layer.forward(x, analog, first, ageing)
-            results.append((x, membrane, cost))
-            analog = False
-        return results
+        """Classify a batch by events, then let its reads age the arrays."""
+        counts = [Counts.none(layer.layer.weights.shape[1]) for layer in self.layers]
+        result = self.inference.classify(images, first, engine="events", counts=counts, progress=progress)
+        if any(tile not in ageing.voltages for tile in self._tiles):
+            for layer, activities in zip(self.layers, self._activities(images[:25])):
+                ageing.see(layer.row_tiles, activities)
+        dt = len(images) * ageing.step_time * self.network.t_steps
+        for layer, count in zip(self.layers, counts):
+            if ageing.wear(layer.row_tiles, count, dt):
+                layer.assemble()
+        return result

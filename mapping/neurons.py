@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -11,6 +13,7 @@ from mapping.bsnn.neuron import lif
 from mapping.bsnn.spec import NetworkSpec
 from mapping.chip import Chip
 from mapping.cost import Charges
+from mapping.draws import noise_key, normal
 from mapping.periphery.neuron_circuit import ChargeNeuron, DigitalNeuron
 from mapping.periphery.sense_amp import SenseAmp
 from xbarsim.streams import stream
@@ -108,11 +111,8 @@ class Neurons:
         first : int
             Number of the first image, part of the key of comparator noise.
         """
-        threshold, constant = self._tensor(self.threshold * self.scale), self._tensor(self.constant * self.scale)
-        level, beta, noise = threshold, self._tensor(self.beta), self._noise(current.shape[1], first)
-        if self.offset.any():
-            shifted = self.threshold * self.scale + (self.offset - self.trim) / self.v_unit
-            level = self._tensor(np.maximum(shifted, 1e-30))  # one below 0 fires at any membrane above 0
+        constant, threshold, level, beta = map(self._tensor, self.parameters())
+        noise = self._noise(current.shape[1], first)
         spec, t_steps = self._layer.neuron, self._network.t_steps
         spikes, membrane = lif(current + constant, threshold, beta, spec, t_steps, level=level, noise=noise)
         if self.n_votes == 1:
@@ -120,9 +120,40 @@ class Neurons:
         votes, parts = (x.unflatten(2, (self.n_votes, -1)).sum(2) for x in (spikes, membrane))
         return (2 * votes > self.n_votes).to(votes), parts
 
-    def charge(self, spikes: np.ndarray, charges: Charges) -> None:
-        """Add the energy of the neurons behind ``spikes``, of their decisions, and of what their spikes send."""
-        chip, updates, fired = self._chip, spikes.size * self.n_votes, float(spikes.sum())
+    def parameters(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return constants, thresholds, where comparators fire, and decays, (n_votes out, 1 or height, 1 or width)."""
+        level = threshold = self.threshold * self.scale
+        if self.offset.any():
+            shifted = threshold + (self.offset - self.trim) / self.v_unit
+            level = np.maximum(shifted, 1e-30)  # one below 0 fires at any membrane above 0
+        return self.constant * self.scale, threshold, level, self.beta
+
+    @property
+    def noise(self) -> float:
+        """Standard deviation of a comparator's noise, in units of a weight."""
+        readout = self._chip.readout
+        return readout.noise / self.v_unit if isinstance(readout, SenseAmp) else 0.0
+
+    @property
+    def noise_key(self) -> np.ndarray:
+        """Key of that noise."""
+        seed, *key = self._key
+        return noise_key(seed, "comparator noise", *key)
+
+    def charge(self, n: int, fired: float, places: float, charges: Charges) -> None:
+        """Add the energy of the neurons, of their decisions, and of what their spikes send.
+
+        Parameters
+        ----------
+        n : int
+            Images.
+        fired, places : float
+            Spikes, and positions and time steps with any.
+        charges : Charges
+            Added to.
+        """
+        chip, outputs = self._chip, n * self._network.t_steps * prod(self._layer.out_shape)
+        updates = outputs * self.n_votes
         if isinstance(chip.readout, SenseAmp):
             charges.conversion += chip.readout.energy * updates
         if isinstance(chip.neuron, DigitalNeuron):
@@ -130,24 +161,20 @@ class Neurons:
         else:
             charges.neuron += chip.neuron.energy_per_spike * fired
         if isinstance(chip.neuron, ChargeNeuron):
-            times = spikes.size / self._layer.spec.out * self._layer.spec.pool**2  # as large as the reads of a pool
+            times = outputs / self._layer.spec.out * self._layer.spec.pool**2  # as large as the reads of a pool
             constants = np.abs(self.constant * self.scale).sum() * times * chip.unit_current
             charges.neuron += chip.neuron.energy_per_ampere(chip.device.t_read) * constants
         if chip.link is not None and not self.last:
             charges.link += chip.link.energy_per_spike * fired
         charges.spikes += fired
-        charges.collided += fired - float(np.count_nonzero(spikes.any(2)))
+        charges.collided += fired - places
 
     def _noise(self, n: int, first: int) -> Tensor | None:
-        readout = self._chip.readout
-        if not isinstance(readout, SenseAmp) or not readout.noise:
+        if not self.noise:
             return None
-        shape = (self._network.t_steps, self.n_votes * self._layer.out_shape[0], *self._layer.out_shape[1:])
-        z = np.empty((shape[0], n, *shape[1:]), np.float32)
-        seed, die, number = self._key
-        for k in range(n):
-            z[:, k] = stream(seed, "comparator noise", die, first + k, number).standard_normal(shape, np.float32)
-        return torch.from_numpy(z).to(self._dtype) * (readout.noise / self.v_unit)
+        shape = (self.n_votes * self._layer.out_shape[0], *self._layer.out_shape[1:])
+        z = normal(self.noise_key, first, n, self._network.t_steps, shape)
+        return torch.from_numpy(z).to(self._dtype) * self.noise
 
     def _tensor(self, x: np.ndarray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(x)).to(self._dtype)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from torch import Tensor
 
+from mapping.bsnn.layers import as_numpy
 from mapping.bsnn.network import Network
 from mapping.bsnn.spec import LayerSpec, NeuronSpec, Shape
 from xbarsim.errors import ParameterError
@@ -69,12 +69,12 @@ def fold(network: Network) -> list[FoldedLayer]:
             )
         n_out = layer.spec.out
         weights = layer.effective_weight().detach().cpu().numpy().reshape(n_out, -1).astype(np.int8)
-        threshold, beta = (_numpy(x).reshape(x.shape or (1, 1, 1)) for x in (layer.threshold, layer.beta))
-        constant = np.zeros(n_out) if layer.bias is None else _numpy(layer.bias)
+        threshold, beta = (as_numpy(x).reshape(x.shape or (1, 1, 1)) for x in (layer.threshold, layer.beta))
+        constant = np.zeros(n_out) if layer.bias is None else as_numpy(layer.bias)
         gain, sign = np.ones(n_out), np.ones(n_out)
         if layer.norm is not None:
             norm = layer.norm
-            gamma, bias, mean, variance = map(_numpy, (norm.weight, norm.bias, norm.running_mean, norm.running_var))
+            gamma, bias, mean, variance = map(as_numpy, (norm.weight, norm.bias, norm.running_mean, norm.running_var))
             if np.any(gamma == 0):
                 raise ParameterError(
                     f"layer {number}: batch norm has gamma = 0 in channel {int(np.argmin(gamma != 0))}"
@@ -92,8 +92,3 @@ def fold(network: Network) -> list[FoldedLayer]:
         beta = np.broadcast_to(beta.clip(0, 1), (n_out, *beta.shape[1:]))
         folded.append(FoldedLayer(layer.spec, layer.neuron, *shapes, weights, threshold, beta, constant))
     return folded
-
-
-def _numpy(tensor: Tensor | None) -> np.ndarray:
-    assert tensor is not None  # batch norm as SpikingLayer builds it has all four
-    return tensor.detach().cpu().numpy().astype(np.float64)

@@ -139,6 +139,13 @@ def weighted_input(x: Tensor, weight: Tensor, pool: int, padding: int | None = N
     return F.conv2d(x, fused, stride=pool * stride, padding=padding)
 
 
+def as_numpy(tensor: Tensor | None) -> np.ndarray:
+    """Return a parameter or buffer in double precision."""
+    assert tensor is not None  # batch norm as SpikingLayer builds it has all four
+    numbers: np.ndarray = tensor.detach().cpu().double().numpy()
+    return numbers
+
+
 class SpikingLayer(nn.Module):
     """The trainable part of one layer: real weights, quantized when used, pooling and batch norm."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -12,10 +12,13 @@ from torch import Tensor, nn
 
 from mapping.bsnn.decode import scores
 from mapping.bsnn.encode import encode
-from mapping.bsnn.layers import SpikingLayer
+from mapping.bsnn.events import EventLayer, ideal_layers, list_inputs
+from mapping.bsnn.layers import SPARSE, SpikingLayer
 from mapping.bsnn.neuron import lif
 from mapping.bsnn.spec import NetworkSpec
+from mapping.kernels.inference import SPIKES
 from xbarsim.errors import ParameterError
+from xbarsim.threads import in_threads
 
 
 class Network(nn.Module):
@@ -76,7 +79,13 @@ class Network(nn.Module):
         return [s.cpu().numpy() for s in spikes]
 
     @torch.inference_mode()
-    def predict(self, images: np.ndarray, batch_size: int = 100, seed: int = 0) -> np.ndarray:
+    def predict(
+        self,
+        images: np.ndarray,
+        batch_size: int = 100,
+        seed: int = 0,
+        engine: Literal["auto", "events", "tensors"] = "auto",
+    ) -> np.ndarray:
         """Return the class (n,) that the decoder reads; the lowest class wins a tie.
 
         Parameters
@@ -87,16 +96,50 @@ class Network(nn.Module):
             Images per pass.
         seed : int
             Of rate encoding.
+        engine : {"auto", "events", "tensors"}
+            Whether inputs are added up spike by spike, on the CPU and without maximum pooling, or as tensors, wherever
+            the network is. Unless told, spike by spike while spikes are sparse. Both give the same spikes but for
+            membranes within rounding of a threshold.
         """
         if len(images) == 0 or batch_size < 1:
             raise ParameterError(f"{len(images)} images in batches of {batch_size}: at least 1 of each is needed")
+        if engine not in ("auto", "events", "tensors"):
+            raise ParameterError(f"engine = {engine!r}: give 'auto', 'events' or 'tensors'")
+        able = self.layers[0].weight.is_cpu and all(layer.spec.pool_by == "average" for layer in self.layers)
+        if engine == "events" and not able:
+            raise ParameterError("engine = 'events' is for networks on the CPU without maximum pooling; use 'auto'")
         self.eval()
-        classes = []
-        for start in range(0, len(images), batch_size):
-            spikes, membranes = self(self._input(images[start : start + batch_size], seed, start))
-            given = scores(spikes[-1], membranes[-1], self.spec.decoder, self.layers[-1].threshold)
-            classes.append(given.argmax(1).cpu().numpy())
+        starts = range(0, len(images), batch_size)
+        parts = [(images[start : start + batch_size], start) for start in starts]
+        classes: list[np.ndarray] = []
+        if able and engine != "tensors":
+            layers = ideal_layers(self.layers, self.t_steps)
+            given, rate = self._by_events(layers, *parts[0], seed)
+            if rate < SPARSE or engine == "events":
+                rest = in_threads(lambda part: self._by_events(layers, part[0], part[1], seed)[0], parts[1:])
+                return np.concatenate([given, *rest])
+        for batch, start in parts:
+            spikes, membranes = self(self._input(batch, seed, start))
+            classes.append(self._decoded(spikes[-1], membranes[-1]))
         return np.concatenate(classes)
+
+    def _by_events(
+        self, layers: list[EventLayer], images: np.ndarray, first: int, seed: int
+    ) -> tuple[np.ndarray, float]:
+        """Return classes, and the highest rate of spikes between layers."""
+        x = encode(images, self.spec, seed=seed, numbers=range(first, first + len(images)))
+        events, rates = list_inputs(x, layers[0].neurons.level.dtype), [0.0]
+        for layer in layers:
+            events, sums, states = layer.run(events, dense=layer is layers[-1])
+            rates.append(sums[SPIKES] / (len(images) * self.t_steps * len(layer.neurons.level)))
+        spikes, membrane = (torch.from_numpy(state) for state in states)
+        return self._decoded(spikes, membrane), max(rates[:-1])
+
+    def _decoded(self, spikes: Tensor, membrane: Tensor) -> np.ndarray:
+        classes: np.ndarray = (
+            scores(spikes, membrane, self.spec.decoder, self.layers[-1].threshold).argmax(1).cpu().numpy()
+        )
+        return classes
 
     def _input(self, images: np.ndarray, seed: int, first: int) -> Tensor:
         numbers = range(first, first + len(images))

@@ -13,7 +13,7 @@ from mapping.kernels.lif import lif_backward, lif_forward
 from xbarsim.errors import ParameterError
 from xbarsim.kernels.jit import launching
 
-_RESETS = ("subtract", "zero", "none")
+RESETS = ("subtract", "zero", "none")
 
 
 class _Lif(torch.autograd.Function):
@@ -38,9 +38,9 @@ class _Lif(torch.autograd.Function):
             number = u.dtype.type
             with launching:
                 lif_forward(
-                    now, _flat(noise), fires_at, theta, decay,
-                    _RESETS.index(spec.reset_mechanism), spec.reset_delay, spec.fire == ">",
-                    spec.clip, spec.winner_take_all, number(spec.inhibition), current.shape[-1], u, s,
+                    now, _flat(noise), fires_at, fires_from(fires_at, spec), theta, decay,
+                    RESETS.index(spec.reset_mechanism), spec.reset_delay, spec.clip, spec.winner_take_all,
+                    number(spec.inhibition), current.shape[-1], u, s,
                 )  # fmt: skip
         else:
             step_by_step(current, threshold, beta, spec, membrane, spikes, level, noise)
@@ -63,7 +63,7 @@ class _Lif(torch.autograd.Function):
             with launching:
                 lif_backward(
                     _flat(grad_spikes), onto_membrane, u, _per_neuron(threshold, membrane), _per_neuron(beta, membrane),
-                    number(spec.slope), _RESETS.index(spec.reset_mechanism), spec.fire == ">",
+                    number(spec.slope), RESETS.index(spec.reset_mechanism), spec.fire == ">",
                     spec.clip and spec.clip_gradient == "hard", spec.winner_take_all, membrane.shape[-1],
                     _flat(grad), grad_beta.flatten(1).numpy(),
                 )  # fmt: skip
@@ -116,6 +116,11 @@ def lif(
     quiet = last[0].new_empty(0, *last[0].shape[1:]) if noise is None else noise.movedim(2, -1)
     spikes, membrane = _Lif.apply(*last, spec, t_steps, seen, quiet)  # type: ignore[no-untyped-call]
     return spikes.movedim(-1, 2), membrane.movedim(-1, 2)
+
+
+def fires_from(level: np.ndarray, spec: NeuronSpec) -> np.ndarray:
+    """Return the lowest number at which a comparator set to ``level`` fires: the next one with ``fire = ">"``."""
+    return np.nextafter(level, level.dtype.type(np.inf)) if spec.fire == ">" else level
 
 
 def _channels_last(x: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ Resets are 0 (subtract the threshold), 1 (to zero) or 2 (none); ``strict`` neuro
 
 import numpy as np
 
-from xbarsim.kernels.jit import jit, parallel_jit, prange
+from xbarsim.kernels.jit import inlined_jit, jit, parallel_jit, prange
 
 SUBTRACT, ZERO = 0, 1
 
@@ -19,93 +19,118 @@ def _fires(u, threshold, strict):
     return u > threshold if strict else u >= threshold
 
 
-@jit
-def _integrate(held, noise, now, level, threshold, beta, reset, strict, u):
+@inlined_jit
+def copy(source, target):
+    """Copy numbers; assigning to a slice first asks whether they overlap, which takes longer than copying them."""
+    for k in range(len(target)):
+        target[k] = source[k]
+
+
+@inlined_jit
+def integrate(held, due, now, threshold, beta, reset, u):
+    """Fill u with beta held + now, and reset where that is due."""
+    none = u.dtype.type(0)  # a bare 0 would make doubles of everything
     if reset == SUBTRACT:
         for k in range(len(u)):
-            u[k] = beta[k] * held[k] + now[k] - (threshold[k] if _fires(held[k] + noise[k], level[k], strict) else 0)
+            theta = threshold[k]
+            u[k] = beta[k] * held[k] + now[k] - (theta if due[k] else none)
     elif reset == ZERO:
         for k in range(len(u)):
-            u[k] = (0 if _fires(held[k] + noise[k], level[k], strict) else beta[k] * held[k]) + now[k]
+            u[k] = (none if due[k] else beta[k] * held[k]) + now[k]
     else:
         for k in range(len(u)):
             u[k] = beta[k] * held[k] + now[k]
 
 
-@jit
-def _inhibit(spikes, threshold, inhibition, channels, u):
+@inlined_jit
+def inhibit(spikes, threshold, inhibition, channels, u):
+    """Lower u by what the other channels of its position have fired."""
     for start in range(0, len(u), channels):
         total = spikes[start : start + channels].sum()
         for k in range(start, start + channels):
             u[k] -= inhibition * threshold[k] * (total - spikes[k])
 
 
-@jit
-def _clip(threshold, level, u):
+@inlined_jit
+def clip_membranes(threshold, level, u):
+    """Keep u within its threshold."""
     for k in range(len(u)):
         u[k] = min(max(u[k], -threshold[k]), max(threshold[k], level[k]))
 
 
-@jit
-def _fire(u, noise, level, strict, spikes):
-    for k in range(len(u)):
-        spikes[k] = _fires(u[k] + noise[k], level[k], strict)
+@inlined_jit
+def fire(u, noise, least, spikes):
+    """Fill spikes, 0 or 1; noise may have length 0."""
+    if len(noise) == 0:
+        for k in range(len(u)):
+            spikes[k] = u[k] >= least[k]
+    else:
+        for k in range(len(u)):
+            spikes[k] = u[k] + noise[k] >= least[k]
 
 
-@jit
-def _keep_winners(u, noise, level, channels, values):
+@inlined_jit
+def _seen(u, noise, k):
+    return u[k] + noise[k] if len(noise) > 0 else u[k]
+
+
+@inlined_jit
+def keep_winners(u, noise, level, channels, values):
     """Set values to 0 except at the largest u / level of the channels of each position; the lowest wins a tie."""
     for start in range(0, len(u), channels):
         best = start
         for k in range(start + 1, start + channels):
-            if (u[k] + noise[k]) * level[best] > (u[best] + noise[best]) * level[k]:
+            if _seen(u, noise, k) * level[best] > _seen(u, noise, best) * level[k]:
                 best = k
         for k in range(start, start + channels):
             if k != best:
                 values[k] = 0
 
 
-@jit
-def _reset_at_once(u, spikes, noise, level, threshold, reset, strict, held):
+@inlined_jit
+def reset_at_once(u, spikes, due, threshold, reset, held):
     """Reset what has fired but was not reset while it was integrated."""
     for k in range(len(u)):
-        due = spikes[k] - (1 if _fires(held[k] + noise[k], level[k], strict) else 0)
+        times = np.int64(spikes[k]) - np.int64(due[k])
         if reset == SUBTRACT:
-            held[k] = u[k] - due * threshold[k]
+            held[k] = u[k] - times * threshold[k]
         elif reset == ZERO:
-            held[k] = u[k] - due * u[k]
+            held[k] = u[k] - times * u[k]
         else:
             held[k] = u[k]
 
 
 @parallel_jit
 def lif_forward(
-    current, noise, level, threshold, beta, reset, delayed, strict, clip, winner, inhibition, channels, membrane, spikes
+    current, noise, level, least, threshold, beta, reset, delayed, clip, winner, inhibition, channels, membrane, spikes
 ):
-    """Fill membrane and spikes: U = beta U + I - S theta, S = U + noise >= level, and what NeuronSpec adds to that.
+    """Fill membrane and spikes: U = beta U + I - S theta, S = U + noise >= least, and what NeuronSpec adds to that.
 
+    level, least : (size), where comparators are set, and the lowest number at which they fire: see ``fires_from``
     noise : (t_steps, n, size), or (0, n, size) for none
     """
     t_steps, n, size = membrane.shape
     for sample in prange(n):
-        held, quiet = np.zeros(size, membrane.dtype), np.zeros(size, membrane.dtype)
+        held, due, fired = np.zeros(size, membrane.dtype), np.zeros(size, np.uint8), np.zeros(size, np.uint8)
         for t in range(t_steps):
-            e = noise[t, sample] if len(noise) else quiet
-            before = noise[t - 1, sample] if len(noise) and t else quiet
+            e = noise[t, sample] if len(noise) else held[:0]
             now = current[t if len(current) > 1 else 0, sample]
             u, s = membrane[t, sample], spikes[t, sample]
-            _integrate(held, before, now, level, threshold, beta, reset, strict, u)
+            integrate(held, due, now, threshold, beta, reset, u)
             if inhibition > 0 and t > 0:
-                _inhibit(spikes[t - 1, sample], threshold, inhibition, channels, u)
+                inhibit(spikes[t - 1, sample], threshold, inhibition, channels, u)
             if clip:
-                _clip(threshold, level, u)
-            _fire(u, e, level, strict, s)
+                clip_membranes(threshold, level, u)
+            fire(u, e, least, fired)
+            copy(fired, s)
             if winner:
-                _keep_winners(u, e, level, channels, s)
+                keep_winners(u, e, level, channels, s)
             if delayed:
-                held[:] = u
+                copy(u, held)
+                due, fired = fired, due
             else:
-                _reset_at_once(u, s, before, level, threshold, reset, strict, held)
+                reset_at_once(u, s, due, threshold, reset, held)
+                fire(held, e, least, due)
 
 
 @jit
@@ -155,7 +180,7 @@ def lif_backward(
             u = membrane[t, sample]
             _through_surrogate(u, grad_spikes[t, sample], threshold, slope, passed)
             if winner:
-                _keep_winners(u, quiet, threshold, channels, passed)
+                keep_winners(u, quiet, threshold, channels, passed)
             _decay(u, threshold, beta, reset, strict, carry)
             carry += passed
             if len(grad_membrane) > 0:

@@ -30,7 +30,7 @@ class Converters:
     """
 
     def __init__(self, adc: SarAdc, n_lines: int, rng: np.random.Generator) -> None:
-        self.adc = adc
+        self.adc, self._n_lines = adc, n_lines
         self._low = 0 if adc.sense == "bitline" else -adc.top_code
         self.n_converters, bits = -(-n_lines // adc.columns_per_adc), adc.top_code.bit_length()
         drawn, errors = rng.standard_normal(self.n_converters), rng.standard_normal((self.n_converters, bits))
@@ -46,6 +46,21 @@ class Converters:
         """Take what calibration finds off the offsets; without one, nothing."""
         found = 0.0 if calibration is None else calibration.offset(self._drawn, self.adc.offset * self.adc.top_code)
         self._offset = self._drawn - found
+
+    @property
+    def of_lines(self) -> np.ndarray:
+        """Which converter each line has, (n_lines,)."""
+        return np.arange(self._n_lines) // self.adc.columns_per_adc
+
+    @property
+    def offsets(self) -> np.ndarray:
+        """Offsets of the converters [LSB], what calibration found taken off."""
+        return self._offset
+
+    @property
+    def levels(self) -> np.ndarray | None:
+        """Where each converter's codes 1, 2, ... begin [LSB], (n_converters, top_code); None if half a step below."""
+        return self._levels
 
     def convert(self, values: Tensor) -> tuple[Tensor, int]:
         """Convert currents to codes.

@@ -25,6 +25,11 @@ def jit(function: Callable[..., Any]) -> Any:
     return _compile(function, "one", **_OPTIONS)
 
 
+def inlined_jit(function: Callable[..., Any]) -> Any:
+    """Compile a small kernel that becomes part of its callers, where references to arrays need not be counted."""
+    return _compile(function, "one", forceinline=True, _nrt=False, **_OPTIONS)
+
+
 def parallel_jit(function: Callable[..., Any]) -> Any:
     """Compile a kernel whose ``prange`` loops, with disjoint writes, run on all threads."""
     return _compile(function, "all", parallel=True, **_OPTIONS)

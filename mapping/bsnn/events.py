@@ -1,0 +1,145 @@
+"""Layers as event-driven inference runs them, with spikes as lists; and the ideal network run so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from mapping.bsnn import tables
+from mapping.bsnn.layers import SpikingLayer, as_numpy
+from mapping.bsnn.neuron import RESETS, fires_from
+from mapping.bsnn.spec import NeuronSpec, Shape
+from mapping.kernels import inference
+from mapping.kernels.inference import Arrays, Events, Keys
+from mapping.kernels.readout import Readout
+
+NO_KEYS = Keys(*(np.empty((0, 3), np.uint32) for _ in range(3)))
+
+
+@dataclass(frozen=True)
+class EventLayer:
+    """The tables of one layer.
+
+    Attributes
+    ----------
+    arrays, readout, neurons, keys
+        What ``mapping.kernels.inference`` takes.
+    t_steps : int
+    """
+
+    arrays: Arrays
+    readout: Readout
+    neurons: inference.Neurons
+    keys: Keys
+    t_steps: int
+
+    def run(
+        self, events: Events, first: int = 0, *, dense: bool = False, every_step: bool = False
+    ) -> tuple[Events, np.ndarray, tuple[np.ndarray, np.ndarray]]:
+        """Run samples.
+
+        Parameters
+        ----------
+        events : Events
+            One frame, which is held for all time steps, or a frame for each of them.
+        first : int
+            Number of the first sample, part of the key of noise.
+        dense : bool
+            Whether spikes and membranes are wanted as arrays too.
+        every_step : bool
+            Whether a read-out with noise reads a frame that is held anew in each step.
+
+        Returns
+        -------
+        Events
+            What they fire.
+        sums : array, (inference.N_SUMS,)
+        states : two arrays, (t_steps, n, neurons)
+            Spikes and membranes, channels last; empty unless wanted.
+        """
+        n, size, dtype = len(events.stop), len(self.neurons.level), self.neurons.level.dtype
+        place = np.empty(n * self.t_steps * size + 1, np.int32)  # memory that is not written to takes no room
+        out = Events(place, np.empty(0, dtype), np.empty((n, self.t_steps + 1), np.int64))
+        sums = np.zeros((n, inference.N_SUMS))
+        shape = (self.t_steps, n, size) if dense else (0, 0, 0)
+        spikes, membrane = np.empty(shape, dtype), np.empty(shape, dtype)
+        inference.run_layer(
+            events, self.arrays, self.readout, self.neurons, self.keys, every_step, first, self.t_steps, out, sums,
+            membrane, spikes,
+        )  # fmt: skip
+        return out, sums.sum(0), (spikes, membrane)
+
+
+def list_inputs(x: np.ndarray, dtype: np.dtype) -> Events:
+    """List what is not zero in inputs (t_steps or 1, n, channels, height, width)."""
+    flat = np.ascontiguousarray(np.moveaxis(x, 2, -1), dtype).reshape(*x.shape[:2], -1)
+    room, spikes = np.count_nonzero(flat) + 1, bool(((flat == 0) | (flat == 1)).all())
+    stop = np.empty((x.shape[1], len(x) + 1), np.int64)
+    events = Events(np.empty(room, np.int32), np.empty(0 if spikes else room, dtype), stop)
+    inference.list_events(flat, events.place, events.value, events.stop)
+    return events
+
+
+def neuron_tables(
+    spec: NeuronSpec, shape: Shape, parameters: tuple[np.ndarray, ...], noise: float, dtype: np.dtype
+) -> inference.Neurons:
+    """Return neurons with constant, threshold, level and decay, each broadcastable to (channels, height, width)."""
+    full = (np.broadcast_to(x, shape).transpose(1, 2, 0).ravel() for x in parameters)
+    constant, threshold, level, beta = (x.astype(dtype) for x in full)
+    return inference.Neurons(
+        constant=constant,
+        threshold=threshold,
+        level=level,
+        least=fires_from(level, spec),
+        beta=beta,
+        noise=noise,
+        reset=RESETS.index(spec.reset_mechanism),
+        delayed=spec.reset_delay,
+        clip=spec.clip,
+        winner=spec.winner_take_all,
+        inhibition=dtype.type(spec.inhibition),
+        channels=shape[0],
+    )
+
+
+def input_order(channels: int, after: Shape | None) -> np.ndarray:
+    """Return the numbers that a dense layer gives its inputs, the spikes of a layer with the shape ``after``."""
+    if after is None:
+        return np.empty(0, np.int32)
+    return np.arange(channels, dtype=np.int32).reshape(after).transpose(1, 2, 0).ravel()
+
+
+def ideal_layers(layers: Sequence[SpikingLayer], t_steps: int) -> list[EventLayer]:
+    """Return the tables of layers as software has them, for inference, in the precision of their weights."""
+    found, after = [], None
+    for layer in layers:
+        spec, norm, channels = layer.spec, layer.norm, layer.in_shape[0]
+        dtype = np.dtype(np.float64 if layer.weight.dtype == torch.float64 else np.float32)
+        gain, constant = np.ones(spec.out), np.zeros(spec.out) if layer.bias is None else as_numpy(layer.bias)
+        if norm is not None:
+            gamma, shift, mean, variance = map(as_numpy, (norm.weight, norm.bias, norm.running_mean, norm.running_var))
+            gain = gamma / np.sqrt(variance + norm.eps)
+            constant = (constant - mean) * gain + shift
+        kernel = as_numpy(layer.effective_weight()) * gain[:, None, None, None]
+        reach = tables.reach(spec, layer.in_shape, spec.out, spec.pool)
+        lines = tables.in_lines(tables.fused(kernel, spec.pool, spec.stride), reach.stride)
+        order = input_order(channels, after if spec.kind == "dense" else None)
+        arrays = Arrays(
+            order=order,
+            n_channels=channels,
+            width=layer.in_shape[2],
+            reach=reach,
+            groups=tables.groups([(0, channels)], channels, [lines], [0], dtype),
+            variance=np.empty(0, dtype),
+            power=tables.no_power(spec, layer.in_shape, dtype),
+            by_line=False,
+        )
+        after = spec.shapes(layer.in_shape)[1]
+        threshold, beta = as_numpy(layer.threshold), as_numpy(layer.beta).clip(0, 1)
+        parameters = constant.reshape(-1, 1, 1), threshold, threshold, beta
+        neurons = neuron_tables(layer.neuron, after, parameters, 0.0, dtype)
+        found.append(EventLayer(arrays, tables.no_readout(dtype), neurons, NO_KEYS, t_steps))
+    return found

@@ -1,0 +1,166 @@
+"""A mapped layer as tensors: all that a chip can be made of, in dense operations, and arrays that age meanwhile."""
+
+from __future__ import annotations
+
+from itertools import zip_longest
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mapping.ageing import Ageing, CellVoltages, wear
+from mapping.cost import Charges
+from mapping.draws import normal
+from mapping.periphery.sar_adc import SarAdc
+from mapping.row_tile import noisy, weighted
+
+if TYPE_CHECKING:
+    from mapping.layer import MappedLayer
+
+Draws = tuple[list[Tensor], list[Tensor]]  # normal numbers for reads and for conversions, one of each row tile
+
+
+def forward(
+    layer: MappedLayer, x: np.ndarray, analog: bool, first: int = 0, ageing: Ageing | None = None
+) -> tuple[np.ndarray, Tensor, Charges]:
+    """Run all time steps; return spikes, membranes and what they cost.
+
+    Parameters
+    ----------
+    x : array, (t_steps, n, ...) or (1, n, ...)
+        Wordline voltages over v_read, in [0, 1]. One entry is a constant input.
+    analog : bool
+        Whether a DAC drives the wordlines; otherwise x is spikes, 0 or 1.
+    first : int
+        Number of the first image, part of the key of noise.
+    ageing : Ageing, optional
+        How the reads age the arrays while they happen.
+
+    Returns
+    -------
+    spikes : array, (t_steps, n, channels, height, width)
+        0 or 1.
+    membrane : Tensor, the same shape
+        Before it is reset, in units of a weight.
+    charges : Charges
+    """
+    charges, spec, (flat, inputs) = Charges(), layer.network, _prepared(layer, x)
+    frames, n = x.shape[:2]
+    held = frames == 1 and layer.chip.constant_input == "once"
+    noise = noise_draws(layer, 1 if held else spec.t_steps, n, first)
+    if ageing is None:
+        repeats = spec.t_steps if frames == 1 and not held else 1
+        current = currents(layer, inputs, slice(0, spec.t_steps), noise, repeats, charges)
+        layer.charge_reads(len(flat), _sums(layer, flat, analog), analog, repeats, charges)
+    else:
+        current = _current_while_ageing(layer, flat, inputs, analog, held, noise, charges, ageing)
+    fired, membrane = layer.neurons.fire(current, first)
+    spikes = fired.contiguous().numpy()
+    layer.neurons.charge(n, float(spikes.sum()), float(np.count_nonzero(spikes.any(2))), charges)
+    return spikes, membrane, charges
+
+
+def read(layer: MappedLayer, x: np.ndarray, analog: bool, first: int = 0) -> tuple[Tensor, Charges]:
+    """Read the arrays once for each sample; return the currents in units of a weight, pooled, and what that costs.
+
+    Parameters are those of :func:`forward`; the result is (t_steps, n, out, height, width).
+    """
+    charges, (flat, inputs) = Charges(), _prepared(layer, x)
+    noise = noise_draws(layer, len(x), x.shape[1], first)
+    current = currents(layer, inputs, slice(0, len(x)), noise, 1, charges)
+    layer.charge_reads(len(flat), _sums(layer, flat, analog), analog, 1, charges)
+    return current, charges
+
+
+def _prepared(layer: MappedLayer, x: np.ndarray) -> tuple[np.ndarray, Tensor]:
+    """Return samples (t_steps, n, ...) one after the other, and as a tensor with both axes."""
+    flat = np.ascontiguousarray(x.reshape(-1, *layer.layer.in_shape))
+    return flat, torch.from_numpy(flat).to(layer.dtype).reshape(*x.shape[:2], *layer.layer.in_shape)
+
+
+def currents(layer: MappedLayer, inputs: Tensor, steps: slice, noise: Draws, repeats: int, charges: Charges) -> Tensor:
+    """Return the current of some time steps, (steps, n, ...), or (1, n, ...) if it is the same in all of them.
+
+    ``repeats`` is how often each of its reads happens.
+    """
+    x, spec = inputs if len(inputs) == 1 else inputs[steps], layer.layer.spec
+    flat = x.flatten(0, 1)
+    of_reads, of_adcs = ([z[steps] for z in part] for part in noise)
+    if layer.chip.linear:
+        current = weighted(flat, layer.effective_weights, spec, spec.pool)
+        if of_reads:
+            current = noisy(current, weighted(flat**2, layer.noise, spec, spec.pool), of_reads[0])
+    else:
+        draws = zip_longest(layer.row_tiles, of_reads, of_adcs)  # None where nothing is drawn
+        parts = [row.partial(flat, reads, adcs, repeats, charges) for row, reads, adcs in draws]
+        current = torch.cat(parts, 1) if layer.neurons.n_votes > 1 else sum(parts[1:], parts[0])
+        if spec.pool_by == "maximum":
+            current = F.max_pool2d(current, spec.pool)
+    return current.reshape(-1, x.shape[1], *current.shape[1:])
+
+
+def _current_while_ageing(
+    layer: MappedLayer,
+    x: np.ndarray,
+    inputs: Tensor,
+    analog: bool,
+    held: bool,
+    noise: Draws,
+    charges: Charges,
+    ageing: Ageing,
+) -> Tensor:
+    """Return the current of all time steps, each of them ageing the arrays, which are solved again as they move."""
+    t_steps, n = layer.network.t_steps, inputs.shape[1]
+    dt = n * ageing.step_time * (t_steps if held else 1)
+    parts, start, whole = [], 0, None
+    for t in range(1 if held else t_steps):
+        if len(inputs) > 1 or t == 0:
+            now = layer.activity(x[t * n : (t + 1) * n], analog)
+        moved = []
+        for row, activity in enumerate(now):
+            for tile in layer.row_tiles[row].tiles:
+                if tile not in ageing.voltages:
+                    whole = whole or layer.activity(x, analog)
+                    ageing.voltages[tile] = CellVoltages.of(tile, whole[row])
+                wear(tile, ageing.voltages[tile], activity, 1.0, ageing.temperature)
+                tile.die.advance(dt=dt, temperature=ageing.temperature)
+                if tile.moved > ageing.tolerance:
+                    moved.append(tile)
+        if moved or t + 1 == t_steps or held:
+            repeats = t + 1 - start if len(inputs) == 1 else 1
+            current = currents(layer, inputs, slice(start, t + 1), noise, repeats, charges)
+            read = x if len(inputs) == 1 else x[start * n : (t + 1) * n]
+            layer.charge_reads(len(read), _sums(layer, read, analog), analog, repeats, charges)
+            parts.append(current if held else current.expand(t + 1 - start, *current.shape[1:]))
+            start = t + 1
+        for tile in moved:
+            tile.refresh()
+            del ageing.voltages[tile]
+        ageing.refreshes += len(moved)
+        if moved:
+            layer.assemble()
+    return torch.cat(parts)
+
+
+def noise_draws(layer: MappedLayer, t_steps: int, n: int, first: int) -> Draws:
+    """Return standard normal numbers (t_steps, n, ...) for reads and conversions, the same in any batch."""
+    positions = layer.layer.spec.read_positions(layer.layer.in_shape)
+    reads: list[tuple[int, int, int]] = []
+    conversions: list[tuple[int, int, int]] = []
+    if layer.reads_are_noisy:
+        by_row_tile: list[tuple[int, int, int]] = [(row.n_seen, *positions) for row in layer.row_tiles]
+        reads = [layer.layer.out_shape] if layer.chip.linear else by_row_tile
+    if isinstance(layer.chip.readout, SarAdc) and layer.chip.readout.noise:
+        conversions = [(row.n_conversions, *positions) for row in layer.row_tiles]
+    drawn: Draws = ([], [])
+    for into, keys, shapes in zip(drawn, layer.noise_keys(), (reads, conversions)):
+        for key, shape in zip(keys, shapes):
+            z = normal(key, first, n, t_steps, shape)
+            into.append(torch.from_numpy(z).to(layer.dtype))
+    return drawn
+
+
+def _sums(layer: MappedLayer, x: np.ndarray, analog: bool) -> tuple[float, float, float]:
+    return layer.reading.sums(x, analog, layer.admittance, layer.line_conductance)

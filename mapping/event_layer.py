@@ -1,0 +1,187 @@
+"""The arrays, read-out and neurons of a mapped layer as the tables of event-driven inference."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mapping.ageing import LEVELS, Counts
+from mapping.bsnn import tables
+from mapping.bsnn.events import EventLayer, input_order, neuron_tables
+from mapping.bsnn.spec import Shape
+from mapping.cost import Charges
+from mapping.kernels import inference
+from mapping.kernels.inference import Arrays, Events, Keys
+from mapping.kernels.readout import PAIRS, REFERENCE, SINGLE, Readout
+from mapping.periphery.neuron_circuit import ChargeNeuron
+from mapping.periphery.sar_adc import SarAdc
+
+if TYPE_CHECKING:
+    from mapping.layer import MappedLayer
+
+
+def runs_by_events(layer: MappedLayer) -> bool:
+    """Whether event-driven inference has all that a layer is made of."""
+    chip = layer.chip
+    differences = isinstance(chip.readout, SarAdc) and chip.readout.sense == "difference"
+    return (
+        chip.inactive == "ground"
+        and chip.merging != "majority"
+        and layer.layer.spec.pool_by == "average"
+        and not (differences and chip.limiter is not None)
+    )
+
+
+def event_layer(layer: MappedLayer, after: Shape | None) -> EventLayer:
+    """Build the tables of a layer, as it is solved and trimmed now.
+
+    ``after`` is the output shape of the layer that it follows, if it follows one.
+    """
+    neurons = layer.neurons
+    return EventLayer(
+        _arrays(layer, after),
+        _readout(layer),
+        neuron_tables(
+            layer.layer.neuron, layer.layer.out_shape, neurons.parameters(), neurons.noise, layer.number_type
+        ),
+        _keys(layer),
+        layer.network.t_steps,
+    )
+
+
+def run(
+    layer: MappedLayer, events: Events, after: Shape | None, first: int, dense: bool
+) -> tuple[Events, tuple[np.ndarray, np.ndarray], Charges]:
+    """Run all time steps; return what is fired, spikes and membranes as :meth:`EventLayer.run` does, and the cost.
+
+    Parameters
+    ----------
+    events : Events
+        One frame, which is held for all time steps, or a frame for each of them.
+    after : (channels, height, width), optional
+        Output shape of the layer that they are the spikes of.
+    first : int
+    dense : bool
+        Whether to return spikes and membranes too.
+    """
+    made = layer.tables(after)
+    t_steps, n, frames = layer.network.t_steps, len(events.stop), events.stop.shape[1] - 1
+    held = frames == 1 and layer.chip.constant_input == "once"
+    noisy_lines = len(made.keys.read) + len(made.keys.converter) > 0 and not layer.chip.linear
+    every_step = noisy_lines and not held
+    spikes, totals, states = made.run(events, first, dense=dense, every_step=every_step)
+    repeats = t_steps if frames == 1 and not held else 1
+    reads = n * (t_steps if every_step else frames) * layer.layer.n_positions  # as simulated
+    times = repeats * n * frames * layer.layer.n_positions / reads
+    charges = Charges(clipped=int(totals[inference.CLIPPED]), limited=int(totals[inference.LIMITED]))
+    if isinstance(layer.chip.readout, SarAdc):
+        charges.conversions = reads * sum(row.n_conversions for row in layer.row_tiles)
+    if layer.chip.limiter is not None:
+        charges.passed = reads * sum(row.n_lines for row in layer.row_tiles)
+        if isinstance(layer.chip.neuron, ChargeNeuron):
+            charges.mirrored = times * layer.chip.unit_current * float(totals[inference.PASSED])
+    quadratic, supplied, driven = (float(totals[k]) for k in range(3))  # in the order of ``mapping.kernels.inference``
+    layer.charge_reads(n * frames, (quadratic, supplied, driven), len(events.value) > 0, repeats, charges)
+    layer.neurons.charge(n, float(totals[inference.SPIKES]), float(totals[inference.PLACES]), charges)
+    return spikes, states, charges
+
+
+def count_inputs(layer: MappedLayer, events: Events, after: Shape | None) -> Counts:
+    """Count how often the wordlines of a layer are driven in the reads of its inputs."""
+    spec, (channels, height, width) = layer.layer.spec, layer.layer.in_shape
+    levels = (np.arange(LEVELS) + 0.5) / LEVELS if len(events.value) else np.ones(1)
+    inputs = np.zeros((len(levels), channels * height * width), np.int64)
+    inference.count_levels(events, inputs)
+    order = layer.tables(after).arrays.order
+    if len(order):
+        inputs = inputs[:, np.argsort(order)]
+    images = inputs.reshape(-1, height, width, channels)
+    rows, cols = spec.read_positions(layer.layer.in_shape)
+    wide = np.pad(images, ((0, 0), (spec.margin,) * 2, (spec.margin,) * 2, (0, 0)))
+    counts = np.empty((len(levels), channels, spec.kernel, spec.kernel))
+    for ky in range(spec.kernel):
+        for kx in range(spec.kernel):
+            read = wide[:, ky : ky + rows * spec.stride : spec.stride, kx : kx + cols * spec.stride : spec.stride]
+            counts[:, :, ky, kx] = read[:, :rows, :cols].sum((1, 2))
+    n, frames = len(events.stop), events.stop.shape[1] - 1
+    held = frames == 1 and layer.chip.constant_input == "every-step"
+    times = layer.network.t_steps if held else 1
+    reads = float(times * n * frames * layer.layer.n_positions)
+    return Counts(reads, levels, times * counts.reshape(len(levels), -1))
+
+
+def _arrays(layer: MappedLayer, after: Shape | None) -> Arrays:
+    spec, chip, dtype = layer.layer.spec, layer.chip, layer.number_type
+    in_shape, rows = layer.layer.in_shape, [row.rows for row in layer.row_tiles]
+    channels = in_shape[0]
+    if chip.linear:
+        matrices = [layer.effective_weights, *([layer.noise] if layer.reads_are_noisy else [])]
+        wide = (m.reshape(spec.out, channels, spec.kernel, spec.kernel) for m in matrices)
+        kernels, *noises = ([tables.fused(kernel, spec.pool, spec.stride)] for kernel in wide)
+        parts, pool, n_lines = [(0, channels)], spec.pool, spec.out
+    else:
+        parts, pool, n_lines = [tables.channels_of(part, spec) for part in rows], 1, layer.row_tiles[0].n_seen
+
+        def of_lines(what: str, power: int) -> list[np.ndarray]:
+            scale = chip.device.v_read / chip.unit_current
+            return [
+                tables.kernel_of(row.lines(what) * (scale / layer.lsb(row)) ** power, row.rows, spec)
+                for row in layer.row_tiles
+            ]
+
+        kernels, noises = of_lines("transfer", 1), [of_lines("noise", 2)] if layer.reads_are_noisy else []
+    reach = tables.reach(spec, in_shape, n_lines, pool)
+    room = 0 if chip.linear else reach.n_cols * n_lines  # of a row of positions
+    ordered, *spreads = ([tables.in_lines(kernel, reach.stride) for kernel in part] for part in (kernels, *noises))
+    groups = tables.groups(parts, channels, ordered, [room] * len(parts), dtype)
+    variance = np.concatenate([s.astype(dtype).ravel() for part in spreads for s in part] or [np.empty(0, dtype)])
+    power = tables.power(spec, in_shape, rows, layer.admittance, layer.line_conductance, dtype)
+    order = input_order(channels, after if spec.kind == "dense" else None)
+    return Arrays(order, channels, in_shape[2], reach, groups, variance, power, not chip.linear)
+
+
+def _readout(layer: MappedLayer) -> Readout:
+    chip, adc, dtype, rows = layer.chip, layer.chip.readout, layer.number_type, layer.row_tiles
+    number, pool, made = dtype.type, layer.layer.spec.pool, tables.no_readout(dtype)
+    if chip.linear:
+        return made
+    if isinstance(adc, SarAdc):
+        firsts = np.cumsum([0, *(c.n_converters for c in rows[0].converters)])
+        converter = np.concatenate([c.of_lines + first for c, first in zip(rows[0].converters, firsts)])
+        offset = np.stack([np.concatenate([c.offsets for c in row.converters])[converter] for row in rows])
+        levels = [np.concatenate([c.levels for c in row.converters]) for row in rows] if adc.mismatch else []
+        made = made._replace(
+            top=number(adc.top_code),
+            low=number(0 if adc.sense == "bitline" else -adc.top_code),
+            noise=number(adc.noise * adc.top_code),
+            levels=np.stack([np.concatenate(of_row) for of_row in levels]).astype(dtype)
+            if adc.mismatch
+            else made.levels,
+            converter=converter,
+            offset=offset.astype(dtype),
+            always=bool(adc.noise or adc.mismatch or offset.any()),
+        )
+    else:
+        made = made._replace(offset=np.zeros((len(rows), rows[0].n_seen), dtype))
+    if chip.limiter is not None:
+        limit = chip.limiter.i_max / chip.unit_current / layer.lsb(rows[0])
+        made = made._replace(limit=number(limit), smooth=chip.limiter.kind == "smooth")
+    return made._replace(
+        pairing=SINGLE if not chip.by_bitline else PAIRS if chip.weights == "differential" else REFERENCE,
+        tile_stop=np.cumsum([tile.patch.n_outputs for tile in rows[0].tiles]),
+        gain=np.stack([row.gains * layer.lsb(row) / pool**2 for row in rows]).astype(dtype),
+        pool=pool,
+        n_cols=layer.layer.out_shape[2],
+        n_out=layer.layer.spec.out,
+    )
+
+
+def _keys(layer: MappedLayer) -> Keys:
+    (reads, conversions), adc = layer.noise_keys(), layer.chip.readout
+    none = np.empty((0, 3), np.uint32)
+    return Keys(
+        read=none if not layer.reads_are_noisy else reads[:1] if layer.chip.linear else reads,
+        converter=conversions if isinstance(adc, SarAdc) and adc.noise else none,
+        comparator=layer.neurons.noise_key[None] if layer.neurons.noise else none,
+    )

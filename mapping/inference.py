@@ -1,0 +1,151 @@
+"""Images through the layers of a chip: by events, several batches at a time, or as tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+
+from mapping.ageing import Ageing, Counts
+from mapping.bsnn.decode import scores
+from mapping.bsnn.encode import encode, is_analog
+from mapping.bsnn.events import list_inputs
+from mapping.bsnn.spec import NetworkSpec
+from mapping.cost import Charges
+from mapping.event_layer import count_inputs, run, runs_by_events
+from mapping.layer import MappedLayer
+from xbarsim.errors import ParameterError
+from xbarsim.threads import in_threads
+
+Engine = Literal["auto", "events", "tensors"]
+Progress = Callable[[int], None]  # images done since the last call
+
+_AT_ONCE = 64  # images of one task of event-driven inference
+_BATCH = 25  # images whose tensors are held in memory
+
+
+class Inference:
+    """The layers of a mapped network in a row.
+
+    Parameters
+    ----------
+    spec : NetworkSpec
+    layers : list of MappedLayer
+    seed : int
+        Root seed of rate encoding.
+    """
+
+    def __init__(self, spec: NetworkSpec, layers: Sequence[MappedLayer], seed: int) -> None:
+        self.spec, self.layers, self.seed = spec, layers, seed
+
+    def by_events(self, engine: Engine = "auto") -> bool:
+        """Whether an engine runs by events.
+
+        Unless told, whenever all layers can: with the sums that energy needs they take less time than tensors at any
+        spike rate.
+        """
+        if engine not in ("auto", "events", "tensors"):
+            raise ParameterError(f"engine = {engine!r}: give 'auto', 'events' or 'tensors'")
+        able = [runs_by_events(layer) for layer in self.layers]
+        if engine == "events" and not all(able):
+            raise ParameterError(
+                f"engine = 'events', but layer {able.index(False) + 1} needs tensors: its rows are not grounded, its "
+                "arrays vote, its pool takes the maximum, or a limiter is read by differences; use 'auto'"
+            )
+        return engine != "tensors" and all(able)
+
+    def encoded(self, images: np.ndarray, first: int) -> tuple[np.ndarray, bool]:
+        """Return what drives the first layer, and whether a DAC does; ``first`` is the number of the first image."""
+        analog = is_analog(images, self.spec)
+        x = encode(images, self.spec, seed=self.seed, numbers=range(first, first + len(images)))
+        return self.layers[0].chip.driver.quantize(x) if analog else x, analog
+
+    def spikes(self, images: np.ndarray, first: int = 0, *, engine: Engine = "auto") -> list[np.ndarray]:
+        """Return the spikes of every layer, each (t_steps, n, channels, height, width), 0 or 1."""
+        (x, analog), found = self.encoded(images, first), []
+        if not self.by_events(engine):
+            for layer in self.layers:
+                x, analog = layer.forward(x, analog, first)[0], False
+                found.append(x)
+            return found
+        events = list_inputs(x, self.layers[0].number_type)
+        for layer, after in zip(self.layers, self._shapes_before()):
+            events, (spikes, _), _ = run(layer, events, after, first, dense=True)
+            channels, *size = layer.layer.out_shape
+            found.append(np.moveaxis(spikes.reshape(*spikes.shape[:2], *size, channels), -1, 2))
+        return found
+
+    def classify(
+        self,
+        images: np.ndarray,
+        first: int = 0,
+        *,
+        engine: Engine = "auto",
+        ageing: Ageing | None = None,
+        counts: list[Counts] | None = None,
+        progress: Progress | None = None,
+    ) -> tuple[np.ndarray, list[Charges]]:
+        """Return the classes of images, and what each layer cost.
+
+        Parameters
+        ----------
+        images : array, (n, ...)
+        first : int
+            Number of the first one.
+        engine : str
+        ageing : Ageing, optional
+            How all images together age the arrays, step by step, which only tensors do.
+        counts : list of Counts, optional
+            Of each layer: added to, by events only.
+        progress : callable, optional
+        """
+        by_events = ageing is None and self.by_events(engine)
+        size = len(images) if ageing else _AT_ONCE if by_events else _BATCH
+        parts = [(images[k : k + size], first + k) for k in range(0, len(images), size)]
+        charges, classes = [Charges() for _ in self.layers], []
+        if by_events:
+            for layer, after in zip(self.layers, self._shapes_before()):
+                layer.tables(after)  # here, not in several threads
+            results = in_threads(lambda part: self._by_events(part[0], part[1], counts is not None), parts)
+        else:
+            results = (self._as_tensors(part[0], part[1], ageing) for part in parts)
+        for given, costs, seen in results:
+            classes.append(given)
+            for charge, cost in zip(charges, costs):
+                charge.add(cost)
+            for total, part in zip(counts or [], seen):
+                total.add(part)
+            if progress is not None:
+                progress(len(given))
+        return np.concatenate(classes), charges
+
+    def _shapes_before(self) -> list[tuple[int, int, int] | None]:
+        return [None, *(layer.layer.out_shape for layer in self.layers[:-1])]
+
+    def _by_events(
+        self, images: np.ndarray, first: int, counted: bool
+    ) -> tuple[np.ndarray, list[Charges], list[Counts]]:
+        events, costs, seen = list_inputs(self.encoded(images, first)[0], self.layers[0].number_type), [], []
+        for layer, after in zip(self.layers, self._shapes_before()):
+            if counted:
+                seen.append(count_inputs(layer, events, after))
+            events, (spikes, membrane), cost = run(layer, events, after, first, dense=layer is self.layers[-1])
+            costs.append(cost)
+        return self._classes(torch.from_numpy(spikes), torch.from_numpy(membrane)), costs, seen
+
+    def _as_tensors(
+        self, images: np.ndarray, first: int, ageing: Ageing | None
+    ) -> tuple[np.ndarray, list[Charges], list[Counts]]:
+        (x, analog), costs = self.encoded(images, first), []
+        for layer in self.layers:
+            x, membrane, cost = layer.forward(x, analog, first, ageing)
+            costs.append(cost)
+            analog = False
+        return self._classes(torch.from_numpy(x), membrane), costs, []
+
+    def _classes(self, spikes: torch.Tensor, membrane: torch.Tensor) -> np.ndarray:
+        threshold = torch.from_numpy(self.layers[-1].layer.threshold)
+        classes: np.ndarray = scores(spikes, membrane, self.spec.decoder, threshold).argmax(1).numpy()
+        return classes

@@ -1,0 +1,290 @@
+"""Event-driven inference: one layer, all time steps, from spikes to spikes, and the sums that its energy needs.
+
+Currents, noise, limiter, converter, membrane and comparator in one pass over each time step; inputs that are silent
+take no part. A constant input is read once.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from mapping.kernels.lif import clip_membranes, copy, fire, inhibit, integrate, keep_winners, reset_at_once
+from mapping.kernels.normal import fill_normal, of_image
+from mapping.kernels.readout import add_noise, read_out
+from mapping.kernels.taps import Groups, Power, Reach, add_currents, deliver
+from xbarsim.kernels.jit import inlined_jit, jit
+
+QUADRATIC, SUPPLIED, DRIVEN, SPIKES, PLACES, CLIPPED, LIMITED, PASSED = range(8)  # of ``sums``
+N_SUMS = 8
+_WORD = 8  # neurons that are looked at together
+
+
+class Events(NamedTuple):
+    """The inputs of samples that are not zero, sample after sample and frame after frame, each in ascending order.
+
+    place : (room), which input
+    value : (room), or (0) where all are 1
+    stop : (n, n_frames + 1), where the frames of each sample begin and end
+    """
+
+    place: np.ndarray
+    value: np.ndarray
+    stop: np.ndarray
+
+
+class Arrays(NamedTuple):
+    """The arrays of a layer as their ports.
+
+    order : (n_inputs) or empty, the number of each input as the layer counts them
+    n_channels, width : of the inputs
+    variance : as the table of groups, or empty: of the noise that a unit input squared gives the lines
+    by_line : whether a read-out sees each line of each row tile at each position, or neurons their sum
+    """
+
+    order: np.ndarray
+    n_channels: int
+    width: int
+    reach: Reach
+    groups: Groups
+    variance: np.ndarray
+    power: Power
+    by_line: bool
+
+
+class Neurons(NamedTuple):
+    """Neurons, channels last, each with its own parameters.
+
+    level, least : where comparators are set, and the lowest number at which they fire
+    noise : of comparators
+    """
+
+    constant: np.ndarray
+    threshold: np.ndarray
+    level: np.ndarray
+    least: np.ndarray
+    beta: np.ndarray
+    noise: float
+    reset: int
+    delayed: bool
+    clip: bool
+    winner: bool
+    inhibition: float
+    channels: int
+
+
+class Keys(NamedTuple):
+    """Keys of noise, (n, 3) words, or (0, 3) for none: of reads and converters, by row tile; of comparators."""
+
+    read: np.ndarray
+    converter: np.ndarray
+    comparator: np.ndarray
+
+
+@jit
+def list_events(x, place, value, stop):
+    """List what is not zero in x (n_frames, n, size), all 0 or 1 if value has no room."""
+    count = 0
+    for sample in range(len(stop)):
+        stop[sample, 0] = count
+        for frame in range(len(x)):
+            line = x[frame, sample]
+            for k in range(len(line)):
+                if line[k] != 0:
+                    place[count] = k
+                    if len(value) > 0:
+                        value[count] = line[k]
+                    count += 1
+            stop[sample, frame + 1] = count
+
+
+@jit
+def count_levels(events, counts):
+    """Count how often inputs have which of len(counts) levels, evenly spaced up to 1: counts (n_levels, n_inputs)."""
+    for event in range(events.stop[-1, -1]):
+        level = len(counts) - 1
+        if len(events.value) > 0:
+            level = int(np.ceil(events.value[event] * len(counts))) - 1
+        counts[level, events.place[event]] += 1
+
+
+@inlined_jit
+def _input(events, event, arrays, number):
+    """Return channel, y, x and value of an input."""
+    place, value = events.place[event], number(1)
+    if len(events.value) > 0:
+        value = events.value[event]
+    if len(arrays.order) > 0:
+        place = arrays.order[place]
+    position, channel = divmod(place, arrays.n_channels)
+    y, x = divmod(position, arrays.width)
+    return channel, y, x, value
+
+
+@inlined_jit
+def _receive(events, start, stop, arrays, now, variance, field, sums):
+    """Add up what a frame makes drivers deliver, and its currents, unless a read-out sees their lines one by one."""
+    reach, groups, number = arrays.reach, arrays.groups, now.dtype.type
+    for event in range(start, stop):
+        channel, y, x, value = _input(events, event, arrays, number)
+        deliver(arrays.power, channel, y, x, value, field, sums)
+        if not arrays.by_line:
+            top, bottom = reach.rows[y, 0], reach.rows[y, 1]
+            add_currents(groups, reach, channel, y, x, top, bottom, 0, value, groups.table, now)
+            if len(variance) > 0:
+                add_currents(groups, reach, channel, y, x, top, bottom, 0, value * value, arrays.variance, variance)
+
+
+@inlined_jit
+def _read_lines(
+    events,
+    start,
+    stop,
+    arrays,
+    readout,
+    keys,
+    image,
+    step,
+    begin,
+    lines,
+    variance,
+    touched,
+    seen,
+    z_read,
+    z_converter,
+    now,
+    sums,
+):
+    """Read all row tiles, one row of positions after the other, and add what they give to now.
+
+    Rows of pixels take part in several of these; their inputs lie one after the other.
+    """
+    reach, groups, number = arrays.reach, arrays.groups, now.dtype.type
+    n_lines, n_cols, height = reach.n_lines, reach.n_cols, len(reach.rows)
+    begin[:] = start
+    for event in range(start, stop):
+        begin[_input(events, event, arrays, number)[1] + 1] = event + 1
+    for y in range(height):
+        begin[y + 1] = max(begin[y + 1], begin[y])
+    top, bottom = 0, 0
+    for row in range(reach.n_rows):
+        while reach.rows[top, 1] <= row and top < height - 1:
+            top += 1
+        while bottom < height and reach.rows[bottom, 0] <= row:
+            bottom += 1
+        lines[:] = 0
+        variance[:] = 0
+        touched[:] = False
+        for event in range(begin[top], begin[bottom]):
+            channel, y, x, value = _input(events, event, arrays, number)
+            if not reach.rows[y, 0] <= row < reach.rows[y, 1]:
+                continue
+            add_currents(groups, reach, channel, y, x, row, row + 1, row, value, groups.table, lines)
+            if len(variance) > 0:
+                square = value * value
+                add_currents(groups, reach, channel, y, x, row, row + 1, row, square, arrays.variance, variance)
+            for tile in range(groups.of_channel[channel, 0], groups.of_channel[channel, 1]):
+                for col in range(reach.cols[x, 0], reach.cols[x, 1]):
+                    touched[tile, col] = True
+        for tile in range(len(touched)):
+            for col in range(n_cols):
+                if not (touched[tile, col] or readout.always):
+                    continue
+                at = (tile * n_cols + col) * n_lines
+                counter = ((step * reach.n_rows + row) * n_cols + col) * n_lines
+                if len(keys.read) > 0:
+                    fill_normal(of_image(keys.read[tile], image), counter, z_read)
+                if len(keys.converter) > 0:
+                    fill_normal(of_image(keys.converter[tile], image), counter, z_converter)
+                into = (row // readout.pool * readout.n_cols + col // readout.pool) * readout.n_out
+                read_out(readout, tile, lines, variance, at, z_read, z_converter, seen, now, into, sums)
+
+
+@inlined_jit
+def _list_fired(fired, channels, place, count, sums):
+    """List neurons that have fired, in bytes up to a multiple of _WORD; return how many there are now."""
+    before, at = count, np.uint64(count)
+    words = fired.view(np.uint64)
+    for word in range(len(words)):
+        if words[word] != 0:
+            for k in range(_WORD * word, _WORD * (word + 1)):
+                place[at] = k
+                at += np.uint64(fired[k])
+    last, count = -1, np.int64(at)
+    for k in range(before, count):
+        position = place[k] // channels
+        sums[PLACES] += position != last
+        last = position
+    sums[SPIKES] += count - before
+    return count
+
+
+@jit
+def run_layer(events, arrays, readout, neurons, keys, every_step, first, t_steps, out, sums, membrane, spikes):
+    """Run samples ``first`` on; list what they fire in ``out``, and add to ``sums`` (n, N_SUMS).
+
+    Sums: s^t H s, supply.s and active wordlines of all reads; spikes, and positions and steps with any; codes and
+    currents that were cut, and currents that passed the limiter. membrane, spikes : (t_steps, n, size) or (0, 0, 0).
+    """
+    size, number = len(neurons.level), neurons.level.dtype.type
+    reach, frames = arrays.reach, events.stop.shape[1] - 1
+    n_tiles = len(arrays.groups.bounds) if arrays.by_line else 0
+    noisy, compared = len(keys.read) > 0, len(keys.comparator) > 0
+    now, held, u = np.zeros(size, number), np.zeros(size, number), np.zeros(size, number)
+    bytes_fired = np.zeros(-(-size // _WORD) * _WORD, np.uint8)
+    fired, due = bytes_fired[:size], np.zeros(size, np.uint8)
+    z, e = np.zeros(size, number), np.zeros(size if compared else 0, number)
+    lines, seen = np.zeros(n_tiles * reach.n_cols * reach.n_lines, number), np.zeros(reach.n_lines, number)
+    z_read = np.zeros(len(seen) if noisy else 0, number)
+    z_converter = np.zeros(len(seen) if len(keys.converter) > 0 else 0, number)
+    spread = np.zeros((len(lines) if n_tiles else size) if noisy else 0, number)
+    begin = np.zeros(len(reach.rows) + 1, np.int64)
+    touched = np.zeros((n_tiles, reach.n_cols), np.bool_)
+    field = np.zeros(arrays.power.groups.bounds[:, 1].sum() * len(arrays.power.row_class) * arrays.width, number)
+    count = 0
+    for sample in range(len(events.stop)):
+        image = first + sample
+        out.stop[sample, 0] = count
+        held[:] = 0
+        due[:] = 0
+        for t in range(t_steps):
+            frame = min(t, frames - 1)
+            start, stop = events.stop[sample, frame], events.stop[sample, frame + 1]
+            if t < frames:
+                field[:] = 0
+                copy(neurons.constant, now)
+                if n_tiles == 0:
+                    spread[:] = 0
+                _receive(events, start, stop, arrays, now, spread, field, sums[sample])
+            if n_tiles > 0 and (t < frames or every_step):
+                copy(neurons.constant, now)
+                _read_lines(
+                    events, start, stop, arrays, readout, keys, image, t, begin, lines, spread, touched, seen, z_read,
+                    z_converter, now, sums[sample],
+                )  # fmt: skip
+            integrate(held, due, now, neurons.threshold, neurons.beta, neurons.reset, u)
+            if noisy and n_tiles == 0:
+                fill_normal(of_image(keys.read[0], image), t * size, z)
+                add_noise(spread, z, u)
+            if neurons.inhibition > 0 and t > 0:
+                inhibit(fired, neurons.threshold, neurons.inhibition, neurons.channels, u)
+            if neurons.clip:
+                clip_membranes(neurons.threshold, neurons.level, u)
+            if compared:
+                fill_normal(of_image(keys.comparator[0], image), t * size, e)
+                for k in range(size):
+                    e[k] *= number(neurons.noise)
+            fire(u, e, neurons.least, fired)
+            if neurons.delayed:
+                copy(fired, due)
+            if neurons.winner:
+                keep_winners(u, e, neurons.level, neurons.channels, fired)
+            count = _list_fired(bytes_fired, neurons.channels, out.place, count, sums[sample])
+            if not neurons.delayed:
+                reset_at_once(u, fired, due, neurons.threshold, neurons.reset, held)
+                fire(held, e, neurons.least, due)
+            out.stop[sample, t + 1] = count
+            if len(membrane) > 0:
+                copy(u, membrane[t, sample])
+                copy(fired, spikes[t, sample])
+            if neurons.delayed:
+                u, held = held, u
