@@ -55,7 +55,7 @@ def forward(
         current = currents(layer, inputs, slice(0, spec.t_steps), noise, repeats, charges)
         layer.charge_reads(len(flat), _sums(layer, flat, analog), analog, repeats, charges)
     else:
-        current = _current_while_ageing(layer, flat, inputs, analog, held, noise, charges, ageing)
+        current = currents_while_ageing(layer, flat, inputs, analog, held, noise, charges, ageing)
     fired, membrane = layer.neurons.fire(current, first)
     spikes = fired.contiguous().numpy()
     layer.neurons.charge(n, float(spikes.sum()), float(np.count_nonzero(spikes.any(2))), charges)
@@ -101,7 +101,7 @@ def currents(layer: MappedLayer, inputs: Tensor, steps: slice, noise: Draws, rep
     return current.reshape(-1, x.shape[1], *current.shape[1:])
 
 
-def _current_while_ageing(
+def currents_while_ageing(
     layer: MappedLayer,
     x: np.ndarray,
     inputs: Tensor,

@@ -155,9 +155,7 @@ def _readout(layer: MappedLayer) -> Readout:
             top=number(adc.top_code),
             low=number(0 if adc.sense == "bitline" else -adc.top_code),
             noise=number(adc.noise * adc.top_code),
-            levels=np.stack([np.concatenate(of_row) for of_row in levels]).astype(dtype)
-            if adc.mismatch
-            else made.levels,
+            levels=np.stack(levels).astype(dtype) if adc.mismatch else made.levels,
             converter=converter,
             offset=offset.astype(dtype),
             always=bool(adc.noise or adc.mismatch or offset.any()),

@@ -22,7 +22,7 @@ from xbarsim.threads import in_threads
 Engine = Literal["auto", "events", "tensors"]
 Progress = Callable[[int], None]  # images done since the last call
 
-_AT_ONCE = 64  # images of one task of event-driven inference
+_AT_ONCE = 128  # images of one task of event-driven inference
 _BATCH = 25  # images whose tensors are held in memory
 
 

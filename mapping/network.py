@@ -281,7 +281,8 @@ class MappedNetwork:
         images, labels = np.asarray(images), np.asarray(labels)
         if labels.shape != (len(images),):
             raise ParameterError(f"labels have the shape {labels.shape}; {len(images)} images need ({len(images)},)")
-        batch_size = len(images) if refresh is None else batch_size or (25 if ageing_by == "step" else 1000)
+        if batch_size is None or (refresh is None and batch_size > 0):
+            batch_size = len(images) if refresh is None else 25 if ageing_by == "step" else 1000
         if len(images) == 0 or batch_size < 1:
             raise ParameterError(f"{len(images)} images in batches of {batch_size}: at least 1 of each is needed")
         if refresh is not None and quantity(refresh, "", "refresh") < 0:

@@ -10,6 +10,7 @@ from scipy import stats
 
 import mapping as mp
 import xbarsim as xb
+from mapping import by_tensors
 from mapping.ageing import Activity, Ageing, CellVoltages
 from mapping.bsnn.encode import encode
 from mapping.periphery.neuron_circuit import DigitalNeuron
@@ -95,8 +96,8 @@ def test_noise_of_the_membrane_current_is_that_of_solved_noisy_reads(tiny, chip,
     layer = mapped.layers[0]
     x = one.driver.quantize(encode(images[:1], network.spec)).astype(float)
     inputs = torch.from_numpy(x.astype(float))
-    noise = layer._noise_draws(3000, 1, 0)
-    drawn = layer._current(inputs, slice(0, 3000), noise, 1, mp.cost.Charges())[:, 0].numpy()
+    noise = by_tensors.noise_draws(layer, 3000, 1, 0)
+    drawn = by_tensors.currents(layer, inputs, slice(0, 3000), noise, 1, mp.cost.Charges())[:, 0].numpy()
 
     _, reads, _ = next(layer_reads(mapped, images[:1]))
     reads, n_out = reads[:36], len(layer.layer.weights)
@@ -137,7 +138,9 @@ def test_a_constant_input_held_in_registers_is_noisy_once(tiny, sar):
     network, images = tiny
     mapped = mapped_on(network, sar.replace(constant_input="once"), read_noise=0.3)
     layer, x = mapped.layers[0], encode(images, network.spec).astype(float)
-    current = layer._current(torch.from_numpy(x), slice(0, 6), layer._noise_draws(1, 7, 0), 1, mp.cost.Charges())
+    current = by_tensors.currents(
+        layer, torch.from_numpy(x), slice(0, 6), by_tensors.noise_draws(layer, 1, 7, 0), 1, mp.cost.Charges()
+    )
     assert len(current) == 1
     assert np.any(layer.forward(x, True)[0] != mapped_on(network, sar).layers[0].forward(x, True)[0])
 
@@ -331,7 +334,7 @@ def life(network, chip, images, tolerance, disturb):
     x = encode(images, network.spec)
     flat = x.reshape(-1, *layer.layer.in_shape)
     inputs = torch.from_numpy(x).double()
-    current = layer._current_while_ageing(flat, inputs, False, False, ([], []), mp.cost.Charges(), ageing)
+    current = by_tensors.currents_while_ageing(layer, flat, inputs, False, False, ([], []), mp.cost.Charges(), ageing)
     return current.numpy(), layer, ageing.refreshes
 
 

@@ -11,6 +11,7 @@ from scipy import stats
 
 import mapping as mp
 import xbarsim as xb
+from mapping import by_tensors
 from mapping.bsnn.encode import encode
 from mapping.cost import CONVENTIONS
 from mapping.neurons import Neurons
@@ -472,7 +473,8 @@ def test_a_majority_of_one_is_the_neuron_itself(tiny, chip):
     one, same = (mapped_on(network, large.replace(merge=merge)) for merge in ("majority", "charge"))
     for a, b in zip(one.spikes(images), same.spikes(images)):
         np.testing.assert_array_equal(a, b)
-    assert one.evaluate(images, np.zeros(7, int)) == same.evaluate(images, np.zeros(7, int))
+    one, same = (mapped.evaluate(images, np.zeros(7, int), engine="tensors") for mapped in (one, same))
+    assert one == same
 
 
 def test_merging_that_a_read_out_cannot_do_is_refused(tiny, chip, sar):
@@ -597,7 +599,7 @@ def test_comparator_noise_and_leaks_do_not_depend_on_batches(tiny, chip):
     mapped = mapped_on(network, chip)
     whole = mapped.spikes(images)
     for first in range(0, 7, 3):
-        part = [spikes for spikes, _, _ in mapped._run(images[first : first + 3], first)]
+        part = mapped.inference.spikes(images[first : first + 3], first)
         for a, b in zip(whole, part):
             np.testing.assert_array_equal(a[:, first : first + 3], b)
     reports = [mapped.evaluate(images, np.arange(7) % 3, batch_size=size) for size in (1, 3, 100)]
@@ -862,8 +864,10 @@ def test_converter_noise_adds_to_every_conversion(tiny, chip, sense):
     network.spec = network.spec.model_copy(update={"t_steps": 3000})
     noise, chip = 0.003, on(chip, sense)
     layer, x, _ = next(inputs_of(mapped_on(network, chip.replace(readout__noise=noise)), images[:1] * 0.5 + 0.5))
-    draws = layer._noise_draws(3000, 1, 0)
-    current = layer._current(torch.from_numpy(x), slice(0, 3000), draws, 1, mp.cost.Charges())[:, 0, :, 1, 1].numpy()
+    draws = by_tensors.noise_draws(layer, 3000, 1, 0)
+    current = by_tensors.currents(layer, torch.from_numpy(x), slice(0, 3000), draws, 1, mp.cost.Charges())[
+        :, 0, :, 1, 1
+    ].numpy()
     expected = sum(of_outputs(layer, x, lambda tile, i: pairs(i)))[0, 0, :, 1, 1]
     conversions = 3 * (2 if sense == "bitline" else 1)  # of each output, on three row tiles, in each of four positions
     step = 30e-6 / (4095 if sense == "bitline" else 2047) / UNIT
@@ -879,7 +883,7 @@ def test_converter_noise_does_not_depend_on_batches(tiny, sar):
     mapped = mapped_on(network, sar.replace(readout__noise=0.02, readout__offset=0.01))
     whole = mapped.spikes(images)
     for first in range(0, 7, 3):
-        for a, (b, _, _) in zip(whole, mapped._run(images[first : first + 3], first)):
+        for a, b in zip(whole, mapped.inference.spikes(images[first : first + 3], first)):
             np.testing.assert_array_equal(a[:, first : first + 3], b)
     quiet = mapped_on(network, sar.replace(readout__offset=0.01)).spikes(images)
     assert np.any(whole[0] != quiet[0])

@@ -58,8 +58,10 @@ class Converters:
         return self._offset
 
     @property
-    def levels(self) -> np.ndarray | None:
-        """Where each converter's codes 1, 2, ... begin [LSB], (n_converters, top_code); None if half a step below."""
+    def levels(self) -> np.ndarray:
+        """Where each converter's codes 1, 2, ... begin without its offset [LSB], (n_converters, top_code)."""
+        if self._levels is None:
+            return np.tile(np.arange(1, self.adc.top_code + 1) - 0.5, (self.n_converters, 1))
         return self._levels
 
     def convert(self, values: Tensor) -> tuple[Tensor, int]:
@@ -93,8 +95,7 @@ class Converters:
 
     def transitions(self, converter: int = 0) -> np.ndarray:
         """Return the inputs of a converter [LSB] from which on it gives each code above the lowest, ascending."""
-        ideal = np.arange(1, self.adc.top_code + 1) - 0.5
-        levels: np.ndarray = ideal if self._levels is None else self._levels[converter]
+        levels = self.levels[converter]
         if self.adc.sense == "difference":
             levels = np.concatenate([-levels[::-1], levels])
         return levels - float(self._offset[converter])
