@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -10,14 +10,16 @@ import numpy as np
 
 from mapping.placement import first_row
 from mapping.tile import Tile
-from xbarsim.nodal import solve
+from xbarsim.crossbar import Crossbar
+from xbarsim.kernels.ladder import OPEN
+from xbarsim.nodal import row_cells, solve
 from xbarsim.threads import in_threads
 
 if TYPE_CHECKING:
     from mapping.row_tile import RowTile
 
 LEVELS = 64  # analog inputs are counted in so many bins
-_AT_ONCE = 32  # reads whose node voltages are held in memory
+_TOLERANCE = 1e-4  # of what reading moves bitline nodes by, itself a small part of a cell's voltage
 
 
 @dataclass
@@ -36,16 +38,6 @@ class Counts:
     n_reads: float
     levels: np.ndarray
     counts: np.ndarray
-
-    @classmethod
-    def none(cls, n_rows: int) -> Counts:
-        """No read of so many wordlines."""
-        return cls(0.0, np.ones(1), np.zeros((1, n_rows)))
-
-    def add(self, other: Counts) -> None:
-        """Add reads of the same wordlines."""
-        self.counts = other.counts + self.counts if self.n_reads else other.counts
-        self.n_reads, self.levels = self.n_reads + other.n_reads, other.levels
 
     def of(self, rows: slice) -> Counts:
         """Return those of some wordlines."""
@@ -110,7 +102,7 @@ class CellVoltages:
 
     By linearity of the circuit they are exact averages: of reads in which a cell's own wordline was silent, and, per
     unit of its own level, of those in which it was active. How they scatter from read to read is left out. A wordline
-    that was never active is taken to be so alone.
+    that was never active is taken to be so alone, its bitlines at 0 V.
 
     Attributes
     ----------
@@ -127,32 +119,39 @@ class CellVoltages:
         first = first_row(tile.patch, tile.chip)
         used = rows[first:]
 
-        def cells(patterns: np.ndarray) -> np.ndarray:
-            """Solve for a pattern (n_used) for each used wordline; return the cells on it, (n_used, cols)."""
-            found = []
-            for start in range(0, len(used), _AT_ONCE):
-                part = slice(start, start + _AT_ONCE)
-                v = np.zeros((len(used[part]), crossbar.n_rows))
-                v[:, used] = patterns[part]
-                v_cell = solve(crossbar, v, method="nodes").v_cell
-                found.append(v_cell[np.arange(len(v)), used[part]][:, cols])
-            return np.concatenate(found)
+        def cells(wordlines: np.ndarray, patterns: np.ndarray) -> np.ndarray:
+            """Solve for a pattern (n_used) for each of some wordlines; return the cells on them, (n, cols)."""
+            v = np.zeros((len(wordlines), crossbar.n_rows))
+            v[:, used] = patterns
+            return row_cells(crossbar, v, used[wordlines], tol=_TOLERANCE)[:, cols]
 
         own, n_active = np.diag(activity.together)[:, None], activity.counts.sum(0)[:, None]
-        alone = np.eye(len(used))
-        active = cells(np.where(own > 0, activity.together / np.where(own > 0, own, 1), alone))
+        seen = np.flatnonzero(own > 0)
+        wires = crossbar.wires
+        at_zero = wires.replace(**{name: _at_zero(getattr(wires, name)) for name in ("r_bitline", "r_sense")})
+        alone = Crossbar(crossbar.g, wires=at_zero, cell=crossbar.cell)
+        active = solve(alone, np.ones(crossbar.n_rows)).v_cell[np.ix_(used, cols)]
+        active[seen] = cells(seen, activity.together[seen] / own[seen])
         v = np.zeros(crossbar.n_rows)
         v[used] = activity.total / activity.n_reads
         average = solve(crossbar, v).v_cell[np.ix_(rows, cols)]
         # the sum over all reads, less that over reads with the wordline active, is that over reads with it silent
         spikes = activity.beside is activity.together
-        while_active = n_active * active if spikes else n_active * cells(activity.beside / np.maximum(n_active, 1))
+        beside = active.copy()
+        if not spikes:
+            beside[seen] = cells(seen, activity.beside[seen] / n_active[seen])
+        while_active = n_active * beside
         n_silent = activity.n_reads - n_active
         silent = average.copy()
         silent[first:] = (activity.n_reads * average[first:] - while_active) / np.where(n_silent > 0, n_silent, np.inf)
         whole = np.zeros_like(average)
         whole[first:] = active
         return cls(whole, silent)
+
+
+def _at_zero(r: np.ndarray | float) -> np.ndarray:
+    """Return resistances as nothing, but where connections are open."""
+    return np.where(np.less(r, OPEN), 0.0, np.inf)
 
 
 @dataclass
@@ -182,30 +181,29 @@ class Ageing:
     voltages: dict[Tile, CellVoltages] = field(default_factory=dict)
     refreshes: int = 0
 
-    def see(self, row_tiles: Sequence[RowTile], activities: Sequence[Activity]) -> None:
+    def see(self, activities: Iterable[tuple[RowTile, Activity]]) -> None:
         """Solve the arrays whose cell voltages are not known for what their wordlines do."""
-        unknown = [(t, a) for row, a in zip(row_tiles, activities) for t in row.tiles if t not in self.voltages]
-        for (tile, _), voltages in zip(unknown, in_threads(lambda pair: CellVoltages.of(*pair), unknown)):
-            self.voltages[tile] = voltages
+        unknown = [(t, activity) for row, activity in activities for t in row.tiles if t not in self.voltages]
+        found = in_threads(lambda pair: CellVoltages.of(*pair), unknown)
+        self.voltages |= {tile: voltages for (tile, _), voltages in zip(unknown, found)}
 
-    def wear(self, row_tiles: Sequence[RowTile], counts: Counts, dt: float) -> bool:
-        """Let arrays see reads of their wordlines, and time; solve those that moved, and return whether any did."""
+    def wear(self, counts: Iterable[tuple[RowTile, Counts]], dt: float) -> None:
+        """Let arrays see reads of their wordlines, and time, and solve those that moved."""
 
-        def use(item: tuple[Tile, Counts]) -> Tile | None:
+        def use(item: tuple[Tile, Counts]) -> bool:
             tile, seen = item
             wear(tile, self.voltages[tile], seen, 1.0, self.temperature)
             tile.die.advance(dt=dt, temperature=self.temperature)
-            if tile.moved <= self.tolerance:
-                return None
-            tile.refresh()
-            return tile
+            moved = tile.moved > self.tolerance
+            if moved:
+                tile.refresh()
+            return moved
 
-        work = [(tile, counts.of(row.rows)) for row in row_tiles for tile in row.tiles]
-        moved = [tile for tile in in_threads(use, work) if tile is not None]
-        for tile in moved:
-            del self.voltages[tile]
-        self.refreshes += len(moved)
-        return bool(moved)
+        work = [(tile, seen) for row, seen in counts for tile in row.tiles]
+        for (tile, _), moved in zip(work, in_threads(use, work)):
+            if moved:
+                del self.voltages[tile]
+                self.refreshes += 1
 
 
 def wear(tile: Tile, voltages: CellVoltages, activity: Counts, scale: float, temperature: float) -> None:

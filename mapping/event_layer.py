@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -87,15 +88,18 @@ def run(
     return spikes, states, charges
 
 
-def count_inputs(layer: MappedLayer, events: Events, after: Shape | None) -> Counts:
-    """Count how often the wordlines of a layer are driven in the reads of its inputs."""
-    spec, (channels, height, width) = layer.layer.spec, layer.layer.in_shape
-    levels = (np.arange(LEVELS) + 0.5) / LEVELS if len(events.value) else np.ones(1)
-    inputs = np.zeros((len(levels), channels * height * width), np.int64)
-    inference.count_levels(events, inputs)
+def count_inputs(layer: MappedLayer, events: Events, after: Shape | None) -> np.ndarray:
+    """Count how often the inputs of a layer, as it numbers them, have which level, (n_levels, n_inputs)."""
+    counts = np.zeros((LEVELS if len(events.value) else 1, prod(layer.layer.in_shape)), np.int64)
+    inference.count_levels(events, counts)
     order = layer.tables(after).arrays.order
-    if len(order):
-        inputs = inputs[:, np.argsort(order)]
+    return counts[:, np.argsort(order)] if len(order) else counts
+
+
+def wordline_counts(layer: MappedLayer, inputs: np.ndarray, frames: int, n: int) -> Counts:
+    """Return how often wordlines are driven in the reads of n samples of so many frames, whose inputs were counted."""
+    spec, (channels, height, width) = layer.layer.spec, layer.layer.in_shape
+    levels = np.ones(1) if len(inputs) == 1 else (np.arange(LEVELS) + 0.5) / LEVELS
     images = inputs.reshape(-1, height, width, channels)
     rows, cols = spec.read_positions(layer.layer.in_shape)
     wide = np.pad(images, ((0, 0), (spec.margin,) * 2, (spec.margin,) * 2, (0, 0)))
@@ -104,7 +108,6 @@ def count_inputs(layer: MappedLayer, events: Events, after: Shape | None) -> Cou
         for kx in range(spec.kernel):
             read = wide[:, ky : ky + rows * spec.stride : spec.stride, kx : kx + cols * spec.stride : spec.stride]
             counts[:, :, ky, kx] = read[:, :rows, :cols].sum((1, 2))
-    n, frames = len(events.stop), events.stop.shape[1] - 1
     held = frames == 1 and layer.chip.constant_input == "every-step"
     times = layer.network.t_steps if held else 1
     reads = float(times * n * frames * layer.layer.n_positions)

@@ -14,7 +14,7 @@ from mapping.bsnn.encode import encode, is_analog
 from mapping.bsnn.events import list_inputs
 from mapping.bsnn.spec import NetworkSpec
 from mapping.cost import Charges
-from mapping.event_layer import count_inputs, run, runs_by_events
+from mapping.event_layer import count_inputs, run, runs_by_events, wordline_counts
 from mapping.layer import MappedLayer
 from xbarsim.errors import ParameterError
 from xbarsim.threads import in_threads
@@ -22,7 +22,7 @@ from xbarsim.threads import in_threads
 Engine = Literal["auto", "events", "tensors"]
 Progress = Callable[[int], None]  # images done since the last call
 
-_AT_ONCE = 128  # images of one task of event-driven inference
+_AT_ONCE = 50  # images of one task of event-driven inference
 _BATCH = 25  # images whose tensors are held in memory
 
 
@@ -84,7 +84,7 @@ class Inference:
         *,
         engine: Engine = "auto",
         ageing: Ageing | None = None,
-        counts: list[Counts] | None = None,
+        counted: list[Counts] | None = None,
         progress: Progress | None = None,
     ) -> tuple[np.ndarray, list[Charges]]:
         """Return the classes of images, and what each layer cost.
@@ -97,39 +97,46 @@ class Inference:
         engine : str
         ageing : Ageing, optional
             How all images together age the arrays, step by step, which only tensors do.
-        counts : list of Counts, optional
-            Of each layer: added to, by events only.
+        counted : list, optional
+            Filled with how often the wordlines of each layer were driven, by events only.
         progress : callable, optional
         """
         by_events = ageing is None and self.by_events(engine)
         size = len(images) if ageing else _AT_ONCE if by_events else _BATCH
         parts = [(images[k : k + size], first + k) for k in range(0, len(images), size)]
         charges, classes = [Charges() for _ in self.layers], []
+        totals: list[np.ndarray] = []
         if by_events:
             for layer, after in zip(self.layers, self._shapes_before()):
                 layer.tables(after)  # here, not in several threads
-            results = in_threads(lambda part: self._by_events(part[0], part[1], counts is not None), parts)
+            results = in_threads(lambda part: self._by_events(part[0], part[1], counted is not None), parts)
         else:
             results = (self._as_tensors(part[0], part[1], ageing) for part in parts)
         for given, costs, seen in results:
             classes.append(given)
             for charge, cost in zip(charges, costs):
                 charge.add(cost)
-            for total, part in zip(counts or [], seen):
-                total.add(part)
+            for total, part in zip(totals, seen):
+                total += part
+            totals = totals or seen
             if progress is not None:
                 progress(len(given))
+        if counted is not None:
+            held = is_analog(images, self.spec)
+            frames = [1 if held and k == 0 else self.spec.t_steps for k in range(len(self.layers))]
+            for layer, total, frame in zip(self.layers, totals, frames):
+                counted.append(wordline_counts(layer, total, frame, len(images)))
         return np.concatenate(classes), charges
 
     def _shapes_before(self) -> list[tuple[int, int, int] | None]:
         return [None, *(layer.layer.out_shape for layer in self.layers[:-1])]
 
     def _by_events(
-        self, images: np.ndarray, first: int, counted: bool
-    ) -> tuple[np.ndarray, list[Charges], list[Counts]]:
+        self, images: np.ndarray, first: int, counting: bool
+    ) -> tuple[np.ndarray, list[Charges], list[np.ndarray]]:
         events, costs, seen = list_inputs(self.encoded(images, first)[0], self.layers[0].number_type), [], []
         for layer, after in zip(self.layers, self._shapes_before()):
-            if counted:
+            if counting:
                 seen.append(count_inputs(layer, events, after))
             events, (spikes, membrane), cost = run(layer, events, after, first, dense=layer is self.layers[-1])
             costs.append(cost)
@@ -137,7 +144,7 @@ class Inference:
 
     def _as_tensors(
         self, images: np.ndarray, first: int, ageing: Ageing | None
-    ) -> tuple[np.ndarray, list[Charges], list[Counts]]:
+    ) -> tuple[np.ndarray, list[Charges], list[np.ndarray]]:
         (x, analog), costs = self.encoded(images, first), []
         for layer in self.layers:
             x, membrane, cost = layer.forward(x, analog, first, ageing)

@@ -265,7 +265,7 @@ class MappedNetwork:
             Whether that happens after every time step, which only tensors do, or after every batch; cells then see the
             average voltages of the first 25 images of a batch.
         batch_size : int, optional
-            Images that age the arrays together; 25 by steps and 1,000 by batches unless told.
+            Images that age the arrays together; 25 by steps and 2,500 by batches unless told.
         temperature : float or str
             At which they age [K].
         ideal : int array, (n,), optional
@@ -282,7 +282,7 @@ class MappedNetwork:
         if labels.shape != (len(images),):
             raise ParameterError(f"labels have the shape {labels.shape}; {len(images)} images need ({len(images)},)")
         if batch_size is None or (refresh is None and batch_size > 0):
-            batch_size = len(images) if refresh is None else 25 if ageing_by == "step" else 1000
+            batch_size = len(images) if refresh is None else 25 if ageing_by == "step" else 2500
         if len(images) == 0 or batch_size < 1:
             raise ParameterError(f"{len(images)} images in batches of {batch_size}: at least 1 of each is needed")
         if refresh is not None and quantity(refresh, "", "refresh") < 0:
@@ -366,13 +366,16 @@ class MappedNetwork:
         self, images: np.ndarray, first: int, ageing: Ageing, progress: Progress | None
     ) -> tuple[np.ndarray, list[Charges]]:
         """Classify a batch by events, then let its reads age the arrays."""
-        counts = [Counts.none(layer.layer.weights.shape[1]) for layer in self.layers]
-        result = self.inference.classify(images, first, engine="events", counts=counts, progress=progress)
+        counts: list[Counts] = []
+        result = self.inference.classify(images, first, engine="events", counted=counts, progress=progress)
+        rows = [(layer, row) for layer in self.layers for row in layer.row_tiles]
         if any(tile not in ageing.voltages for tile in self._tiles):
-            for layer, activities in zip(self.layers, self._activities(images[:25])):
-                ageing.see(layer.row_tiles, activities)
-        dt = len(images) * ageing.step_time * self.network.t_steps
-        for layer, count in zip(self.layers, counts):
-            if ageing.wear(layer.row_tiles, count, dt):
+            activities = (part for of_layer in self._activities(images[:25]) for part in of_layer)
+            ageing.see(zip((row for _, row in rows), activities))
+        before = ageing.refreshes
+        seen = ((row, counts[layer.number].of(row.rows)) for layer, row in rows)
+        ageing.wear(seen, len(images) * ageing.step_time * self.network.t_steps)
+        if ageing.refreshes > before:
+            for layer in self.layers:
                 layer.assemble()
         return result

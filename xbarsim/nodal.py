@@ -12,7 +12,7 @@ from xbarsim.crossbar import Crossbar, real_array
 from xbarsim.errors import ConvergenceError, ParameterError
 from xbarsim.kernels.schur import CONVERGED
 from xbarsim.machine import check_memory
-from xbarsim.reads import Outcome, linear_reads, nonlinear_reads, port_reads
+from xbarsim.reads import Outcome, linear_reads, nonlinear_reads, port_reads, row_reads
 from xbarsim.solution import LARGEST_RESIDUAL, Solution, check_residual
 
 SMALLEST_TOLERANCE = float(np.finfo(float).eps)
@@ -119,6 +119,37 @@ def solve(
         v_sense=v_end,
         _complete=later,
     )
+
+
+def row_cells(
+    crossbar: Crossbar, v_wordline: Any, rows: Any, *, tol: float = 1e-12, max_iterations: int = 10_000
+) -> np.ndarray:
+    """Return the voltages of the cells on one row of each read, sense nodes at 0 V, on one thread.
+
+    Converged as :func:`solve` is, but no Kirchhoff residual is taken.
+
+    Parameters
+    ----------
+    crossbar : Crossbar
+        Its cells linear.
+    v_wordline : array, (n, n_rows)
+        Driver voltages [V].
+    rows : int array, (n,)
+        Which row is wanted of each read.
+    tol, max_iterations
+        As for :func:`solve`.
+
+    Returns
+    -------
+    array, (n, n_cols)
+        Wordline minus bitline [V].
+    """
+    v = real_array(v_wordline, "v_wordline", "voltages in volts")
+    _check_limits(tol, max_iterations)
+    circuit = conductances(crossbar, None), resistances(crossbar, None, None, None)
+    v_cell, certificates = row_reads(*circuit, v, np.asarray(rows, np.int64), tol, max_iterations)
+    check_certificates(certificates, tol, LARGEST_RESIDUAL)
+    return v_cell
 
 
 def _check_limits(tol: Any, max_iterations: Any) -> None:

@@ -17,7 +17,7 @@ from xbarsim.kernels.jit import launching, thread_count
 from xbarsim.kernels.ladder import ladders, ladders_wide
 from xbarsim.kernels.lanes import LANES, read_lanes
 from xbarsim.kernels.newton import newton_batch, newton_read
-from xbarsim.kernels.read import read, read_batch, read_wide
+from xbarsim.kernels.read import read, read_batch, read_rows, read_wide
 from xbarsim.machine import check_memory
 
 _WIDE = 1 << 17  # cells from which one read is worth several threads
@@ -89,6 +89,18 @@ def linear_reads(
         with launching:
             read_batch(*circuit, v[part], v_end[part], *limits, work, *(array[part] for array in out))
     return Outcome(*out, nodes)
+
+
+def row_reads(
+    g: np.ndarray, r: Resistances, v: np.ndarray, rows: np.ndarray, tol: float, max_iterations: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the voltages of the cells on one row of each read, (n, n_cols) [V], and certificates without residual."""
+    memory = _aligned(11, *g.shape)
+    rho = ladders(1, g, tuple(r), *memory[:5])
+    pull, lean, *bitlines = memory[:5]
+    v_cell, reached = np.empty((len(v), g.shape[1])), np.zeros((len(v), 3))
+    read_rows((g, pull, lean), tuple(bitlines), rho, v, rows, tol, max_iterations, memory[5:], reached, v_cell)
+    return v_cell, reached
 
 
 def port_reads(

@@ -95,7 +95,7 @@ class Converters:
 
     def transitions(self, converter: int = 0) -> np.ndarray:
         """Return the inputs of a converter [LSB] from which on it gives each code above the lowest, ascending."""
-        levels = self.levels[converter]
+        levels: np.ndarray = self.levels[converter]
         if self.adc.sense == "difference":
             levels = np.concatenate([-levels[::-1], levels])
         return levels - float(self._offset[converter])

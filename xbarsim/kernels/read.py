@@ -52,6 +52,25 @@ def read(
 
 
 @jit
+def read_rows(wordlines, bitlines, rho, v, rows, tol, max_iterations, memory, reached, v_cell):
+    """Solve for each of n vectors, sense nodes at 0 V, and keep the voltages of the cells on one row of each.
+
+    rows : (n), which one
+    memory : (6, n_rows, n_cols), contents free
+    reached, v_cell : (n, 2), filled with iterations and status; (n, n_cols)
+    """
+    x, u, work = memory[0], memory[1], memory[2:]
+    none, v_end = np.empty((0, 0)), np.zeros(x.shape[1])
+    for k in range(len(v)):
+        reached[k, 0], reached[k, 1] = solve_bitlines(
+            wordlines, bitlines, rho, v[k], v_end, none, tol, max_iterations, work, x
+        )
+        wordline_voltages(rows[k], v[k], x, wordlines[1], wordlines[2], u)
+        for j in range(x.shape[1]):
+            v_cell[k, j] = u[rows[k], j] - x[rows[k], j]
+
+
+@jit
 def read_wide(
     n_pieces,
     wires,
