@@ -11,6 +11,7 @@ import numpy as np
 from mapping.bsnn.network import Network
 from mapping.chip import Chip
 from mapping.cost import Accounting, convention
+from mapping.inference import Inputs
 from mapping.network import map_network
 from mapping.report import Report
 from xbarsim.drift import ROOM_TEMPERATURE, CustomDisturb, PowerLawDisturb
@@ -108,6 +109,7 @@ def evaluate_dies(
     if n_dies < 1:
         raise ParameterError(f"n_dies = {n_dies}: give at least 1")
     ideal, average = network.predict(images, seed=seed), None
+    inputs: Inputs = {}
     for die in range(n_dies):
         mapped = map_network(network, chip, seed=seed, die=die, images=images[:64])
         if past != Past():
@@ -120,6 +122,7 @@ def evaluate_dies(
             refresh=refresh,
             temperature=past.temperature,
             ideal=ideal,
+            inputs=inputs,
             progress=show,
         )
         average = report if average is None else average.and_die(report)

@@ -15,11 +15,13 @@ from mapping.bsnn.events import list_inputs
 from mapping.bsnn.spec import NetworkSpec
 from mapping.cost import Charges
 from mapping.event_layer import count_inputs, run, runs_by_events, wordline_counts
+from mapping.kernels.inference import Events
 from mapping.layer import MappedLayer
 from xbarsim.errors import ParameterError
 from xbarsim.threads import in_threads
 
 Engine = Literal["auto", "events", "tensors"]
+Inputs = dict[int, Events]  # of images from a number on
 Progress = Callable[[int], None]  # images done since the last call
 
 _AT_ONCE = 50  # images of one task of event-driven inference
@@ -85,6 +87,7 @@ class Inference:
         engine: Engine = "auto",
         ageing: Ageing | None = None,
         counted: list[Counts] | None = None,
+        inputs: Inputs | None = None,
         progress: Progress | None = None,
     ) -> tuple[np.ndarray, list[Charges]]:
         """Return the classes of images, and what each layer cost.
@@ -99,6 +102,8 @@ class Inference:
             How all images together age the arrays, step by step, which only tensors do.
         counted : list, optional
             Filled with how often the wordlines of each layer were driven, by events only.
+        inputs : dict, optional
+            What other dies of the chip made of the same images; added to.
         progress : callable, optional
         """
         by_events = ageing is None and self.by_events(engine)
@@ -109,7 +114,7 @@ class Inference:
         if by_events:
             for layer, after in zip(self.layers, self._shapes_before()):
                 layer.tables(after)  # here, not in several threads
-            results = in_threads(lambda part: self._by_events(part[0], part[1], counted is not None), parts)
+            results = in_threads(lambda part: self._by_events(part[0], part[1], counted is not None, inputs), parts)
         else:
             results = (self._as_tensors(part[0], part[1], ageing) for part in parts)
         for given, costs, seen in results:
@@ -117,7 +122,7 @@ class Inference:
             for charge, cost in zip(charges, costs):
                 charge.add(cost)
             for total, part in zip(totals, seen):
-                total += part
+                np.add(total, part, out=total)
             totals = totals or seen
             if progress is not None:
                 progress(len(given))
@@ -132,9 +137,13 @@ class Inference:
         return [None, *(layer.layer.out_shape for layer in self.layers[:-1])]
 
     def _by_events(
-        self, images: np.ndarray, first: int, counting: bool
+        self, images: np.ndarray, first: int, counting: bool, inputs: Inputs | None
     ) -> tuple[np.ndarray, list[Charges], list[np.ndarray]]:
-        events, costs, seen = list_inputs(self.encoded(images, first)[0], self.layers[0].number_type), [], []
+        events, costs, seen = (inputs or {}).get(first), [], []
+        if events is None:
+            events = list_inputs(self.encoded(images, first)[0], self.layers[0].number_type)
+        if inputs is not None:
+            inputs[first] = events
         for layer, after in zip(self.layers, self._shapes_before()):
             if counting:
                 seen.append(count_inputs(layer, events, after))

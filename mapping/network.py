@@ -16,7 +16,7 @@ from mapping.bsnn.network import Network
 from mapping.chip import Chip
 from mapping.cost import Accounting, Charges, convention
 from mapping.doubts import doubts
-from mapping.inference import Engine, Inference, Progress
+from mapping.inference import Engine, Inference, Inputs, Progress
 from mapping.layer import MappedLayer
 from mapping.periphery.neuron_circuit import PassiveNeuron
 from mapping.report import LayerReport, Report
@@ -242,6 +242,7 @@ class MappedNetwork:
         batch_size: int | None = None,
         temperature: float | str = ROOM_TEMPERATURE,
         ideal: np.ndarray | None = None,
+        inputs: Inputs | None = None,
         progress: Progress | None = None,
     ) -> Report:
         """Classify images on the chip and account for what that costs; changes nothing on the chip.
@@ -270,6 +271,8 @@ class MappedNetwork:
             At which they age [K].
         ideal : int array, (n,), optional
             What the network in software says, if that is known already.
+        inputs : dict, optional
+            Empty for the first die of a chip, and given to all others with the same images: work that they share.
         progress : callable, optional
             Called with the number of images done since its last call.
 
@@ -303,7 +306,7 @@ class MappedNetwork:
                 batch = images[start : start + batch_size]
                 if ageing is None or ageing.by == "step":
                     given, costs = self.inference.classify(
-                        batch, start, engine=engine, ageing=ageing, progress=progress
+                        batch, start, engine=engine, ageing=ageing, inputs=inputs, progress=progress
                     )
                 else:
                     given, costs = self._classify_and_age(batch, start, ageing, progress)

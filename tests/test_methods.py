@@ -15,6 +15,7 @@ from xbarsim.kernels.certificate import certify
 from xbarsim.kernels.chebyshev import sweep, sweeps_needed
 from xbarsim.kernels.ladder import ladders
 from xbarsim.kernels.schur import CONVERGED, conjugate_gradients
+from xbarsim.nodal import row_cells
 
 LIGHT = xb.Wires(r_wordline=0.5, r_bitline=2.0, r_driver=3.0, r_sense=1.0)
 JOINED = xb.Wires(r_wordline=1.0, r_bitline=1.0)
@@ -247,3 +248,15 @@ def test_a_loose_tolerance_is_enough_if_asked_for():
     exact = xb.solve(crossbar, v).i_bitline
     for tol in (1e-2, 1e-4, 1e-7):
         np.testing.assert_allclose(xb.solve(crossbar, v, tol=tol).i_bitline, exact, rtol=0, atol=tol * exact.max())
+
+
+@pytest.mark.parametrize("shape", [(5, 3), (3, 9), (1, 1), (9, 8)])
+@pytest.mark.parametrize("tol, apart", [(1e-12, 1e-11), (1e-4, 1e-4)])
+def test_cells_on_one_row_of_each_read_are_those_of_the_whole_array(shape, tol, apart):
+    crossbar, rng = random_crossbar(shape, LIGHT)
+    v, rows = rng.uniform(-0.3, 0.3, (7, shape[0])), rng.integers(0, shape[0], 7)
+    solved = (solve_circuit(crossbar.g, crossbar.wires, one)[:2] for one in v)
+    expected = np.array([(wordline - bitline)[row] for (wordline, bitline), row in zip(solved, rows)])
+    np.testing.assert_allclose(row_cells(crossbar, v, rows, tol=tol), expected, atol=apart * np.abs(v).max())
+    with pytest.raises(xb.ParameterError, match="tol = 0"):
+        row_cells(crossbar, v, rows, tol=0)
