@@ -2,8 +2,9 @@
 
     OMP_NUM_THREADS=2 NUMBA_NUM_THREADS=2 python benchmarks/inference.py
 
-Ideal: snnTorch and our own tensors, each with the batch that suits it best. Chips: arrays with IR drop and 5 % spread from
-device to device, solved beforehand; what software says is known. All sides take turns in one process, kernels compiled.
+Ideal: snnTorch and our own tensors, each with the batch that suits it best. Chips: arrays with IR drop and 5 % spread
+from device to device, solved beforehand; what software says is known. All sides take turns in one process, kernels
+compiled.
 """
 
 import os
@@ -77,14 +78,8 @@ def compare(network, images, labels):
     peer, tensors = snntorch(network), partial(network.predict, engine="tensors")
     batches = best_batch(peer, images[:500]), best_batch(tensors, images[:500])
     ideal = network.predict(images)
-    agree = (
-        np.mean(ideal == peer(images[:500], 100))
-        if len(images) == 500
-        else np.mean(ideal[:500] == peer(images[:500], 100))
-    )
-    print(
-        f"batches of {batches[0]} (snnTorch) and {batches[1]} (tensors); snnTorch agrees on {agree:.1%} of 500 images"
-    )
+    agree = np.mean(ideal[:500] == peer(images[:500], 100))
+    print(f"batches of {batches[0]} (snnTorch), {batches[1]} (tensors); snnTorch agrees on {agree:.1%} of 500 images")
     sides = {
         "ideal, snnTorch": lambda: peer(images, batches[0]),
         "ideal, tensors": lambda: tensors(images, batches[1]),
@@ -105,11 +100,10 @@ def compare(network, images, labels):
     print(f"| {len(images)} images | time | an image | over snnTorch | over tensors | of the 1-bit chip |")
     print("|---|---|---|---|---|---|")
     for name, times in spent.items():
+        seconds, relative = median(times), ratio(name, "1-bit chip")
         faster = " | ".join(f"{ratio(peer, name):.1f}x" for peer in ("ideal, snnTorch", "ideal, tensors"))
-        seconds = median(times)
-        print(
-            f"| {name} | {seconds:.2f} s | {1e3 * seconds / len(images):.3f} ms | {faster} | {ratio(name, '1-bit chip'):.2f} |"
-        )
+        each = f"{seconds:.2f} s | {1e3 * seconds / len(images):.3f} ms"
+        print(f"| {name} | {each} | {faster} | {relative:.2f} |")
 
 
 def dies(network, images, labels):
@@ -136,9 +130,8 @@ def rates():
         spent.append(min(timed(lambda: run(layer, events, after, 0, False)) for _ in range(7)) / n)
     offset, slope = np.polynomial.polynomial.polyfit(RATES, spent, 1)
     local = np.diff(spent) / np.diff(RATES)
-    print(
-        f"layer 16-64, one thread, {network.t_steps} steps: {1e6 * offset:.0f} us + {1e6 * slope / 100:.1f} us for each % of spikes;"
-    )
+    line = f"{1e6 * offset:.0f} us + {1e6 * slope / 100:.1f} us for each % of spikes"
+    print(f"layer 16-64, one thread, {network.t_steps} steps: {line};")
     print("slope from point to point over that of the line: " + ", ".join(f"{x / slope:.2f}" for x in local))
 
 

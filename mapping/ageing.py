@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mapping.row_tile import RowTile
 
 LEVELS = 64  # analog inputs are counted in so many bins
-_TOLERANCE = 1e-4  # of what reading moves bitline nodes by, itself a small part of a cell's voltage
+_TOLERANCE = 1e-3  # of what reading moves bitline nodes by, itself a small part of a cell's voltage
 
 
 @dataclass

@@ -24,7 +24,7 @@ Engine = Literal["auto", "events", "tensors"]
 Inputs = dict[int, Events]  # of images from a number on
 Progress = Callable[[int], None]  # images done since the last call
 
-_AT_ONCE = 50  # images of one task of event-driven inference
+_FEWEST, _MOST, _TASKS = 25, 250, 16  # images of a task of event-driven inference, and how many tasks there should be
 _BATCH = 25  # images whose tensors are held in memory
 
 
@@ -107,7 +107,8 @@ class Inference:
         progress : callable, optional
         """
         by_events = ageing is None and self.by_events(engine)
-        size = len(images) if ageing else _AT_ONCE if by_events else _BATCH
+        task = min(max(-(-len(images) // _TASKS), _FEWEST), _MOST)  # sums of energies depend on no number of threads
+        size = len(images) if ageing else task if by_events else _BATCH
         parts = [(images[k : k + size], first + k) for k in range(0, len(images), size)]
         charges, classes = [Charges() for _ in self.layers], []
         totals: list[np.ndarray] = []

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import local
 
 import numpy as np
 import torch
@@ -35,6 +36,14 @@ class EventLayer:
     neurons: inference.Neurons
     keys: Keys
     t_steps: int
+    _kept: local = field(default_factory=local)
+
+    def _room(self, size: int) -> np.ndarray:
+        """Return memory for a list, the same again and again: fresh memory has to be cleared first."""
+        if len(getattr(self._kept, "place", ())) < size:
+            self._kept.place = np.empty(size, np.int32)
+        place: np.ndarray = self._kept.place
+        return place
 
     def run(
         self, events: Events, first: int = 0, *, dense: bool = False, every_step: bool = False
@@ -55,13 +64,13 @@ class EventLayer:
         Returns
         -------
         Events
-            What they fire.
+            What they fire; theirs until the same thread runs this layer again.
         sums : array, (inference.N_SUMS,)
         states : two arrays, (t_steps, n, neurons)
             Spikes and membranes, channels last; empty unless wanted.
         """
         n, size, dtype = len(events.stop), len(self.neurons.level), self.neurons.level.dtype
-        place = np.empty(n * self.t_steps * size + 1, np.int32)  # memory that is not written to takes no room
+        place = self._room(n * self.t_steps * size + 1)
         out = Events(place, np.empty(0, dtype), np.empty((n, self.t_steps + 1), np.int64))
         sums = np.zeros((n, inference.N_SUMS))
         shape = (self.t_steps, n, size) if dense else (0, 0, 0)

@@ -8,7 +8,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mapping.kernels.lif import clip_membranes, copy, fire, inhibit, integrate, keep_winners, reset_at_once
+from mapping.kernels.lif import (
+    SUBTRACT,
+    clip_membranes,
+    copy,
+    fire,
+    inhibit,
+    integrate,
+    integrate_and_fire,
+    keep_winners,
+    reset_at_once,
+)
 from mapping.kernels.normal import fill_normal, of_image
 from mapping.kernels.readout import add_noise, read_out
 from mapping.kernels.taps import Groups, Power, Reach, add_currents, deliver
@@ -115,8 +125,9 @@ def _input(events, event, arrays, number):
         value = events.value[event]
     if len(arrays.order) > 0:
         place = arrays.order[place]
-    position, channel = divmod(place, arrays.n_channels)
-    y, x = divmod(position, arrays.width)
+    position = np.uint64(place) // np.uint64(arrays.n_channels)
+    y = np.int64(position // np.uint64(arrays.width))
+    channel, x = place - np.int64(position) * arrays.n_channels, np.int64(position) - y * arrays.width
     return channel, y, x, value
 
 
@@ -218,6 +229,30 @@ def _list_fired(fired, channels, place, count, sums):
     return count
 
 
+@inlined_jit
+def _fire_by_rules(neurons, now, variance, z, held, due, noise, t, u, fired):
+    """Make a time step with all that neurons may have; held, due, fired : their state."""
+    integrate(held, due, now, neurons.threshold, neurons.beta, neurons.reset, u)
+    if len(variance) > 0:
+        add_noise(variance, z, u)
+    if neurons.inhibition > 0 and t > 0:
+        inhibit(fired, neurons.threshold, neurons.inhibition, neurons.channels, u)
+    if neurons.clip:
+        clip_membranes(neurons.threshold, neurons.level, u)
+    for k in range(len(noise)):
+        noise[k] *= u.dtype.type(neurons.noise)
+    fire(u, noise, neurons.least, fired)
+    if neurons.delayed:
+        copy(fired, due)
+    if neurons.winner:
+        keep_winners(u, noise, neurons.level, neurons.channels, fired)
+    if neurons.delayed:
+        copy(u, held)
+    else:
+        reset_at_once(u, fired, due, neurons.threshold, neurons.reset, held)
+        fire(held, noise, neurons.least, due)
+
+
 @jit
 def run_layer(events, arrays, readout, neurons, keys, every_step, first, t_steps, out, sums, membrane, spikes):
     """Run samples ``first`` on; list what they fire in ``out``, and add to ``sums`` (n, N_SUMS).
@@ -240,10 +275,13 @@ def run_layer(events, arrays, readout, neurons, keys, every_step, first, t_steps
     begin = np.zeros(len(reach.rows) + 1, np.int64)
     touched = np.zeros((n_tiles, reach.n_cols), np.bool_)
     field = np.zeros(arrays.power.groups.bounds[:, 1].sum() * len(arrays.power.row_class) * arrays.width, number)
+    plain = neurons.reset == SUBTRACT and neurons.delayed and not (neurons.clip or neurons.winner or compared)
+    plain = plain and neurons.inhibition == 0 and not (noisy and n_tiles == 0)
     count = 0
     for sample in range(len(events.stop)):
         image = first + sample
         out.stop[sample, 0] = count
+        u[:] = 0
         held[:] = 0
         due[:] = 0
         for t in range(t_steps):
@@ -261,30 +299,16 @@ def run_layer(events, arrays, readout, neurons, keys, every_step, first, t_steps
                     events, start, stop, arrays, readout, keys, image, t, begin, lines, spread, touched, seen, z_read,
                     z_converter, now, sums[sample],
                 )  # fmt: skip
-            integrate(held, due, now, neurons.threshold, neurons.beta, neurons.reset, u)
-            if noisy and n_tiles == 0:
-                fill_normal(of_image(keys.read[0], image), t * size, z)
-                add_noise(spread, z, u)
-            if neurons.inhibition > 0 and t > 0:
-                inhibit(fired, neurons.threshold, neurons.inhibition, neurons.channels, u)
-            if neurons.clip:
-                clip_membranes(neurons.threshold, neurons.level, u)
-            if compared:
-                fill_normal(of_image(keys.comparator[0], image), t * size, e)
-                for k in range(size):
-                    e[k] *= number(neurons.noise)
-            fire(u, e, neurons.least, fired)
-            if neurons.delayed:
-                copy(fired, due)
-            if neurons.winner:
-                keep_winners(u, e, neurons.level, neurons.channels, fired)
+            if plain:
+                integrate_and_fire(u, now, neurons.least, neurons.threshold, neurons.beta, fired)
+            else:
+                if noisy and n_tiles == 0:
+                    fill_normal(of_image(keys.read[0], image), t * size, z)
+                if compared:
+                    fill_normal(of_image(keys.comparator[0], image), t * size, e)
+                _fire_by_rules(neurons, now, spread if n_tiles == 0 else e[:0], z, held, due, e, t, u, fired)
             count = _list_fired(bytes_fired, neurons.channels, out.place, count, sums[sample])
-            if not neurons.delayed:
-                reset_at_once(u, fired, due, neurons.threshold, neurons.reset, held)
-                fire(held, e, neurons.least, due)
             out.stop[sample, t + 1] = count
             if len(membrane) > 0:
                 copy(u, membrane[t, sample])
                 copy(fired, spikes[t, sample])
-            if neurons.delayed:
-                u, held = held, u

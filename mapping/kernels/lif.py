@@ -43,6 +43,17 @@ def integrate(held, due, now, threshold, beta, reset, u):
 
 
 @inlined_jit
+def integrate_and_fire(u, now, least, threshold, beta, spikes):
+    """Do :func:`integrate` in place, with reset by subtraction where u has reached ``least``, and :func:`fire`."""
+    none = u.dtype.type(0)
+    for k in range(len(u)):
+        theta, before = threshold[k], u[k]
+        after = beta[k] * before + now[k] - (theta if before >= least[k] else none)
+        u[k] = after
+        spikes[k] = after >= least[k]
+
+
+@inlined_jit
 def inhibit(spikes, threshold, inhibition, channels, u):
     """Lower u by what the other channels of its position have fired."""
     for start in range(0, len(u), channels):

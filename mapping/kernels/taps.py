@@ -78,13 +78,16 @@ def add_currents(groups, reach, channel, y, x, top, bottom, origin, value, table
     """Add an input to the currents of its groups at rows ``top`` to ``bottom``, of which they begin with ``origin``."""
     bounds, of_channel, cols, down = groups.bounds, groups.of_channel, reach.cols, reach.rows[y, 2]
     left, right, phase, tap = cols[x, 0], cols[x, 1], cols[x, 2], cols[x, 3]
-    n = (right - left) * reach.n_lines
+    n, per_row = (right - left) * reach.n_lines, reach.n_cols * reach.n_lines
+    up = reach.stride * reach.stride * reach.taps * reach.n_lines
     for g in range(of_channel[channel, 0], of_channel[channel, 1]):
-        for row in range(top, bottom):
-            line = (channel - bounds[g, 0]) * reach.kernel + down - reach.stride * row
-            line = ((line * reach.stride + phase) * reach.taps + tap) * reach.n_lines + bounds[g, 2]
-            place = (row - origin) * reach.n_cols + left
-            _add_scaled(currents, bounds[g, 3] + place * reach.n_lines, table, line, n, value)
+        line = ((channel - bounds[g, 0]) * reach.kernel + down - reach.stride * top) * reach.stride + phase
+        line = bounds[g, 2] + (line * reach.taps + tap) * reach.n_lines
+        into = bounds[g, 3] + (top - origin) * per_row + left * reach.n_lines
+        for _ in range(bottom - top):
+            _add_scaled(currents, into, table, line, n, value)
+            line -= up
+            into += per_row
 
 
 @inlined_jit

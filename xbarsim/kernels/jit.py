@@ -26,7 +26,11 @@ def jit(function: Callable[..., Any]) -> Any:
 
 
 def inlined_jit(function: Callable[..., Any]) -> Any:
-    """Compile a small kernel that becomes part of its callers, where references to arrays need not be counted."""
+    """Compile a kernel that becomes part of its callers, makes no arrays, and does not count references to them.
+
+    Counting takes two locked operations for each slice, and each array taken out of a tuple: half the time of
+    event-driven inference.
+    """
     return _compile(function, "one", forceinline=True, _nrt=False, **_OPTIONS)
 
 
