@@ -36,6 +36,7 @@ bench: setup
 	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=2 $(BIN)/python benchmarks/circuit.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/devices.py
 	OMP_NUM_THREADS=2 NUMBA_NUM_THREADS=2 $(BIN)/python benchmarks/training.py
+	OMP_NUM_THREADS=2 NUMBA_NUM_THREADS=2 $(BIN)/python benchmarks/inference.py
 
 notebooks: setup
 	for script in notebooks/*.py; do $(BIN)/jupytext --quiet --to ipynb --execute $$script || exit 1; done

@@ -85,6 +85,7 @@ def test_devices_without_spread_are_the_ideal_chip(tiny, chip):
     np.testing.assert_array_equal(mapped.layers[1].effective_weights, plain.layers[1].effective_weights)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("readout", ["charge", "bitline", "difference"])
 def test_noise_of_the_membrane_current_is_that_of_solved_noisy_reads(tiny, chip, sar, readout):
     """Mean and variance of every output over 3000 draws against 400 solves of every array with noisy cells."""

@@ -857,6 +857,7 @@ def test_converters_are_given_currents_and_their_codes_are_decoded(tiny, chip, s
         assert len(np.unique(drawn)) == len(drawn) > 3
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("sense", ["bitline", "difference"])
 def test_converter_noise_adds_to_every_conversion(tiny, chip, sense):
     """Mean and variance over 3000 time steps of what the neurons in the middle get; at the edge 0 A cuts the noise."""
