@@ -28,7 +28,7 @@ from mapping.bsnn.encode import encode
 from mapping.bsnn.events import list_inputs
 from mapping.event_layer import run
 
-ROUNDS, BATCHES = 3, (25, 50, 100, 250, 500)
+ROUNDS, BATCHES = 3, (10, 25, 50, 100, 250)
 DISTURB = xb.PowerLawDisturb(t0=1.0, c=0.03)  # slow enough that no array is solved again
 RATES = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2)
 
@@ -57,7 +57,7 @@ def snntorch(network):
 
 def best_batch(classify, images):
     """Return the batch size with which a function is fastest."""
-    return min(BATCHES, key=lambda batch: min(timed(lambda: classify(images, batch)) for _ in range(2)))
+    return min(BATCHES, key=lambda batch: min(timed(lambda: classify(images, batch)) for _ in range(3)))
 
 
 def chips():
@@ -76,7 +76,7 @@ def chips():
 def compare(network, images, labels):
     """Print times of all sides and their ratios, medians over rounds."""
     peer, tensors = snntorch(network), partial(network.predict, engine="tensors")
-    batches = best_batch(peer, images[:500]), best_batch(tensors, images[:500])
+    batches = best_batch(peer, images[:1000]), best_batch(tensors, images[:1000])
     ideal = network.predict(images)
     agree = np.mean(ideal[:500] == peer(images[:500], 100))
     print(f"batches of {batches[0]} (snnTorch), {batches[1]} (tensors); snnTorch agrees on {agree:.1%} of 500 images")

@@ -39,16 +39,9 @@ def event_layer(layer: MappedLayer, after: Shape | None) -> EventLayer:
 
     ``after`` is the output shape of the layer that it follows, if it follows one.
     """
-    neurons = layer.neurons
-    return EventLayer(
-        _arrays(layer, after),
-        _readout(layer),
-        neuron_tables(
-            layer.layer.neuron, layer.layer.out_shape, neurons.parameters(), neurons.noise, layer.number_type
-        ),
-        _keys(layer),
-        layer.network.t_steps,
-    )
+    folded, neurons, t_steps, dtype = layer.layer, layer.neurons, layer.network.t_steps, layer.number_type
+    made = neuron_tables(folded.neuron, folded.out_shape, neurons.parameters(), neurons.noise, t_steps, dtype)
+    return EventLayer(_arrays(layer, after), _readout(layer), made, _keys(layer), t_steps)
 
 
 def run(

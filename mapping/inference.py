@@ -24,7 +24,7 @@ Engine = Literal["auto", "events", "tensors"]
 Inputs = dict[int, Events]  # of images from a number on
 Progress = Callable[[int], None]  # images done since the last call
 
-_FEWEST, _MOST, _TASKS = 25, 250, 16  # images of a task of event-driven inference, and how many tasks there should be
+_FEWEST, _MOST, _TASKS = 25, 500, 16  # images of a task of event-driven inference, and how many tasks there should be
 _BATCH = 25  # images whose tensors are held in memory
 
 

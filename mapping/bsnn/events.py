@@ -93,7 +93,7 @@ def list_inputs(x: np.ndarray, dtype: np.dtype) -> Events:
 
 
 def neuron_tables(
-    spec: NeuronSpec, shape: Shape, parameters: tuple[np.ndarray, ...], noise: float, dtype: np.dtype
+    spec: NeuronSpec, shape: Shape, parameters: tuple[np.ndarray, ...], noise: float, t_steps: int, dtype: np.dtype
 ) -> inference.Neurons:
     """Return neurons with constant, threshold, level and decay, each broadcastable to (channels, height, width)."""
     full = (np.broadcast_to(x, shape).transpose(1, 2, 0).ravel() for x in parameters)
@@ -104,6 +104,7 @@ def neuron_tables(
         level=level,
         least=fires_from(level, spec),
         beta=beta,
+        rise=1.001 * (beta[:, None] ** np.arange(t_steps)).sum(1, dtype=dtype),  # with room for rounding
         noise=noise,
         reset=RESETS.index(spec.reset_mechanism),
         delayed=spec.reset_delay,
@@ -149,6 +150,6 @@ def ideal_layers(layers: Sequence[SpikingLayer], t_steps: int) -> list[EventLaye
         after = spec.shapes(layer.in_shape)[1]
         threshold, beta = as_numpy(layer.threshold), as_numpy(layer.beta).clip(0, 1)
         parameters = constant.reshape(-1, 1, 1), threshold, threshold, beta
-        neurons = neuron_tables(layer.neuron, after, parameters, 0.0, dtype)
+        neurons = neuron_tables(layer.neuron, after, parameters, 0.0, t_steps, dtype)
         found.append(EventLayer(arrays, tables.no_readout(dtype), neurons, NO_KEYS, t_steps))
     return found

@@ -65,6 +65,7 @@ class Neurons(NamedTuple):
     """Neurons, channels last, each with its own parameters.
 
     level, least : where comparators are set, and the lowest number at which they fire
+    rise : not less than where a constant input of 1 can bring membranes
     noise : of comparators
     """
 
@@ -73,6 +74,7 @@ class Neurons(NamedTuple):
     level: np.ndarray
     least: np.ndarray
     beta: np.ndarray
+    rise: np.ndarray
     noise: float
     reset: int
     delayed: bool
@@ -211,14 +213,27 @@ def _read_lines(
 
 
 @inlined_jit
-def _list_fired(fired, channels, place, count, sums):
-    """List neurons that have fired, in bytes up to a multiple of _WORD; return how many there are now."""
+def _gather_awake(neurons, now, awake, current, least, threshold, beta):
+    """Gather the neurons that a constant current can make fire, which then run alone; return how many."""
+    count = 0
+    for k in range(len(now)):
+        if now[k] * neurons.rise[k] >= neurons.least[k]:
+            awake[count] = k
+            current[count], least[count] = now[k], neurons.least[k]
+            threshold[count], beta[count] = neurons.threshold[k], neurons.beta[k]
+            count += 1
+    return count
+
+
+@inlined_jit
+def _list_fired(fired, names, channels, place, count, sums):
+    """List the names of neurons that have fired, in bytes up to a multiple of _WORD; return how many there are now."""
     before, at = count, np.uint64(count)
     words = fired.view(np.uint64)
     for word in range(len(words)):
         if words[word] != 0:
             for k in range(_WORD * word, _WORD * (word + 1)):
-                place[at] = k
+                place[at] = names[k]
                 at += np.uint64(fired[k])
     last, count = -1, np.int64(at)
     for k in range(before, count):
@@ -277,6 +292,11 @@ def run_layer(events, arrays, readout, neurons, keys, every_step, first, t_steps
     field = np.zeros(arrays.power.groups.bounds[:, 1].sum() * len(arrays.power.row_class) * arrays.width, number)
     plain = neurons.reset == SUBTRACT and neurons.delayed and not (neurons.clip or neurons.winner or compared)
     plain = plain and neurons.inhibition == 0 and not (noisy and n_tiles == 0)
+    held_input = plain and frames == 1 and not every_step and len(membrane) == 0
+    n, names = size, np.arange(size)
+    room = size if held_input else 0
+    current, least = np.empty(room, number), np.empty(room, number)
+    threshold, beta = np.empty(room, number), np.empty(room, number)
     count = 0
     for sample in range(len(events.stop)):
         image = first + sample
@@ -299,7 +319,12 @@ def run_layer(events, arrays, readout, neurons, keys, every_step, first, t_steps
                     events, start, stop, arrays, readout, keys, image, t, begin, lines, spread, touched, seen, z_read,
                     z_converter, now, sums[sample],
                 )  # fmt: skip
-            if plain:
+            if held_input:
+                if t == 0:
+                    fired[:] = 0
+                    n = _gather_awake(neurons, now, names, current, least, threshold, beta)
+                integrate_and_fire(u[:n], current[:n], least[:n], threshold[:n], beta[:n], fired[:n])
+            elif plain:
                 integrate_and_fire(u, now, neurons.least, neurons.threshold, neurons.beta, fired)
             else:
                 if noisy and n_tiles == 0:
@@ -307,7 +332,8 @@ def run_layer(events, arrays, readout, neurons, keys, every_step, first, t_steps
                 if compared:
                     fill_normal(of_image(keys.comparator[0], image), t * size, e)
                 _fire_by_rules(neurons, now, spread if n_tiles == 0 else e[:0], z, held, due, e, t, u, fired)
-            count = _list_fired(bytes_fired, neurons.channels, out.place, count, sums[sample])
+            words = bytes_fired[: -(-n // _WORD) * _WORD]
+            count = _list_fired(words, names, neurons.channels, out.place, count, sums[sample])
             out.stop[sample, t + 1] = count
             if len(membrane) > 0:
                 copy(u, membrane[t, sample])
