@@ -264,9 +264,9 @@ class MappedNetwork:
             arrays stay as they are, telegraph and 1/f noise included.
         ageing_by : {"step", "batch"}
             Whether that happens after every time step, which only tensors do, or after every batch; cells then see the
-            average voltages of the first 25 images of a batch.
+            average voltages of the first 10 images of a batch.
         batch_size : int, optional
-            Images that age the arrays together; 25 by steps and 2,500 by batches unless told.
+            Images that age the arrays together; 25 by steps and a quarter of them by batches unless told.
         temperature : float or str
             At which they age [K].
         ideal : int array, (n,), optional
@@ -285,7 +285,7 @@ class MappedNetwork:
         if labels.shape != (len(images),):
             raise ParameterError(f"labels have the shape {labels.shape}; {len(images)} images need ({len(images)},)")
         if batch_size is None or (refresh is None and batch_size > 0):
-            batch_size = len(images) if refresh is None else 25 if ageing_by == "step" else 2500
+            batch_size = len(images) if refresh is None else 25 if ageing_by == "step" else -(-len(images) // 4)
         if len(images) == 0 or batch_size < 1:
             raise ParameterError(f"{len(images)} images in batches of {batch_size}: at least 1 of each is needed")
         if refresh is not None and quantity(refresh, "", "refresh") < 0:
@@ -373,7 +373,7 @@ class MappedNetwork:
         result = self.inference.classify(images, first, engine="events", counted=counts, progress=progress)
         rows = [(layer, row) for layer in self.layers for row in layer.row_tiles]
         if any(tile not in ageing.voltages for tile in self._tiles):
-            activities = (part for of_layer in self._activities(images[:25]) for part in of_layer)
+            activities = (part for of_layer in self._activities(images[:10]) for part in of_layer)
             ageing.see(zip((row for _, row in rows), activities))
         before = ageing.refreshes
         seen = ((row, counts[layer.number].of(row.rows)) for layer, row in rows)
