@@ -68,7 +68,7 @@ def chips():
         "1-bit chip, read noise": (one_bit.replace(device__read_noise=0.02), {}),
         "1-bit chip, read disturb": (
             one_bit.replace(device__read_disturb=DISTURB),
-            {"refresh": 0.01, "ageing_by": "batch"},
+            {"refresh": 0.01, "ageing_by": "batch", "batch_size": 5000},
         ),
     }
 
