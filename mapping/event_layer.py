@@ -34,10 +34,10 @@ def runs_by_events(layer: MappedLayer) -> bool:
     )
 
 
-def event_layer(layer: MappedLayer, after: Shape | None) -> EventLayer:
+def event_layer(layer: MappedLayer, after: Shape) -> EventLayer:
     """Build the tables of a layer, as it is solved and trimmed now.
 
-    ``after`` is the output shape of the layer that it follows, if it follows one.
+    ``after`` is the shape of its inputs, those of images or the spikes of the layer before.
     """
     folded, neurons, t_steps, dtype = layer.layer, layer.neurons, layer.network.t_steps, layer.number_type
     made = neuron_tables(folded.neuron, folded.out_shape, neurons.parameters(), neurons.noise, t_steps, dtype)
@@ -45,7 +45,7 @@ def event_layer(layer: MappedLayer, after: Shape | None) -> EventLayer:
 
 
 def run(
-    layer: MappedLayer, events: Events, after: Shape | None, first: int, dense: bool
+    layer: MappedLayer, events: Events, after: Shape, first: int, dense: bool
 ) -> tuple[Events, tuple[np.ndarray, np.ndarray], Charges]:
     """Run all time steps; return what is fired, spikes and membranes as :meth:`EventLayer.run` does, and the cost.
 
@@ -53,8 +53,8 @@ def run(
     ----------
     events : Events
         One frame, which is held for all time steps, or a frame for each of them.
-    after : (channels, height, width), optional
-        Output shape of the layer that they are the spikes of.
+    after : (channels, height, width)
+        Their shape.
     first : int
     dense : bool
         Whether to return spikes and membranes too.
@@ -81,7 +81,7 @@ def run(
     return spikes, states, charges
 
 
-def count_inputs(layer: MappedLayer, events: Events, after: Shape | None) -> np.ndarray:
+def count_inputs(layer: MappedLayer, events: Events, after: Shape) -> np.ndarray:
     """Count how often the inputs of a layer, as it numbers them, have which level, (n_levels, n_inputs)."""
     counts = np.zeros((LEVELS if len(events.value) else 1, prod(layer.layer.in_shape)), np.int64)
     inference.count_levels(events, counts)
@@ -107,7 +107,7 @@ def wordline_counts(layer: MappedLayer, inputs: np.ndarray, frames: int, n: int)
     return Counts(reads, levels, times * counts.reshape(len(levels), -1))
 
 
-def _arrays(layer: MappedLayer, after: Shape | None) -> Arrays:
+def _arrays(layer: MappedLayer, after: Shape) -> Arrays:
     spec, chip, dtype = layer.layer.spec, layer.chip, layer.number_type
     in_shape, rows = layer.layer.in_shape, [row.rows for row in layer.row_tiles]
     channels = in_shape[0]
@@ -133,8 +133,7 @@ def _arrays(layer: MappedLayer, after: Shape | None) -> Arrays:
     groups = tables.groups(parts, channels, ordered, [room] * len(parts), dtype)
     variance = np.concatenate([s.astype(dtype).ravel() for part in spreads for s in part] or [np.empty(0, dtype)])
     power = tables.power(spec, in_shape, rows, layer.admittance, layer.line_conductance, dtype)
-    order = input_order(channels, after if spec.kind == "dense" else None)
-    return Arrays(order, channels, in_shape[2], reach, groups, variance, power, not chip.linear)
+    return Arrays(input_order(spec, after), channels, in_shape[2], reach, groups, variance, power, not chip.linear)
 
 
 def _readout(layer: MappedLayer) -> Readout:

@@ -12,7 +12,7 @@ from mapping.ageing import Ageing, Counts
 from mapping.bsnn.decode import scores
 from mapping.bsnn.encode import encode, is_analog
 from mapping.bsnn.events import list_inputs
-from mapping.bsnn.spec import NetworkSpec
+from mapping.bsnn.spec import NetworkSpec, Shape
 from mapping.cost import Charges
 from mapping.event_layer import count_inputs, run, runs_by_events, wordline_counts
 from mapping.kernels.inference import Events
@@ -134,8 +134,8 @@ class Inference:
                 counted.append(wordline_counts(layer, total, frame, len(images)))
         return np.concatenate(classes), charges
 
-    def _shapes_before(self) -> list[tuple[int, int, int] | None]:
-        return [None, *(layer.layer.out_shape for layer in self.layers[:-1])]
+    def _shapes_before(self) -> list[Shape]:
+        return [self.spec.input_shape, *(layer.layer.out_shape for layer in self.layers[:-1])]
 
     def _by_events(
         self, images: np.ndarray, first: int, counting: bool, inputs: Inputs | None

@@ -250,8 +250,8 @@ class MappedLayer:
         )
         return reads, conversions
 
-    def tables(self, after: Shape | None) -> EventLayer:
-        """Return what event-driven inference takes; ``after`` is the output shape of the layer before."""
+    def tables(self, after: Shape) -> EventLayer:
+        """Return what event-driven inference takes; ``after`` is the shape of the inputs."""
         if self._tables is None:
             self._tables = event_layer(self, after)
         return self._tables

@@ -142,6 +142,18 @@ def assert_agree_where_there_are_spikes(mapped, images):
         assert_agree(mapped, images)
 
 
+@pytest.mark.parametrize("name", ["charge", "bitlines"])
+def test_images_of_several_channels_into_a_dense_layer(chip, name):
+    layers = [mp.LayerSpec(kind="dense", out=5), mp.LayerSpec(kind="dense", out=3)]
+    torch.manual_seed(2)
+    spec = mp.NetworkSpec(input_shape=(2, 3, 4), layers=layers, beta=0.8, threshold=1.0, t_steps=5)
+    network, images = Network(spec).double().eval(), np.random.default_rng(1).uniform(0, 1, (9, 2, 3, 4))
+    assert_agree(build(chip, network, name), images)
+    classes = [network.predict(images, engine=engine) for engine in ("events", "tensors")]
+    np.testing.assert_array_equal(*classes)
+    assert len(set(classes[0])) > 1
+
+
 def test_in_a_tie_rounding_decides_and_outside_of_it_nothing_else(tiny, chip):
     """Without wires and spread membranes are sums of whole numbers: exactly at a threshold both ways fire."""
     layers = [mp.LayerSpec(kind="dense", out=16)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import prod
 from threading import local
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from mapping.bsnn import tables
 from mapping.bsnn.layers import SpikingLayer, as_numpy
 from mapping.bsnn.neuron import RESETS, fires_from
-from mapping.bsnn.spec import NeuronSpec, Shape
+from mapping.bsnn.spec import LayerSpec, NetworkSpec, NeuronSpec, Shape
 from mapping.kernels import inference
 from mapping.kernels.inference import Arrays, Events, Keys
 from mapping.kernels.readout import Readout
@@ -115,16 +116,16 @@ def neuron_tables(
     )
 
 
-def input_order(channels: int, after: Shape | None) -> np.ndarray:
-    """Return the numbers that a dense layer gives its inputs, the spikes of a layer with the shape ``after``."""
-    if after is None:
+def input_order(spec: LayerSpec, after: Shape) -> np.ndarray:
+    """Return the numbers that a layer gives inputs of the shape ``after``, listed channels last; empty if the same."""
+    if spec.kind == "conv":
         return np.empty(0, np.int32)
-    return np.arange(channels, dtype=np.int32).reshape(after).transpose(1, 2, 0).ravel()
+    return np.arange(prod(after), dtype=np.int32).reshape(after).transpose(1, 2, 0).ravel()
 
 
-def ideal_layers(layers: Sequence[SpikingLayer], t_steps: int) -> list[EventLayer]:
+def ideal_layers(layers: Sequence[SpikingLayer], network: NetworkSpec) -> list[EventLayer]:
     """Return the tables of layers as software has them, for inference, in the precision of their weights."""
-    found, after = [], None
+    found, after, t_steps = [], network.input_shape, network.t_steps
     for layer in layers:
         spec, norm, channels = layer.spec, layer.norm, layer.in_shape[0]
         dtype = np.dtype(np.float64 if layer.weight.dtype == torch.float64 else np.float32)
@@ -136,9 +137,8 @@ def ideal_layers(layers: Sequence[SpikingLayer], t_steps: int) -> list[EventLaye
         kernel = as_numpy(layer.effective_weight()) * gain[:, None, None, None]
         reach = tables.reach(spec, layer.in_shape, spec.out, spec.pool)
         lines = tables.in_lines(tables.fused(kernel, spec.pool, spec.stride), reach.stride)
-        order = input_order(channels, after if spec.kind == "dense" else None)
         arrays = Arrays(
-            order=order,
+            order=input_order(spec, after),
             n_channels=channels,
             width=layer.in_shape[2],
             reach=reach,

@@ -113,7 +113,7 @@ class Network(nn.Module):
         parts = [(images[start : start + batch_size], start) for start in starts]
         classes: list[np.ndarray] = []
         if able and engine != "tensors":
-            layers = ideal_layers(self.layers, self.t_steps)
+            layers = ideal_layers(self.layers, self.spec)
             given, rate = self._by_events(layers, *parts[0], seed)
             if rate < SPARSE or engine == "events":
                 rest = in_threads(lambda part: self._by_events(layers, part[0], part[1], seed)[0], parts[1:])
