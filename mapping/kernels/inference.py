@@ -293,7 +293,7 @@ def run_layer(events, arrays, readout, neurons, keys, every_step, first, t_steps
     plain = neurons.reset == SUBTRACT and neurons.delayed and not (neurons.clip or neurons.winner or compared)
     plain = plain and neurons.inhibition == 0 and not (noisy and n_tiles == 0)
     held_input = plain and frames == 1 and not every_step and len(membrane) == 0
-    n, names = size, np.arange(size)
+    n, names = size, np.arange(len(bytes_fired))
     room = size if held_input else 0
     current, least = np.empty(room, number), np.empty(room, number)
     threshold, beta = np.empty(room, number), np.empty(room, number)
