@@ -126,7 +126,7 @@ def rates():
     spent = []
     for rate in RATES:
         spikes = rng.random((network.t_steps, n, *after)) < rate
-        events = list_inputs(spikes, layer.number_type)
+        events = list_inputs(spikes, False, layer.number_type)
         spent.append(min(timed(lambda: run(layer, events, after, 0, False)) for _ in range(7)) / n)
     offset, slope = np.polynomial.polynomial.polyfit(RATES, spent, 1)
     local = np.diff(spent) / np.diff(RATES)

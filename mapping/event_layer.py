@@ -12,7 +12,7 @@ from mapping.bsnn import tables
 from mapping.bsnn.events import EventLayer, input_order, neuron_tables
 from mapping.bsnn.spec import Shape
 from mapping.cost import Charges
-from mapping.kernels import inference
+from mapping.kernels import inference, sums
 from mapping.kernels.inference import Arrays, Events, Keys
 from mapping.kernels.readout import PAIRS, REFERENCE, SINGLE, Readout
 from mapping.periphery.neuron_circuit import ChargeNeuron
@@ -68,16 +68,16 @@ def run(
     repeats = t_steps if frames == 1 and not held else 1
     reads = n * (t_steps if every_step else frames) * layer.layer.n_positions  # as simulated
     times = repeats * n * frames * layer.layer.n_positions / reads
-    charges = Charges(clipped=int(totals[inference.CLIPPED]), limited=int(totals[inference.LIMITED]))
+    charges = Charges(clipped=int(totals[sums.CLIPPED]), limited=int(totals[sums.LIMITED]))
     if isinstance(layer.chip.readout, SarAdc):
         charges.conversions = reads * sum(row.n_conversions for row in layer.row_tiles)
     if layer.chip.limiter is not None:
         charges.passed = reads * sum(row.n_lines for row in layer.row_tiles)
         if isinstance(layer.chip.neuron, ChargeNeuron):
-            charges.mirrored = times * layer.chip.unit_current * float(totals[inference.PASSED])
-    quadratic, supplied, driven = (float(totals[k]) for k in range(3))  # in the order of ``mapping.kernels.inference``
+            charges.mirrored = times * layer.chip.unit_current * float(totals[sums.PASSED])
+    quadratic, supplied, driven = (float(totals[k]) for k in (sums.QUADRATIC, sums.SUPPLIED, sums.DRIVEN))
     layer.charge_reads(n * frames, (quadratic, supplied, driven), len(events.value) > 0, repeats, charges)
-    layer.neurons.charge(n, float(totals[inference.SPIKES]), float(totals[inference.PLACES]), charges)
+    layer.neurons.charge(n, float(totals[sums.SPIKES]), float(totals[sums.PLACES]), charges)
     return spikes, states, charges
 
 
@@ -114,7 +114,7 @@ def _arrays(layer: MappedLayer, after: Shape) -> Arrays:
     if chip.linear:
         matrices = [layer.effective_weights, *([layer.noise] if layer.reads_are_noisy else [])]
         wide = (m.reshape(spec.out, channels, spec.kernel, spec.kernel) for m in matrices)
-        kernels, *noises = ([tables.fused(kernel, spec.pool, spec.stride)] for kernel in wide)
+        ordered, *spreads = ([tables.fused_lines(kernel, spec.pool, spec.stride)] for kernel in wide)
         parts, pool, n_lines = [(0, channels)], spec.pool, spec.out
     else:
         parts, pool, n_lines = [tables.channels_of(part, spec) for part in rows], 1, layer.row_tiles[0].n_seen
@@ -122,14 +122,15 @@ def _arrays(layer: MappedLayer, after: Shape) -> Arrays:
         def of_lines(what: str, power: int) -> list[np.ndarray]:
             scale = chip.device.v_read / chip.unit_current
             return [
-                tables.kernel_of(row.lines(what) * (scale / layer.lsb(row)) ** power, row.rows, spec)
+                tables.lines(
+                    tables.kernel_of(row.lines(what) * (scale / layer.lsb(row)) ** power, row.rows, spec), spec.stride
+                )
                 for row in layer.row_tiles
             ]
 
-        kernels, noises = of_lines("transfer", 1), [of_lines("noise", 2)] if layer.reads_are_noisy else []
+        ordered, spreads = of_lines("transfer", 1), [of_lines("noise", 2)] if layer.reads_are_noisy else []
     reach = tables.reach(spec, in_shape, n_lines, pool)
     room = 0 if chip.linear else reach.n_cols * n_lines  # of a row of positions
-    ordered, *spreads = ([tables.in_lines(kernel, reach.stride) for kernel in part] for part in (kernels, *noises))
     groups = tables.groups(parts, channels, ordered, [room] * len(parts), dtype)
     variance = np.concatenate([s.astype(dtype).ravel() for part in spreads for s in part] or [np.empty(0, dtype)])
     power = tables.power(spec, in_shape, rows, layer.admittance, layer.line_conductance, dtype)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import prod
 from typing import Literal
 
 import numpy as np
@@ -25,6 +26,7 @@ Inputs = dict[int, Events]  # of images from a number on
 Progress = Callable[[int], None]  # images done since the last call
 
 _FEWEST, _MOST, _TASKS = 25, 500, 16  # images of a task of event-driven inference, and how many tasks there should be
+_ROOM = 1 << 26  # spikes that a layer's list has room for
 _BATCH = 25  # images whose tensors are held in memory
 
 
@@ -72,7 +74,7 @@ class Inference:
                 x, analog = layer.forward(x, analog, first)[0], False
                 found.append(x)
             return found
-        events = list_inputs(x, self.layers[0].number_type)
+        events = list_inputs(x, analog, self.layers[0].number_type)
         for layer, after in zip(self.layers, self._shapes_before()):
             events, (spikes, _), _ = run(layer, events, after, first, dense=True)
             channels, *size = layer.layer.out_shape
@@ -107,8 +109,7 @@ class Inference:
         progress : callable, optional
         """
         by_events = ageing is None and self.by_events(engine)
-        task = min(max(-(-len(images) // _TASKS), _FEWEST), _MOST)  # sums of energies depend on no number of threads
-        size = len(images) if ageing else task if by_events else _BATCH
+        size = len(images) if ageing else self._task(len(images)) if by_events else _BATCH
         parts = [(images[k : k + size], first + k) for k in range(0, len(images), size)]
         charges, classes = [Charges() for _ in self.layers], []
         totals: list[np.ndarray] = []
@@ -134,6 +135,11 @@ class Inference:
                 counted.append(wordline_counts(layer, total, frame, len(images)))
         return np.concatenate(classes), charges
 
+    def _task(self, n_images: int) -> int:
+        """Return how many images a task has: on any number of threads, so that sums of energies do not depend on it."""
+        most = _ROOM // (self.spec.t_steps * max(prod(layer.layer.out_shape) for layer in self.layers))
+        return max(1, min(max(-(-n_images // _TASKS), _FEWEST), _MOST, most))
+
     def _shapes_before(self) -> list[Shape]:
         return [self.spec.input_shape, *(layer.layer.out_shape for layer in self.layers[:-1])]
 
@@ -142,7 +148,7 @@ class Inference:
     ) -> tuple[np.ndarray, list[Charges], list[np.ndarray]]:
         events, costs, seen = (inputs or {}).get(first), [], []
         if events is None:
-            events = list_inputs(self.encoded(images, first)[0], self.layers[0].number_type)
+            events = list_inputs(*self.encoded(images, first), self.layers[0].number_type)
         if inputs is not None:
             inputs[first] = events
         for layer, after in zip(self.layers, self._shapes_before()):

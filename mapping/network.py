@@ -281,6 +281,12 @@ class MappedNetwork:
         Report
         """
         counted = convention(accounting)
+        if ageing_by not in ("step", "batch"):
+            raise ParameterError(f"ageing_by = {ageing_by!r}: give 'step' or 'batch'")
+        needed: Engine = "tensors" if ageing_by == "step" else "events"
+        if refresh is not None and engine not in ("auto", needed):
+            raise ParameterError(f"engine = {engine!r}: ageing by {ageing_by} needs {needed!r}; use 'auto'")
+        self.inference.by_events(engine if refresh is None else needed)  # refuses what cannot be run
         images, labels = np.asarray(images), np.asarray(labels)
         if labels.shape != (len(images),):
             raise ParameterError(f"labels have the shape {labels.shape}; {len(images)} images need ({len(images)},)")

@@ -11,6 +11,7 @@ from torch import Tensor
 from mapping.bsnn.fold import FoldedLayer
 from mapping.bsnn.layers import weighted_input
 from mapping.bsnn.spec import LayerSpec
+from mapping.bsnn.tables import channels_of, kernel_of
 from mapping.chip import Chip
 from mapping.cost import Charges
 from mapping.periphery.converters import Converters
@@ -199,12 +200,8 @@ class RowTile:
     def _weighted(self, x: Tensor, matrix: np.ndarray) -> Tensor:
         """Apply a matrix (n, rows of this tile) at every position, on the input channels that it needs."""
         spec = self._layer.spec
-        area = spec.kernel**2
-        first, last = self.rows.start // area, -(-self.rows.stop // area)
-        wide = np.zeros((len(matrix), (last - first) * area))
-        start = self.rows.start - first * area
-        wide[:, start : start + matrix.shape[1]] = matrix
-        return weighted(x[:, first:last], wide, spec, 1)
+        kernel = kernel_of(matrix, self.rows, spec)
+        return weighted(x[:, slice(*channels_of(self.rows, spec))], kernel, spec, 1)
 
 
 def weighted(x: Tensor, matrix: np.ndarray, spec: LayerSpec, pool: int) -> Tensor:

@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -124,8 +124,7 @@ def test_events_and_tensors_agree_on_every_neuron(tiny, chip, values):
 def test_events_and_tensors_agree_on_every_geometry(kernel, stride, padding, pool, size, name):
     layer = mp.LayerSpec(kind="conv", out=3, kernel=kernel, stride=stride, padding=padding, pool=pool)
     rows, cols = layer.read_positions((2, *size))
-    if min(rows, cols) < 1 or rows % pool or cols % pool:
-        return
+    assume(min(rows, cols) >= 1 and rows % pool == 0 and cols % pool == 0)
     layers = [layer, mp.LayerSpec(kind="conv", out=2, kernel=1), mp.LayerSpec(kind="dense", out=3)]
     torch.manual_seed(1)
     spec = mp.NetworkSpec(input_shape=(2, *size), layers=layers, beta=0.8, threshold=0.7, t_steps=4)
@@ -133,13 +132,22 @@ def test_events_and_tensors_agree_on_every_geometry(kernel, stride, padding, poo
     chip = mp.load_chip("paper-bsnn").replace(rows=8, cols=6)
     images = np.random.default_rng(0).uniform(0, 1, (3, 2, *size)).round(1)
     mapped = build(chip, network, name)
-    assert_agree_where_there_are_spikes(mapped, images)
+    assert_agree(mapped, images)
     assert (network.predict(images, engine="events") == network.predict(images, engine="tensors")).all()
 
 
-def assert_agree_where_there_are_spikes(mapped, images):
-    if mapped.spikes(images, engine="tensors")[0].any():
-        assert_agree(mapped, images)
+@pytest.mark.parametrize("name", ["charge", "bitlines"])
+def test_images_of_black_and_white_are_driven_by_dacs_all_the_same(tiny, chip, name):
+    network, images = tiny
+    images = images.round()
+    assert set(images.ravel()) == {0, 1}
+    mapped = build(chip, network, name)
+    assert_agree(mapped, images)
+    report = mapped.evaluate(images, np.zeros(7, int))
+    gray = mapped.evaluate(images * (254 / 255), np.zeros(7, int))
+    assert report.layers[0].driver == pytest.approx(gray.layers[0].driver, rel=1e-9, abs=0)
+    aged = mapped.evaluate(images, np.zeros(7, int), ageing_by="batch", batch_size=4)  # nothing ages without refresh
+    assert aged == report
 
 
 @pytest.mark.parametrize("name", ["charge", "bitlines"])
@@ -216,6 +224,13 @@ def test_what_only_tensors_run_is_told(tiny, chip):
             mapped.evaluate(images, np.zeros(7, int), engine="events")
     with pytest.raises(xb.ParameterError, match="engine = 'fast'"):
         mapped.evaluate(images, np.zeros(7, int), engine="fast")
+    labels = np.zeros(7, int)
+    mapped = mp.map_network(network, chip.replace(device__read_disturb=xb.PowerLawDisturb()))
+    with pytest.raises(xb.ParameterError, match="ageing_by = 'image': give 'step' or 'batch'"):
+        mapped.evaluate(images, labels, refresh=0.1, ageing_by="image")
+    for engine, by in (("events", "step"), ("tensors", "batch")):
+        with pytest.raises(xb.ParameterError, match=f"engine = '{engine}': ageing by {by} needs"):
+            mapped.evaluate(images, labels, refresh=0.1, ageing_by=by, engine=engine)
     with pytest.raises(xb.ParameterError, match="engine = 'fast'"):
         network.predict(images, engine="fast")
 

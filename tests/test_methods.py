@@ -260,3 +260,7 @@ def test_cells_on_one_row_of_each_read_are_those_of_the_whole_array(shape, tol, 
     np.testing.assert_allclose(row_cells(crossbar, v, rows, tol=tol), expected, atol=apart * np.abs(v).max())
     with pytest.raises(xb.ParameterError, match="tol = 0"):
         row_cells(crossbar, v, rows, tol=0)
+    with pytest.raises(xb.ParameterError, match=f"to {shape[0]}: the array has {shape[0]}, from 0"):
+        row_cells(crossbar, v, np.where(np.arange(7) == 0, shape[0], rows))
+    with pytest.raises(xb.ParameterError, match=r"rows \(6,\)"):
+        row_cells(crossbar, v, rows[1:])

@@ -143,11 +143,24 @@ def row_cells(
     -------
     array, (n, n_cols)
         Wordline minus bitline [V].
+
+    Raises
+    ------
+    ParameterError
+        If cells are not linear, a shape, row or tolerance is not allowed, or a node has no path to any source.
+    ConvergenceError
+        If a read did not reach the tolerance.
     """
-    v = real_array(v_wordline, "v_wordline", "voltages in volts")
+    if not crossbar.linear:
+        raise ParameterError(f"cells are {type(crossbar.cell).__name__}; give linear cells, or use solve()")
+    v, rows = real_array(v_wordline, "v_wordline", "voltages in volts"), np.asarray(rows, np.int64)
+    if v.ndim != 2 or v.shape[1] != crossbar.n_rows or rows.shape != (len(v),):
+        raise ParameterError(f"v_wordline {v.shape} and rows {rows.shape}: give (n, {crossbar.n_rows}) and (n,)")
+    if len(rows) and not (rows.min() >= 0 and rows.max() < crossbar.n_rows):
+        raise ParameterError(f"rows from {rows.min()} to {rows.max()}: the array has {crossbar.n_rows}, from 0")
     _check_limits(tol, max_iterations)
     circuit = conductances(crossbar, None), resistances(crossbar, None, None, None)
-    v_cell, certificates = row_reads(*circuit, v, np.asarray(rows, np.int64), tol, max_iterations)
+    v_cell, certificates = row_reads(*circuit, v, rows, tol, max_iterations)
     check_certificates(certificates, tol, LARGEST_RESIDUAL)
     return v_cell
 

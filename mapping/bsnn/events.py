@@ -17,6 +17,7 @@ from mapping.bsnn.spec import LayerSpec, NetworkSpec, NeuronSpec, Shape
 from mapping.kernels import inference
 from mapping.kernels.inference import Arrays, Events, Keys
 from mapping.kernels.readout import Readout
+from mapping.kernels.sums import N_SUMS
 
 NO_KEYS = Keys(*(np.empty((0, 3), np.uint32) for _ in range(3)))
 
@@ -66,14 +67,14 @@ class EventLayer:
         -------
         Events
             What they fire; theirs until the same thread runs this layer again.
-        sums : array, (inference.N_SUMS,)
+        sums : array, (N_SUMS,)
         states : two arrays, (t_steps, n, neurons)
             Spikes and membranes, channels last; empty unless wanted.
         """
         n, size, dtype = len(events.stop), len(self.neurons.level), self.neurons.level.dtype
         place = self._room(n * self.t_steps * size + 1)
         out = Events(place, np.empty(0, dtype), np.empty((n, self.t_steps + 1), np.int64))
-        sums = np.zeros((n, inference.N_SUMS))
+        sums = np.zeros((n, N_SUMS))
         shape = (self.t_steps, n, size) if dense else (0, 0, 0)
         spikes, membrane = np.empty(shape, dtype), np.empty(shape, dtype)
         inference.run_layer(
@@ -83,12 +84,11 @@ class EventLayer:
         return out, sums.sum(0), (spikes, membrane)
 
 
-def list_inputs(x: np.ndarray, dtype: np.dtype) -> Events:
-    """List what is not zero in inputs (t_steps or 1, n, channels, height, width)."""
+def list_inputs(x: np.ndarray, analog: bool, dtype: np.dtype) -> Events:
+    """List what is not zero in inputs (t_steps or 1, n, channels, height, width), with their levels if ``analog``."""
     flat = np.ascontiguousarray(np.moveaxis(x, 2, -1), dtype).reshape(*x.shape[:2], -1)
-    room, spikes = np.count_nonzero(flat) + 1, bool(((flat == 0) | (flat == 1)).all())
-    stop = np.empty((x.shape[1], len(x) + 1), np.int64)
-    events = Events(np.empty(room, np.int32), np.empty(0 if spikes else room, dtype), stop)
+    room, stop = np.count_nonzero(flat) + 1, np.empty((x.shape[1], len(x) + 1), np.int64)
+    events = Events(np.empty(room, np.int32), np.empty(room if analog else 0, dtype), stop)
     inference.list_events(flat, events.place, events.value, events.stop)
     return events
 
@@ -136,7 +136,7 @@ def ideal_layers(layers: Sequence[SpikingLayer], network: NetworkSpec) -> list[E
             constant = (constant - mean) * gain + shift
         kernel = as_numpy(layer.effective_weight()) * gain[:, None, None, None]
         reach = tables.reach(spec, layer.in_shape, spec.out, spec.pool)
-        lines = tables.in_lines(tables.fused(kernel, spec.pool, spec.stride), reach.stride)
+        lines = tables.fused_lines(kernel, spec.pool, spec.stride)
         arrays = Arrays(
             order=input_order(spec, after),
             n_channels=channels,

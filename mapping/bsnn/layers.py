@@ -83,7 +83,7 @@ class _EventConv(torch.autograd.Function):
         side = weight.shape[-1]
         shape = ((size + 2 * padding - side) // stride + 1 for size in x.shape[2:])
         out = x.new_empty(len(x), *shape, len(weight))
-        lines = _in_lines(weight, stride).numpy()
+        lines = in_lines(weight, stride).numpy()
         with launching:
             event_conv(last.numpy(), _bits(last), lines, stride, padding, out.numpy())
         ctx.save_for_backward(last, weight)
@@ -96,7 +96,7 @@ class _EventConv(torch.autograd.Function):
         to_x = to_weight = None
         if ctx.needs_input_grad[1]:
             grad = grads[0].movedim(1, -1).contiguous()
-            pieces = _in_lines(weight, stride).new_zeros(_PIECES, *_in_lines(weight, stride).shape)
+            pieces = in_lines(weight, stride).new_zeros(_PIECES, *in_lines(weight, stride).shape)
             with launching:
                 event_weight_grad(last.numpy(), _bits(last), grad.numpy(), stride, padding, pieces.numpy())
             to_weight = _from_lines(pieces.sum(0), weight.shape[-1])
@@ -113,7 +113,7 @@ def _bits(x: Tensor) -> np.ndarray:
     return x.view(torch.int32 if x.element_size() == 4 else torch.int64).numpy()
 
 
-def _in_lines(weight: Tensor, stride: int) -> Tensor:
+def in_lines(weight: Tensor, stride: int) -> Tensor:
     """Bring a kernel (out, in, k, k) into the order of ``mapping.kernels.events``."""
     out, channels, side, _ = weight.shape
     taps = -(-side // stride)
@@ -122,7 +122,7 @@ def _in_lines(weight: Tensor, stride: int) -> Tensor:
 
 
 def _from_lines(lines: Tensor, side: int) -> Tensor:
-    """Undo :func:`_in_lines`."""
+    """Undo :func:`in_lines`."""
     channels, _, stride, taps, out = lines.shape
     return lines.permute(4, 0, 1, 3, 2).flip(3).reshape(out, channels, side, taps * stride)[..., :side]
 

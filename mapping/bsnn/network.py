@@ -11,12 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mapping.bsnn.decode import scores
-from mapping.bsnn.encode import encode
+from mapping.bsnn.encode import encode, is_analog
 from mapping.bsnn.events import EventLayer, ideal_layers, list_inputs
 from mapping.bsnn.layers import SPARSE, SpikingLayer
 from mapping.bsnn.neuron import lif
 from mapping.bsnn.spec import NetworkSpec
-from mapping.kernels.inference import SPIKES
+from mapping.kernels.sums import SPIKES
 from xbarsim.errors import ParameterError
 from xbarsim.threads import in_threads
 
@@ -128,7 +128,8 @@ class Network(nn.Module):
     ) -> tuple[np.ndarray, float]:
         """Return classes, and the highest rate of spikes between layers."""
         x = encode(images, self.spec, seed=seed, numbers=range(first, first + len(images)))
-        events, rates = list_inputs(x, layers[0].neurons.level.dtype), [0.0]
+        events = list_inputs(x, is_analog(images, self.spec), layers[0].neurons.level.dtype)
+        rates = [0.0]
         for layer in layers:
             events, sums, states = layer.run(events, dense=layer is layers[-1])
             rates.append(sums[SPIKES] / (len(images) * self.t_steps * len(layer.neurons.level)))

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 
+from mapping.bsnn.layers import fuse_pool, in_lines
 from mapping.bsnn.spec import LayerSpec, Shape
 from mapping.kernels.readout import SINGLE, Readout
 from mapping.kernels.taps import Groups, Power, Reach
@@ -30,22 +32,15 @@ def reach(spec: LayerSpec, in_shape: Shape, n_lines: int, pool: int) -> Reach:
     return Reach(rows, cols, kernel, stride, taps, n_rows, n_cols, n_lines)
 
 
-def in_lines(kernel: np.ndarray, stride: int) -> np.ndarray:
-    """Bring a kernel (out, in, k, k) into the order in which one input reaches its lines: see ``Reach``."""
-    out, channels, side, _ = kernel.shape
-    taps = -(-side // stride)
-    wide = np.pad(kernel, ((0, 0), (0, 0), (0, 0), (0, taps * stride - side)))
-    return wide.reshape(out, channels, side, taps, stride)[:, :, :, ::-1].transpose(1, 2, 4, 3, 0)
+def lines(kernel: np.ndarray, stride: int) -> np.ndarray:
+    """Bring a kernel (out, in, k, k) into the order of ``Reach``."""
+    ordered: np.ndarray = in_lines(torch.from_numpy(kernel), stride).numpy()
+    return ordered
 
 
-def fused(kernel: np.ndarray, pool: int, stride: int) -> np.ndarray:
-    """Merge the average over pool x pool positions, ``stride`` apart, into a kernel (out, in, k, k)."""
-    grow, side = stride * (pool - 1), kernel.shape[-1]
-    wide = np.zeros((*kernel.shape[:2], side + grow, side + grow))
-    for y in range(0, grow + 1, stride):
-        for x in range(0, grow + 1, stride):
-            wide[:, :, y : y + side, x : x + side] += kernel
-    return wide / pool**2
+def fused_lines(kernel: np.ndarray, pool: int, stride: int) -> np.ndarray:
+    """Do so with the average over pool x pool positions, ``stride`` apart, as part of the kernel."""
+    return lines(fuse_pool(torch.from_numpy(kernel), pool, stride).numpy(), pool * stride)
 
 
 def channels_of(rows: slice, spec: LayerSpec) -> tuple[int, int]:

@@ -21,11 +21,10 @@ from mapping.kernels.lif import (
 )
 from mapping.kernels.normal import fill_normal, of_image
 from mapping.kernels.readout import add_noise, read_out
+from mapping.kernels.sums import PLACES, SPIKES
 from mapping.kernels.taps import Groups, Power, Reach, add_currents, deliver
 from xbarsim.kernels.jit import inlined_jit, jit
 
-QUADRATIC, SUPPLIED, DRIVEN, SPIKES, PLACES, CLIPPED, LIMITED, PASSED = range(8)  # of ``sums``
-N_SUMS = 8
 _WORD = 8  # neurons that are looked at together
 
 
@@ -92,6 +91,24 @@ class Keys(NamedTuple):
     comparator: np.ndarray
 
 
+class Scratch(NamedTuple):
+    """What reading a row of positions needs.
+
+    begin : (height + 1), where each row of pixels begins in the list of inputs
+    lines, variance : (n_row_tiles n_cols n_lines), or of length 0
+    touched : (n_row_tiles, n_cols), whether a wordline is active
+    seen, z_read, z_converter : (n_lines), or of length 0
+    """
+
+    begin: np.ndarray
+    lines: np.ndarray
+    variance: np.ndarray
+    touched: np.ndarray
+    seen: np.ndarray
+    z_read: np.ndarray
+    z_converter: np.ndarray
+
+
 @jit
 def list_events(x, place, value, stop):
     """List what is not zero in x (n_frames, n, size), all 0 or 1 if value has no room."""
@@ -148,31 +165,15 @@ def _receive(events, start, stop, arrays, now, variance, field, sums):
 
 
 @inlined_jit
-def _read_lines(
-    events,
-    start,
-    stop,
-    arrays,
-    readout,
-    keys,
-    image,
-    step,
-    begin,
-    lines,
-    variance,
-    touched,
-    seen,
-    z_read,
-    z_converter,
-    now,
-    sums,
-):
+def _read_lines(events, start, stop, arrays, readout, keys, image, step, scratch, now, sums):
     """Read all row tiles, one row of positions after the other, and add what they give to now.
 
     Rows of pixels take part in several of these; their inputs lie one after the other.
     """
     reach, groups, number = arrays.reach, arrays.groups, now.dtype.type
     n_lines, n_cols, height = reach.n_lines, reach.n_cols, len(reach.rows)
+    begin, lines, variance, touched = scratch.begin, scratch.lines, scratch.variance, scratch.touched
+    seen, z_read, z_converter = scratch.seen, scratch.z_read, scratch.z_converter
     begin[:] = start
     for event in range(start, stop):
         begin[_input(events, event, arrays, number)[1] + 1] = event + 1
@@ -272,8 +273,7 @@ def _fire_by_rules(neurons, now, variance, z, held, due, noise, t, u, fired):
 def run_layer(events, arrays, readout, neurons, keys, every_step, first, t_steps, out, sums, membrane, spikes):
     """Run samples ``first`` on; list what they fire in ``out``, and add to ``sums`` (n, N_SUMS).
 
-    Sums: s^t H s, supply.s and active wordlines of all reads; spikes, and positions and steps with any; codes and
-    currents that were cut, and currents that passed the limiter. membrane, spikes : (t_steps, n, size) or (0, 0, 0).
+    membrane, spikes : (t_steps, n, size) or (0, 0, 0)
     """
     size, number = len(neurons.level), neurons.level.dtype.type
     reach, frames = arrays.reach, events.stop.shape[1] - 1
@@ -283,12 +283,17 @@ def run_layer(events, arrays, readout, neurons, keys, every_step, first, t_steps
     bytes_fired = np.zeros(-(-size // _WORD) * _WORD, np.uint8)
     fired, due = bytes_fired[:size], np.zeros(size, np.uint8)
     z, e = np.zeros(size, number), np.zeros(size if compared else 0, number)
-    lines, seen = np.zeros(n_tiles * reach.n_cols * reach.n_lines, number), np.zeros(reach.n_lines, number)
-    z_read = np.zeros(len(seen) if noisy else 0, number)
-    z_converter = np.zeros(len(seen) if len(keys.converter) > 0 else 0, number)
-    spread = np.zeros((len(lines) if n_tiles else size) if noisy else 0, number)
-    begin = np.zeros(len(reach.rows) + 1, np.int64)
-    touched = np.zeros((n_tiles, reach.n_cols), np.bool_)
+    n_line_sums = n_tiles * reach.n_cols * reach.n_lines
+    spread = np.zeros((n_line_sums if n_tiles else size) if noisy else 0, number)
+    scratch = Scratch(
+        np.zeros(len(reach.rows) + 1, np.int64),
+        np.zeros(n_line_sums, number),
+        spread,
+        np.zeros((n_tiles, reach.n_cols), np.bool_),
+        np.zeros(reach.n_lines, number),
+        np.zeros(reach.n_lines if noisy else 0, number),
+        np.zeros(reach.n_lines if len(keys.converter) > 0 else 0, number),
+    )
     field = np.zeros(arrays.power.groups.bounds[:, 1].sum() * len(arrays.power.row_class) * arrays.width, number)
     plain = neurons.reset == SUBTRACT and neurons.delayed and not (neurons.clip or neurons.winner or compared)
     plain = plain and neurons.inhibition == 0 and not (noisy and n_tiles == 0)
@@ -315,10 +320,7 @@ def run_layer(events, arrays, readout, neurons, keys, every_step, first, t_steps
                 _receive(events, start, stop, arrays, now, spread, field, sums[sample])
             if n_tiles > 0 and (t < frames or every_step):
                 copy(neurons.constant, now)
-                _read_lines(
-                    events, start, stop, arrays, readout, keys, image, t, begin, lines, spread, touched, seen, z_read,
-                    z_converter, now, sums[sample],
-                )  # fmt: skip
+                _read_lines(events, start, stop, arrays, readout, keys, image, t, scratch, now, sums[sample])
             if held_input:
                 if t == 0:
                     fired[:] = 0

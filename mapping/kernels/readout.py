@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mapping.kernels.sums import CLIPPED, LIMITED, PASSED
 from xbarsim.kernels.jit import inlined_jit, jit
 
 SINGLE, PAIRS, REFERENCE = 0, 1, 2
@@ -57,8 +58,8 @@ def _limit(limit, smooth, seen, sums):
         beyond += seen[k] > limit
         seen[k] = limit * np.tanh(seen[k] / limit) if smooth else min(seen[k], limit)
         passed += seen[k]
-    sums[6] += beyond
-    sums[7] += passed
+    sums[LIMITED] += beyond
+    sums[PASSED] += passed
 
 
 @inlined_jit
@@ -68,7 +69,7 @@ def _round(readout, tile, seen, sums):
         code = np.rint(seen[k] + offset[tile, k])
         clipped = np.int32(clipped + np.int32((code > top) | (code < low)))
         seen[k] = min(max(code, low), top)
-    sums[5] += clipped
+    sums[CLIPPED] += clipped
 
 
 @jit
@@ -76,7 +77,7 @@ def _search(readout, tile, seen, sums):
     """Find the codes of converters whose transitions are not at half steps."""
     for k in range(len(seen)):
         value = seen[k] + readout.offset[tile, k]
-        sums[5] += (np.rint(value) > readout.top) | (np.rint(value) < readout.low)
+        sums[CLIPPED] += (np.rint(value) > readout.top) | (np.rint(value) < readout.low)
         levels, size = readout.levels[tile, readout.converter[k]], abs(value) if readout.low < 0 else value
         code = np.searchsorted(levels, size, side="right")
         seen[k] = code * np.sign(value) if readout.low < 0 else code
@@ -107,7 +108,7 @@ def read_out(readout, tile, currents, variance, at, z_read, z_converter, seen, o
     variance : as currents, or of length 0
     z_read, z_converter : (n_lines), or of length 0
     seen : (n_lines), scratch
-    sums : see ``mapping.kernels.inference``
+    sums : see ``mapping.kernels.sums``
     """
     start = np.uint64(at)
     for k in range(np.uint64(len(seen))):

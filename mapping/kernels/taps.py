@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mapping.kernels.sums import DRIVEN, QUADRATIC, SUPPLIED
 from xbarsim.kernels.jit import inlined_jit
 
 
@@ -110,6 +111,6 @@ def deliver(power, channel, y, x, value, field, sums):
             into += width * count
             line += span * count
             _add_scaled(field, into - left * count, table, line - left * count, (left + right) * count, value)
-    sums[0] += value * total
-    sums[1] += value * power.own[rows, cols, channel, 1]
-    sums[2] += power.own[rows, cols, channel, 2]
+    sums[QUADRATIC] += value * total
+    sums[SUPPLIED] += value * power.own[rows, cols, channel, 1]
+    sums[DRIVEN] += power.own[rows, cols, channel, 2]
