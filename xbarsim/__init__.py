@@ -6,7 +6,7 @@ from xbarsim.crossbar import Crossbar
 from xbarsim.device import Device, load_device
 from xbarsim.die import Die
 from xbarsim.drift import CustomDisturb, PowerLawDisturb, Retention, TableDisturb
-from xbarsim.errors import ConvergenceError, FileError, ParameterError, XbarsimError
+from xbarsim.errors import ConvergenceError, FileError, ParameterError, TrialError, XbarsimError
 from xbarsim.faults import Faults
 from xbarsim.memory import MemoryRead, read_cell, read_margin
 from xbarsim.nodal import solve
@@ -17,10 +17,10 @@ from xbarsim.read_noise import Flicker, ReadNoise, Telegraph
 from xbarsim.silent import SilentRows
 from xbarsim.solution import Solution
 from xbarsim.spice import to_spice, verify
+from xbarsim.study.sweep import monte_carlo, sweep
 from xbarsim.variation import C2C, D2D, WriteVerify
+from xbarsim.version import __version__ as __version__
 from xbarsim.wires import Wires
-
-__version__ = "0.1.0"
 
 __all__ = [
     "C2C",
@@ -50,6 +50,7 @@ __all__ = [
     "Table",
     "TableDisturb",
     "Telegraph",
+    "TrialError",
     "Wires",
     "WriteVerify",
     "XbarsimError",
@@ -57,12 +58,14 @@ __all__ = [
     "list_devices",
     "load_device",
     "load_preset",
+    "monte_carlo",
     "output_noise",
     "read_cell",
     "read_margin",
     "reduce",
     "sensitivities",
     "solve",
+    "sweep",
     "to_spice",
     "verify",
 ]

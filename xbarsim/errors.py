@@ -15,3 +15,7 @@ class FileError(XbarsimError, OSError):
 
 class ConvergenceError(XbarsimError, RuntimeError):
     """A solver did not reach its tolerance; no result is returned."""
+
+
+class TrialError(XbarsimError, RuntimeError):
+    """A trial of a study failed, and the study was told to end then."""

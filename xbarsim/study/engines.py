@@ -1,0 +1,154 @@
+"""Where trials run: in this process, in others on this machine, or on a Dask cluster."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
+from itertools import islice
+from typing import Any
+
+from xbarsim.errors import ParameterError, XbarsimError
+from xbarsim.study.outcome import Outcome, Task, attempt
+from xbarsim.study.plan import Job
+from xbarsim.version import __version__
+
+Results = Generator[tuple[Job, Outcome]]
+_DIED = "its process died twice while it ran: killed, out of memory, or crashed"
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+_IN_FLIGHT = 1000  # trials that a cluster knows of at a time, at least
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def in_this_process(task: Task, jobs: Iterable[Job]) -> Results:
+    """Run trials one after the other."""
+    for job in jobs:
+        yield job, attempt(task, job)
+
+
+def in_processes(task: Task, jobs: Iterable[Job], workers: int) -> Results:
+    """Run trials in processes of this machine, which share its cores.
+
+    When a process dies, the trials that were on their way are run again, one at a time; one that is alone when it
+    happens again has failed.
+    """
+    payload, waiting = packed(task), iter(jobs)
+    while True:
+        running: dict[Future[Outcome], Job] = {}
+        try:
+            yield from _in_pool(payload, waiting, workers, running)
+            return
+        except BrokenExecutor:
+            for job in list(running.values()):
+                alone: dict[Future[Outcome], Job] = {}
+                try:
+                    yield from _in_pool(payload, iter([job]), 1, alone)
+                except BrokenExecutor:
+                    yield job, Outcome(error=_DIED)
+
+
+def _in_pool(payload: bytes, jobs: Iterator[Job], workers: int, running: dict[Future[Outcome], Job]) -> Results:
+    """Run trials in one pool of processes; ``running`` tells what was on its way when the pool broke."""
+    from loky import ProcessPoolExecutor
+
+    threads = dict.fromkeys(_THREADS, str(max(1, cores() // workers)))
+    pool = ProcessPoolExecutor(workers, initializer=_begin, initargs=(payload,), env=threads)
+    try:
+        for job in islice(jobs, 2 * workers):
+            running[pool.submit(_attempt, job)] = job
+        while running:
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                outcome = future.result()
+                yield running.pop(future), outcome
+                for job in islice(jobs, 1):
+                    running[pool.submit(_attempt, job)] = job
+    finally:
+        pool.shutdown(kill_workers=True)
+
+
+_in_worker: dict[str, Any] = {}  # the task that a process of this machine was begun for
+
+
+def _begin(payload: bytes) -> None:
+    """Begin a process; Ctrl-C is for the one that started it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _in_worker["payload"] = payload
+
+
+def _attempt(job: Job) -> Outcome:
+    return attempt(_run, job)
+
+
+def _run(trial: int, point: dict[str, Any]) -> Any:
+    if "task" not in _in_worker:  # here, so that an error is one of the trial
+        _in_worker["task"] = pickle.loads(_in_worker["payload"])
+    return _in_worker["task"](trial, point)
+
+
+def packed(task: Task) -> bytes:
+    """Return a task as it is sent to other processes; functions of notebooks and of other functions too."""
+    import cloudpickle
+
+    try:
+        return bytes(cloudpickle.dumps(task))
+    except Exception as error:  # noqa: BLE001 - whatever an object raises when it is pickled
+        raise ParameterError(
+            f"the function cannot be sent to other processes ({error}); leave out what it takes along, or use workers=1"
+        ) from None
+
+
+def on_cluster(task: Task, jobs: Iterable[Job], address: str) -> Results:
+    """Run trials on the workers of a Dask scheduler; Dask repeats those of a worker that dies."""
+    try:
+        from distributed import Client, as_completed
+        from distributed.core import CommClosedError
+    except ImportError:
+        raise ParameterError('cluster: Dask is not installed; run: pip install "xbarsim[cluster]"') from None
+    payload, waiting = packed(task), iter(jobs)
+    try:
+        client = Client(address, timeout="5s", set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise ParameterError(
+            f"cluster = {address!r}: no Dask scheduler answers there ({error}); give the address that it printed"
+        ) from None
+    running: dict[Any, Job] = {}
+    with client:
+        _same_version(client)
+        sent = client.submit(pickle.loads, payload, pure=False)
+        finished: Any = as_completed(loop=client.loop)
+
+        def submit(count: int) -> None:
+            for job in islice(waiting, count):
+                future = client.submit(attempt, sent, job, pure=False)
+                running[future] = job
+                finished.add(future)
+
+        try:
+            submit(max(_IN_FLIGHT, 4 * sum(client.nthreads().values())))
+            while running:
+                future = next(finished)
+                failure = future.exception() if future.status == "error" else None
+                if future.status == "cancelled" or isinstance(failure, CommClosedError):
+                    raise XbarsimError(f"the Dask scheduler at {address} is gone; with a store, run again to go on")
+                died = Outcome(error=f"{type(failure).__name__}: {failure}")
+                yield running.pop(future), died if failure else future.result()
+                submit(1)
+        finally:
+            client.cancel(list(running))
+
+
+def _same_version(client: Any) -> None:
+    """Raise an error if a worker has another version of xbarsim."""
+    workers = client.get_versions(packages=["xbarsim"])["workers"]
+    for address, found in workers.items():
+        theirs = found["packages"]["xbarsim"]
+        if theirs != __version__:
+            raise ParameterError(
+                f"cluster: the worker at {address} has xbarsim {theirs}, this is {__version__}; install the same there"
+            )

@@ -1,0 +1,195 @@
+"""The store of a study: one SQLite file, to which each trial is added as soon as it is done.
+
+A process may be killed at any moment: SQLite leaves what was committed, and nothing else. The file stays locked while a
+study runs.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from xbarsim.errors import FileError
+from xbarsim.study.outcome import Outcome
+from xbarsim.study.plan import Job, Plan
+
+FILE = "study.sqlite"
+FORMAT = 1
+_TABLES = """
+CREATE TABLE study (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE results (
+    point TEXT, trial INTEGER, error TEXT NOT NULL, trace TEXT NOT NULL, seconds REAL NOT NULL, dims TEXT NOT NULL,
+    arrays BLOB NOT NULL, PRIMARY KEY (point, trial)
+);
+"""
+
+
+class Store:
+    """The results of one study in a folder; made there if there is none, else continued.
+
+    Parameters
+    ----------
+    folder : str or path
+    plan : Plan
+        May have more trials, and more values on its axes, than when the store was made.
+    versions : dict
+        Of the packages in use; they are noted. That of ``xbarsim`` must be the one that the store was made with.
+
+    Raises
+    ------
+    FileError
+        If the folder cannot be written to, is in use, was made by another version, or holds another study; it is left
+        as it is.
+    """
+
+    def __init__(self, folder: str | Path, plan: Plan, versions: dict[str, str]) -> None:
+        self.folder, self.path = Path(folder), Path(folder) / FILE
+        fresh = not self.path.exists()
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise FileError(f"{folder}: cannot be made a folder ({error.strerror}); give another store") from None
+        with self._errors():
+            self._file = sqlite3.connect(self.path, timeout=1.0, isolation_level=None, check_same_thread=False)
+        try:
+            with self._errors():
+                self._file.execute("PRAGMA locking_mode = EXCLUSIVE")
+                if fresh:
+                    self._file.execute("PRAGMA journal_mode = WAL")
+                self._file.execute("BEGIN EXCLUSIVE")
+                self._open(plan, versions)
+                self._file.execute("COMMIT")
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+
+    def _open(self, plan: Plan, versions: dict[str, str]) -> None:
+        """Note what the study is, or see that it is the same one; within a transaction."""
+        names = {name for (name,) in self._file.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        now = _Header.of(plan, versions)
+        if not names:
+            for statement in _TABLES.split(";")[:-1]:
+                self._file.execute(statement)
+        elif names >= {"study", "results"}:
+            before = {name: json.loads(value) for name, value in self._file.execute("SELECT name, value FROM study")}
+            now = now.after(_Header(**before), self.folder)
+        else:
+            raise FileError(f"{self.path}: is no store of a study; give another folder")
+        rows = [(name, json.dumps(value)) for name, value in asdict(now).items()]
+        self._file.executemany("INSERT OR REPLACE INTO study VALUES (?, ?)", rows)
+        self.versions = now.versions
+
+    def add(self, job: Job, outcome: Outcome) -> None:
+        """Save the outcome of a trial, at once."""
+        buffer = BytesIO()
+        np.savez(buffer, *(array for _, array in outcome.values.values()))
+        dims = json.dumps({name: names for name, (names, _) in outcome.values.items()})
+        row = (*job.key, outcome.error, outcome.trace, outcome.seconds, dims, buffer.getvalue())
+        with self._errors():
+            self._file.execute("INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+
+    def done(self, failed: bool = True) -> set[tuple[str, int]]:
+        """Return the keys of finished trials, with or without those that failed."""
+        with self._errors():
+            rows = self._file.execute("SELECT point, trial FROM results WHERE error = '' OR ?", (failed,))
+            return {(point, trial) for point, trial in rows}
+
+    def outcomes(self) -> Iterator[tuple[tuple[str, int], Outcome]]:
+        """Yield the key and the outcome of every finished trial."""
+        with self._errors():
+            for point, trial, error, trace, seconds, dims, data in self._file.execute("SELECT * FROM results"):
+                with np.load(BytesIO(data), allow_pickle=False) as arrays:
+                    names = json.loads(dims).items()
+                    values = {name: (tuple(own), arrays[f"arr_{k}"]) for k, (name, own) in enumerate(names)}
+                yield (point, trial), Outcome(values, error, trace, seconds)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Turn the errors of SQLite into ours."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            code = getattr(error, "sqlite_errorname", "")
+            remedy = {
+                "SQLITE_BUSY": "another study is using it: wait for its end, or give another folder",
+                "SQLITE_FULL": "the disk is full: what was done before is kept; make room and run again",
+                "SQLITE_NOTADB": "it is no store of a study: give another folder",
+            }.get(code, "give a folder that can be written to")
+            raise FileError(f"{self.path}: cannot be used ({error}); {remedy}") from None
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What a store says of its study.
+
+    ``versions`` holds every version of a package that was in use, the first one first.
+    """
+
+    format: int
+    versions: dict[str, list[str]]
+    seed: int
+    identity: dict[str, Any]
+    axes: dict[str, list[Any]]
+    n_trials: int
+
+    @classmethod
+    def of(cls, plan: Plan, versions: dict[str, str]) -> _Header:
+        axes = {name: list(values) for name, values in plan.axes.items()}
+        used = {name: [version] for name, version in versions.items()}
+        identity = json.loads(json.dumps(plan.identity))
+        return cls(FORMAT, used, plan.seed, identity, axes, plan.n_trials)
+
+    def after(self, before: _Header, folder: Path) -> _Header:
+        """Return what the store says from now on; raise :class:`FileError` if it holds something else."""
+        made, now = before.versions["xbarsim"][0], self.versions["xbarsim"][0]
+        if (before.format, made) != (self.format, now):
+            raise FileError(
+                f"{folder}: was made by xbarsim {made}, this is {now}; go on with that version, or give another folder"
+            )
+        for what, theirs, ours in (
+            ("seed", before.seed, self.seed),
+            *((key, before.identity.get(key), self.identity.get(key)) for key in {**before.identity, **self.identity}),
+            ("axes", list(before.axes), list(self.axes)),
+        ):
+            if theirs != ours:
+                words = "" if what == "code" else f": {_short(theirs)} there, {_short(ours)} now"
+                raise FileError(f"{folder}: holds another study, its {what} differs{words}; give another folder")
+        for name, values in before.axes.items():
+            missing = [value for value in values if value not in self.axes[name]]
+            if missing:
+                raise FileError(
+                    f"{folder}: holds results at {name} = {missing[0]}, which this study leaves out; keep all values "
+                    "and add others, or give another folder"
+                )
+        if before.n_trials > self.n_trials:
+            raise FileError(
+                f"{folder}: holds {before.n_trials} trials, this study has {self.n_trials}; give at least as many, or "
+                "another folder"
+            )
+        versions = {
+            name: list(dict.fromkeys(before.versions.get(name, []) + used)) for name, used in self.versions.items()
+        }
+        return _Header(self.format, versions, self.seed, self.identity, self.axes, self.n_trials)
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
