@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from copy import copy
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 import torch
 
-from mapping.ageing import Activity, Ageing, CellVoltages, Counts, wear
+from mapping.ageing import Ageing, Counts
 from mapping.bsnn.encode import is_analog
 from mapping.bsnn.fold import fold
 from mapping.bsnn.network import Network
@@ -18,16 +18,12 @@ from mapping.cost import Accounting, Charges, convention
 from mapping.doubts import doubts
 from mapping.inference import Engine, Inference, Inputs, Progress
 from mapping.layer import MappedLayer
-from mapping.periphery.neuron_circuit import PassiveNeuron
+from mapping.mapped import MappedLayers, Reads
 from mapping.report import LayerReport, Report
-from mapping.tile import Tile
 from mapping.timing import layer_timing
-from mapping.trims import Trims
-from xbarsim.die import Snapshot
 from xbarsim.drift import ROOM_TEMPERATURE
 from xbarsim.errors import ParameterError
-from xbarsim.threads import in_threads
-from xbarsim.units import format_time, quantity
+from xbarsim.units import quantity
 
 
 def map_network(
@@ -71,14 +67,12 @@ def map_network(
     return mapped
 
 
-class MappedNetwork:
+class MappedNetwork(MappedLayers):
     """The layers of a network on their arrays; made by :func:`map_network`."""
 
     def __init__(self, network: Network, chip: Chip, layers: list[MappedLayer], seed: int) -> None:
-        self.network, self.chip, self.layers, self.seed = network, chip, layers, seed
-        self.inference = Inference(network.spec, layers, seed)
-        self._past: list[str] = []
-        self._since_calibration = 0.0  # [s]
+        super().__init__(chip, layers, seed)
+        self.network, self.inference = network, Inference(network.spec, layers, seed)
 
     def spikes(self, images: np.ndarray, *, engine: Engine = "auto") -> list[np.ndarray]:
         """Return the spikes of every layer, each (t_steps, n, channels, height, width), 0 or 1."""
@@ -91,144 +85,16 @@ class MappedNetwork:
             layer.fit_full_scale(x.reshape(-1, *layer.layer.in_shape))
             x, analog = layer.forward(x, analog)[0], False
 
-    def calibrate(self) -> None:
-        """Set the trims of all layers to what the arrays are now."""
-        for layer in self.layers:
-            layer.calibrate()
-        self._since_calibration = 0.0
-
-    def age(
-        self,
-        *,
-        n_reads: float | None = None,
-        n_inferences: float | None = None,
-        images: np.ndarray | None = None,
-        dt: float | str = 0.0,
-        temperature: float | str = ROOM_TEMPERATURE,
-    ) -> None:
-        """Let reads and time pass for all arrays, solve them again, and calibrate them as the chip's schedule says.
-
-        Every cell is read at the voltage that it sees on average, by a solve of the circuit, in the reads that
-        ``images`` cause: while its wordline is active, and while it is silent.
-
-        Parameters
-        ----------
-        n_reads : float, optional
-            Reads of every array.
-        n_inferences : float, optional
-            Instead: classifications, each with as many reads as one of ``images`` causes.
-        images : array, optional
-            Inputs that tell which wordlines are active how often; without them all are, at v_read, in every read.
-        dt : float or str
-            Time that passes [s], reads included.
-        temperature : float or str
-            [K].
-        """
-        dt, temperature = quantity(dt, "s", "dt"), quantity(temperature, "K", "temperature")
-        if dt < 0 or temperature <= 0:
-            raise ParameterError(f"dt = {dt:g} s at {temperature:g} K: give a time from 0 s, and more than 0 K")
-        if n_reads is not None and n_inferences is not None:
-            raise ParameterError("give n_reads or n_inferences, not both")
-        if n_inferences is not None and images is None:
-            raise ParameterError(f"n_inferences = {n_inferences:g} needs images, which tell how often arrays are read")
-        count = quantity(n_reads or 0 if n_inferences is None else n_inferences, "", "number of reads or inferences")
-        if count < 0:
-            raise ParameterError(f"{count:g} reads or inferences: give a number from 0")
-        if count:
-            self._check_reads_age()
-        kept, since = self._keep(), self._since_calibration
-        try:
-            for share, calibrates in self._schedule(dt):
-                self._wear(share * count, n_inferences is not None, images, share * dt, temperature)
-                for layer in self.layers:
-                    layer.refresh()
-                self._since_calibration += share * dt
-                if calibrates:
-                    self.calibrate()
-        except BaseException:
-            self._since_calibration = since
-            self._restore(kept)
-            raise
-        parts = [f"{count:g} {'reads of each array' if n_inferences is None else 'inferences'}"] if count else []
-        parts += [f"{format_time(dt)} at {temperature:g} K"] if dt else []
-        self._past += [" and ".join(parts)] if parts else []
-
-    def _check_reads_age(self) -> None:
-        passive = isinstance(self.chip.neuron, PassiveNeuron)
-        if self.chip.inactive != "ground" or passive or self.chip.t_on > self.chip.device.t_read:
-            raise ParameterError(
-                f"{self.chip.name}: reads age cells only where silent wordlines are grounded, bitlines at virtual "
-                "ground and arrays driven for t_read; leave reads out"
-            )
-
-    def _schedule(self, dt: float) -> list[tuple[float, bool]]:
-        """Return the parts of a time, and whether the chip is calibrated at their end; earlier times do not matter."""
-        calibration = self.chip.calibration
-        if calibration is None or calibration.interval is None:
-            return [(1.0, False)]
-        elapsed = self._since_calibration + dt
-        if not dt or elapsed < calibration.interval:
-            return [(1.0, False)]
-        rest = elapsed % calibration.interval
-        return [(1 - rest / dt, True), (rest / dt, False)]
-
-    def _wear(self, count: float, inferences: bool, images: np.ndarray | None, dt: float, temperature: float) -> None:
-        """Let all dies see so many reads or inferences, and time."""
-        if count:
-            activities = self._activities(images)
-            work = []
-            for layer, rows in zip(self.layers, activities):
-                for row, activity in zip(layer.row_tiles, rows):
-                    base = len(images) if inferences and images is not None else activity.n_reads
-                    scale = count / base
-                    work += [(tile, activity, scale) for tile in row.tiles]
-
-            def use(item: tuple[Tile, Activity, float]) -> None:
-                tile, activity, scale = item
-                wear(tile, CellVoltages.of(tile, activity), activity, scale, temperature)
-
-            list(in_threads(use, work))
-        for tile in self._tiles:
-            tile.die.advance(dt=dt, temperature=temperature)
-
-    def _activities(self, images: np.ndarray | None) -> list[list[Activity]]:
-        """Count, for each layer and row tile, what the wordlines do while images are classified."""
-        if images is None:
-            return [
-                [Activity.worst_case(row.rows.stop - row.rows.start) for row in layer.row_tiles]
-                for layer in self.layers
-            ]
-        totals: list[list[Activity]] = []
-        for start in range(0, len(images), 25):
-            batch = images[start : start + 25]
-            x, analog = self.inference.encoded(batch, start)
-            inputs, parts = [x, *self.inference.spikes(batch, start)[:-1]], []
-            for k, (layer, sample) in enumerate(zip(self.layers, inputs)):
-                flat = sample.reshape(-1, *layer.layer.in_shape)
-                constant = k == 0 and len(sample) == 1 and self.chip.constant_input == "every-step"
-                repeats = self.network.t_steps if constant else 1
-                parts.append([part.times(repeats) for part in layer.activity(flat, analog and k == 0)])
-            totals = [[a + b for a, b in zip(*both)] for both in zip(totals, parts)] if totals else parts
-        return totals
-
-    def _keep(self) -> tuple[list[tuple[Tile, Tile, Snapshot]], list[Trims]]:
-        return [(tile, copy(tile), tile.die.snapshot()) for tile in self._tiles], [layer.trims for layer in self.layers]
-
-    def _restore(self, kept: tuple[list[tuple[Tile, Tile, Snapshot]], list[Trims]]) -> None:
-        tiles, trims = kept
-        for tile, before, snapshot in tiles:
-            tile.__dict__.update(before.__dict__)
-            tile.die.restore(snapshot)
-        for layer, trim in zip(self.layers, trims):
-            layer.trim(trim)
+    def _reads(self, images: np.ndarray, first: int) -> Iterator[Reads]:
+        x, analog = self.inference.encoded(images, first)
+        for k, (layer, sample) in enumerate(zip(self.layers, [x, *self.inference.spikes(images, first)[:-1]])):
+            constant = k == 0 and len(sample) == 1 and self.chip.constant_input == "every-step"
+            repeats = self.network.t_steps if constant else 1
+            yield sample.reshape(-1, *layer.layer.in_shape), analog and k == 0, repeats
 
     @property
     def _truncated(self) -> int:
         return sum(tile.die.truncated for tile in self._tiles)
-
-    @property
-    def _tiles(self) -> list[Tile]:
-        return [tile for layer in self.layers for tile in layer.tiles]
 
     def evaluate(
         self,

@@ -264,3 +264,20 @@ def test_cells_on_one_row_of_each_read_are_those_of_the_whole_array(shape, tol, 
         row_cells(crossbar, v, np.where(np.arange(7) == 0, shape[0], rows))
     with pytest.raises(xb.ParameterError, match=r"rows \(6,\)"):
         row_cells(crossbar, v, rows[1:])
+
+
+def test_blas_keeps_to_one_thread_while_ours_work():
+    from threadpoolctl import threadpool_info
+
+    from xbarsim.threads import in_threads
+
+    def blas(_):
+        return {
+            library["filepath"]: library["num_threads"]
+            for library in threadpool_info()
+            if library["user_api"] == "blas"
+        }
+
+    before = blas(0)
+    assert list(in_threads(blas, range(3))) == [dict.fromkeys(before, 1)] * 3
+    assert blas(0) == before and any("scipy" in path for path in before)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import TypeVar
+
+from threadpoolctl import ThreadpoolController
 
 from xbarsim.kernels.jit import thread_count
 
@@ -13,9 +16,22 @@ Result = TypeVar("Result")
 
 
 def in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """Yield the function of each item, in their order; after an error what has not begun is left undone."""
+    """Yield the function of each item, in their order; after an error what has not begun is left undone.
+
+    BLAS keeps to one thread meanwhile: its threads would wait for each other, twenty times as long as they work where
+    another program has a core.
+    """
     pool = ThreadPoolExecutor(max_workers=thread_count())
-    try:
-        yield from pool.map(function, items)
-    finally:
-        pool.shutdown(cancel_futures=True)
+    with _libraries().limit(limits=1, user_api="blas"):
+        try:
+            yield from pool.map(function, items)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    """Return the libraries of this process, that of compiled kernels among them."""
+    import scipy.linalg.cython_blas  # noqa: F401
+
+    return ThreadpoolController()
