@@ -1,15 +1,17 @@
-"""Pictures of a solved read: node voltages, IR drop and cell currents as maps of the array, drawn on a given axis."""
+"""Pictures, drawn on a given axis: a solved read as maps of the array, and results of studies against their axes."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from xbarsim.errors import ParameterError
 from xbarsim.solution import Solution
+from xbarsim.units import format_quantity
 
 if TYPE_CHECKING:
+    import xarray as xr
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -50,12 +52,114 @@ def overview(solution: Solution) -> Figure:
 
 
 def _map(solution: Solution, values: np.ndarray, label: str, ax: Axes | None) -> Axes:
-    import matplotlib.pyplot as plt
-
     if values.ndim != 2:
         raise ParameterError(f"the solution holds {solution.residual.size} reads; draw one, solve one voltage vector")
-    axis: Axes = plt.subplots(layout="constrained")[1] if ax is None else ax
+    axis = _axes(ax)
     image = axis.imshow(values, aspect="auto", interpolation="nearest")
     axis.set(xlabel="bitline (driven at column 0)", ylabel="wordline (sensed below the last)")
     axis.figure.colorbar(image, ax=axis, label=label)
     return axis
+
+
+def swept(data: xr.Dataset, result: str, axis: str | None = None, ax: Axes | None = None, label: str = "") -> Axes:
+    """Draw a result of a study against one of its axes: the mean over trials, in a band of one standard deviation.
+
+    Parameters
+    ----------
+    data : xarray.Dataset
+        From :func:`xbarsim.sweep` or :func:`mapping.run_study`; units and long names are read from its attributes.
+    result : str
+        One number for each trial; of arrays, select one first: ``data.isel(layer=0)``.
+    axis : str, optional
+        The first one unless given; every point of the others has a line of its own.
+    ax : Axes, optional
+    label : str
+        Of the line, if there are no other axes.
+    """
+    if result not in data or "trial" not in data[result].dims:
+        known = ", ".join(str(name) for name in data if "trial" in data[name].dims and name != "error")
+        raise ParameterError(f"result = {result!r}: the study has {known}")
+    values = data[result]
+    names = [str(dim) for dim in values.dims if dim != "trial"]
+    extra = [name for name in names if name not in data.coords or name in ("layer", "module")]
+    if not names or extra:
+        raise ParameterError(
+            f"{result} has the dimensions {', '.join(names)}: select so that axes remain, isel({extra})"
+        )
+    if axis is not None and axis not in names:
+        raise ParameterError(f"axis = {axis!r}: {result} has the axes {', '.join(names)}")
+    axis = axis or names[0]
+    others = [name for name in names if name != axis]
+    lines = values.stack(line=others) if others else values.expand_dims("line", -1)
+    axes = _axes(ax)
+    x = data[axis].values
+    spots = np.arange(len(x)) if x.dtype.kind in "US" else x.astype(float)
+    for k in range(lines.sizes["line"]):
+        line = lines.isel(line=k).transpose(axis, "trial")
+        text = _point(data, others, line) if others else label
+        mean, spread = line.mean("trial").values, line.std("trial").values
+        (drawn,) = axes.plot(spots, mean, marker="o", markersize=4, label=text or None)
+        if line.sizes["trial"] > 1:
+            axes.fill_between(spots, mean - spread, mean + spread, alpha=0.2, color=drawn.get_color(), linewidth=0)
+    if x.dtype.kind in "US":
+        axes.set_xticks(spots, x)
+    else:
+        _scale_x(axes, spots)
+        _format(axes.xaxis, data[axis])
+    _format(axes.yaxis, values)
+    trials = f"{values.sizes['trial']} trials, mean and standard deviation" if values.sizes["trial"] > 1 else "1 trial"
+    axes.set(xlabel=_name(data[axis]), ylabel=_name(values))
+    axes.set_title(trials, fontsize="small", loc="right")
+    axes.grid(alpha=0.3)
+    if others or label:
+        axes.legend(fontsize="small")
+    return axes
+
+
+def _point(data: xr.Dataset, names: list[str], line: xr.DataArray) -> str:
+    """Say where on some axes a line lies."""
+    parts = []
+    for name in names:
+        value, unit = line[name].item(), data[name].attrs.get("units", "")
+        known = isinstance(value, str)
+        parts.append(value if known else f"{_name(data[name], unit=False)} {format_quantity(value, _shown_unit(unit))}")
+    return ", ".join(parts)
+
+
+def _name(variable: xr.DataArray, unit: bool = True) -> str:
+    text = str(variable.attrs.get("long_name", variable.name)).replace("_", " ")
+    shown = _shown_unit(variable.attrs.get("units", ""))
+    if unit and not shown and _is_share(variable):
+        shown = "%"
+    return f"{text} [{shown}]" if unit and shown else text
+
+
+def _shown_unit(unit: str) -> str:
+    return "" if unit == "1" else unit
+
+
+def _is_share(variable: xr.DataArray) -> bool:
+    return variable.attrs.get("units") == "1" and bool(variable.max() <= 1) and bool(variable.min() >= 0)
+
+
+def _format(axis: Any, variable: xr.DataArray) -> None:
+    """Write ticks in percent if they are shares, else with engineering prefixes where there is a unit."""
+    from matplotlib.ticker import EngFormatter, PercentFormatter
+
+    if _is_share(variable):
+        axis.set_major_formatter(PercentFormatter(1.0, symbol=""))
+    elif _shown_unit(variable.attrs.get("units", "")) and variable.dtype.kind in "fiu":
+        axis.set_major_formatter(EngFormatter(sep=" "))
+
+
+def _scale_x(axes: Axes, x: np.ndarray) -> None:
+    """Use a logarithmic axis for values that span more than 30 times, linear below the smallest if one is 0."""
+    above = x[x > 0]
+    if len(above) > 1 and above.max() > 30 * above.min() and (x >= 0).all():
+        axes.set_xscale("symlog", linthresh=above.min()) if len(above) < len(x) else axes.set_xscale("log")
+
+
+def _axes(ax: Axes | None) -> Axes:
+    import matplotlib.pyplot as plt
+
+    return plt.subplots(layout="constrained")[1] if ax is None else ax

@@ -1,0 +1,137 @@
+"""The verb of the ``xbarsim`` command that runs studies."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mapping.resources import writable
+from xbarsim.errors import ParameterError
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from rich.table import Table
+
+    from mapping.study.spec import Study
+
+
+def study(
+    source: Annotated[
+        str | None, typer.Argument(help="Name or .toml file of a study; without one, all shipped ones are listed.")
+    ] = None,
+    images: Annotated[str | None, typer.Option(help="How many test images, or 'all', instead of the study's.")] = None,
+    trials: Annotated[int | None, typer.Option(min=1, help="How many dies at each point, instead.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Root seed, instead.")] = None,
+    store: Annotated[
+        Path | None, typer.Option(help="Folder that takes each result at once; run again with it to go on.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes of this machine.  [default: one for each core]")
+    ] = None,
+    cluster: Annotated[
+        str | None, typer.Option(help="Address of a Dask scheduler instead, as tcp://host:8786.")
+    ] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed trials of the store again.")] = False,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write every trial to this file.")] = None,
+    csv_file: Annotated[Path | None, typer.Option("--csv", help="The same as a table.")] = None,
+    netcdf_file: Annotated[
+        Path | None, typer.Option("--netcdf", help="The same with dimensions, units and provenance, for xarray.")
+    ] = None,
+    plot_file: Annotated[
+        Path | None, typer.Option("--plot", help="Draw what the study shows; .png, .pdf, .svg.")
+    ] = None,
+) -> None:
+    """Run a network on chips at every point of some axes, declared in a TOML file; resumed with --store."""
+    from rich.console import Console
+    from rich.text import Text
+
+    from mapping.report import write_text
+    from mapping.study.figures import study_figure
+    from mapping.study.run import run_study
+    from mapping.study.spec import load_study
+    from mapping.study.table import rows, table
+    from xbarsim.study.dataset import NOT_DONE
+
+    console = Console()
+    if source is None:
+        console.print(_list())
+        return
+    for path in (json_file, csv_file, netcdf_file, plot_file):
+        writable(path)
+    _picture(plot_file)
+    declared = load_study(source)
+    given = {"images": _images(images), "trials": trials, "seed": seed}
+    declared = declared.replace(**{name: value for name, value in given.items() if value is not None})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # what they say stands below the table
+        data = run_study(declared, store=store, workers=workers, cluster=cluster, retry_failed=retry_failed)
+    console.print(table(data, declared.show))
+    console.print(Text(_words(declared, data)))
+    if json_file is not None:
+        values = {"study": json.loads(declared.model_dump_json()), "attributes": data.attrs, "trials": rows(data)}
+        write_text(json_file, json.dumps(values, indent=2))
+    if csv_file is not None:
+        import pandas as pd
+
+        write_text(csv_file, pd.DataFrame(rows(data)).to_csv(index=False).rstrip("\n"))
+    if netcdf_file is not None:
+        data.to_netcdf(netcdf_file)
+    if plot_file is not None:
+        study_figure(data, declared.show).savefig(plot_file, dpi=150)
+    left = int((data["error"] == NOT_DONE).sum())
+    if left:
+        go_on = "run the same command again to go on" if store else "with --store FOLDER, what is done would be kept"
+        console.print(Text(f"{left} of {data['error'].size} trials are not done; {go_on}."))
+        raise typer.Exit(130)
+
+
+def _list() -> Table:
+    from rich.table import Table
+
+    from mapping.study.spec import list_studies, load_study
+
+    table = Table(title="Studies: xbarsim study NAME")
+    for heading in ("name", "what is varied", "points", "dies", "chip"):
+        table.add_column(heading)
+    for name in list_studies():
+        study = load_study(name)
+        axes = ", ".join(axis.title for axis in study.axes if "chip" not in axis.sets)
+        points = str(prod(len(axis.values) for axis in study.axes))
+        table.add_row(name, axes, points, str(study.trials), " ".join(study.named("chip")))
+    return table
+
+
+def _images(text: str | None) -> int | str | None:
+    if text is None or text == "all":
+        return text
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    raise ParameterError(f"--images {text}: give a whole number above 0, or 'all'")
+
+
+def _picture(path: Path | None) -> None:
+    """Refuse kinds of pictures that cannot be drawn, before any work."""
+    kinds = (".png", ".pdf", ".svg")
+    if path is not None and path.suffix not in kinds:
+        raise ParameterError(f"--plot {path}: give a file that ends in {', '.join(kinds)}")
+
+
+def _words(study: Study, data: xr.Dataset) -> str:
+    """Say what the numbers are."""
+    from xbarsim.study.dataset import NOT_DONE
+
+    errors = data["error"].values.ravel()
+    failed = errors[(errors != "") & (errors != NOT_DONE)]
+    images = f"{study.images} images" if study.images != "all" else "all images"
+    parts = [
+        " ".join(study.description.split()),
+        f"{images} of the test set, seed {study.seed}. {data.attrs['accounting']}",
+    ]
+    if len(failed):
+        parts.append(f"{len(failed)} of {len(errors)} trials failed, the first: {failed[0]}")
+    return "\n\n".join(part for part in parts if part)

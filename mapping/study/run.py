@@ -1,0 +1,121 @@
+"""Running a study: checked as a whole first, then trial by trial, into one labelled data set."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mapping.ann.network import Ann
+from mapping.bsnn.encode import check_images
+from mapping.bsnn.fold import fold
+from mapping.bsnn.network import Network
+from mapping.chip import load_chip
+from mapping.cost import MODULES, convention
+from mapping.datasets import load_dataset
+from mapping.study.setting import Setting, load_any, varied
+from mapping.study.spec import Study
+from mapping.study.task import DESCRIPTIONS, ChipTask
+from xbarsim.errors import ParameterError
+from xbarsim.study.conduct import conduct
+from xbarsim.study.plan import Plan
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+def run_study(study: Study, *, store: str | Path | None = None, **options: Any) -> xr.Dataset:
+    """Run a study, or what is left of it.
+
+    Every point is checked before the first one runs. Trial k is die k of the study's seed at every point: points are
+    compared on the same devices, as far as their arrays are the same.
+
+    Parameters
+    ----------
+    study : Study
+    store : str or path, optional
+        A folder that takes each result at once, and from which an interrupted study goes on.
+    **options
+        ``workers``, ``cluster``, ``on_error``, ``retry_failed``, ``progress``, as for :func:`xbarsim.sweep`.
+
+    Returns
+    -------
+    xarray.Dataset
+        The numbers of :class:`mapping.Report`, with the axes, ``trial``, and where they apply ``layer`` and ``module``
+        as dimensions; units and long names as attributes.
+
+    Raises
+    ------
+    ParameterError, FileError
+        If any point cannot be run, or the store holds another study.
+    """
+    plan, task = prepared(study)
+    data = conduct(task, plan, store=store, **options)
+    for name, (unit, text) in DESCRIPTIONS.items():
+        if name in data:
+            data[name].attrs |= {"units": unit, "long_name": text}
+    for axis in study.axes:
+        data[axis.name].attrs |= {"units": axis.unit or "1", "long_name": axis.title}
+    layers = {_layers(network) for network in task.networks.values()}
+    if "layer" in data.dims and len(layers) == 1:
+        data = data.assign_coords(layer=list(layers.pop()))
+    if "module" in data.dims:
+        data = data.assign_coords(module=list(MODULES.values()))
+    return data.assign_attrs(study=study.name, title=study.title, accounting=str(convention(study.accounting)))
+
+
+def prepared(study: Study) -> tuple[Plan, ChipTask]:
+    """Return what a study consists of, and what runs it; raise an error if any point cannot be run."""
+    convention(study.accounting)
+    plan = Plan.of({axis.name: axis.values for axis in study.axes}, study.trials, study.seed, {})
+    settings = [Setting.of(study, point) for point in plan.points]
+    networks = {setting.network: load_any(setting.network) for setting in settings}
+    datasets = {
+        name: study.dataset or str(network.metadata.get("dataset", "mnist")) for name, network in networks.items()
+    }
+    data = {name: _images(study, name) for name in datasets.values()}
+    for key in {setting.work_key: setting for setting in settings}.values():
+        network = varied(networks[key.network], key.variant)
+        images = data[datasets[key.network]][0]
+        if isinstance(network, Ann):
+            network.levels(images[:1])
+        else:
+            check_images(images, network.spec)
+            fold(network)
+    plan.identity.update(
+        study=study.model_dump(mode="json", include={"images", "changes", "accounting"}),
+        axes_set={axis.name: list(axis.sets) for axis in study.axes},
+        chips={str(name): repr(load_chip(str(name))) for name in study.named("chip")},
+        networks={name: _digest(*_weights(network)) for name, network in networks.items()},
+        data={name: _digest(*pair) for name, pair in data.items()},
+    )
+    return plan, ChipTask(study, networks, data, datasets)
+
+
+def _images(study: Study, dataset: str) -> tuple[np.ndarray, np.ndarray]:
+    images, labels = load_dataset(dataset)
+    if study.images == "all":
+        return images, labels
+    if study.images > len(images):
+        raise ParameterError(f"study {study.name}: images = {study.images}, but {dataset} has {len(images)}; give less")
+    return images[: study.images], labels[: study.images]
+
+
+def _layers(network: Network | Ann) -> tuple[str, ...]:
+    """Name layers as reports do."""
+    return tuple(
+        f"{layer.kind} {shape[0]}-{layer.out}" for layer, (shape, _) in zip(network.spec.layers, network.spec.shapes())
+    )
+
+
+def _weights(network: Network | Ann) -> list[np.ndarray]:
+    return [tensor.detach().cpu().numpy() for tensor in network.state_dict().values()]
+
+
+def _digest(*arrays: np.ndarray) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype} {array.shape}".encode() + np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,118 @@
+"""A point of a study as the network, chip and past that it stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import copy, deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mapping.ann.network import Ann
+from mapping.ann.store import list_anns, load_ann
+from mapping.bsnn.load import load_network
+from mapping.bsnn.network import Network
+from mapping.chip import Chip, load_chip
+from mapping.dies import Past
+from mapping.study.spec import PAST, Study
+from xbarsim.drift import ROOM_TEMPERATURE
+from xbarsim.errors import FileError, ParameterError
+from xbarsim.study.plan import Value
+from xbarsim.units import quantity
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What one trial runs.
+
+    Attributes
+    ----------
+    network : str
+        Name or file.
+    variant : dict
+        What is changed about it.
+    chip : Chip
+    past : Past
+    """
+
+    network: str
+    variant: dict[str, Any]
+    chip: Chip
+    past: Past
+
+    @classmethod
+    def of(cls, study: Study, point: Mapping[str, Value]) -> Setting:
+        """Build the setting of a point; raise :class:`ParameterError`, naming the point, if there is none."""
+        given = [*study.changes.items(), *((path, point[axis.name]) for axis in study.axes for path in axis.sets)]
+        whole = {"chip": study.chip, "network": study.network} | dict(given)
+        try:
+            chip, variant, past = load_chip(str(whole["chip"])), {}, {}
+            for path, value in given:
+                part, _, field = path.partition(".")
+                if part == "chip" and field:
+                    chip = chip.replace(**{field.replace(".", "__"): value})
+                elif part == "network" and field:
+                    variant[field] = value
+                elif part == "past":
+                    past[field] = quantity(value, PAST[field], path)
+            if not past.get("time") and not past.get("n_reads"):
+                past["temperature"] = ROOM_TEMPERATURE  # at which nothing happens
+            Past(**past).check(chip)
+        except (ParameterError, FileError) as error:
+            at = ", ".join(f"{name} = {value}" for name, value in point.items())
+            raise type(error)(f"study {study.name}{', ' if at else ''}{at}: {error}") from None
+        return cls(str(whole["network"]), variant, chip, Past(**past))
+
+    @property
+    def work_key(self) -> tuple[object, ...]:
+        """What the work that dies share depends on."""
+        return self.network, *sorted(self.variant.items()), self.chip.driver, self.chip.constant_input
+
+
+def load_any(source: str) -> Network | Ann:
+    """Load a spiking or a conventional network by its name or file."""
+    if source in list_anns():
+        return load_ann(source)
+    if Path(source).suffix == ".safetensors":
+        try:
+            return load_network(source)
+        except (FileError, ParameterError) as error:
+            try:
+                return load_ann(source)
+            except (FileError, ParameterError):
+                raise error from None
+    return load_network(source)
+
+
+def varied(network: Network | Ann, variant: Mapping[str, Any]) -> Network | Ann:
+    """Return a network with time steps, thresholds or bits changed."""
+    for name, value in variant.items():
+        spiking = name in ("t_steps", "threshold_scale")
+        if spiking != isinstance(network, Network):
+            kind = "a spiking" if isinstance(network, Network) else "a conventional"
+            raise ParameterError(f"network.{name} = {value}: {kind} network has none; leave it out")
+        if isinstance(network, Ann):
+            network = network.quantized(**{name: value})
+        elif name == "t_steps":
+            network = _with_steps(network, value)
+        else:
+            network = _with_thresholds(network, value)
+    return network
+
+
+def _with_steps(network: Network, t_steps: int) -> Network:
+    changed = copy(network)
+    changed.spec = network.spec.replace(t_steps=t_steps)
+    return changed
+
+
+def _with_thresholds(network: Network, scale: float) -> Network:
+    if not scale > 0:
+        raise ParameterError(f"network.threshold_scale = {scale}: give a number above 0")
+    changed = deepcopy(network)
+    with torch.no_grad():
+        for layer in changed.layers[:-1]:
+            layer.threshold.mul_(scale)
+    return changed

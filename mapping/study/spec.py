@@ -1,0 +1,156 @@
+"""Study: which network runs on which chip, and what is varied; from TOML or Python."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from mapping.resources import data_folder
+from xbarsim.errors import FileError, ParameterError
+from xbarsim.parameters import Parameters
+from xbarsim.units import parse_quantity
+
+NETWORK = ("t_steps", "threshold_scale", "weight_bits", "activation_bits")
+PAST = {"n_reads": "", "time": "s", "temperature": "K"}
+
+
+class Axis(Parameters):
+    """What is varied together along one dimension.
+
+    Attributes
+    ----------
+    name : str
+        Of the dimension; a word.
+    label : str
+        On plots and tables; the name unless given.
+    unit : str
+        Texts among the values may carry it, with a prefix: ``"5 mOhm"``.
+    sets : tuple of str
+        What each value is given to: ``chip`` or ``network``, another one of them by name or file; a field of the chip,
+        as ``chip.device.d2d``; ``network.t_steps``, ``network.threshold_scale`` (of all thresholds but those of the
+        last layer), ``network.weight_bits`` and ``network.activation_bits`` (of conventional networks);
+        ``past.n_reads``, ``past.time`` or ``past.temperature``, what arrays go through before they are used.
+    values : tuple
+        Numbers or texts.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z_]\w*$")
+    label: str = ""
+    unit: str = ""
+    sets: tuple[str, ...] = Field(min_length=1)
+    values: tuple[bool | int | float | str, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        for path in self.sets:
+            check_path(f"axis {self.name}", path)
+        if self.unit:
+            numbers = (parse_quantity(value, self.unit) if isinstance(value, str) else value for value in self.values)
+            object.__setattr__(self, "values", tuple(numbers))
+        return self
+
+    @property
+    def title(self) -> str:
+        """What a reader sees."""
+        return self.label or self.name.replace("_", " ")
+
+
+class Study(Parameters):
+    """A network on dies of a chip, at every point of some axes.
+
+    Attributes
+    ----------
+    name, title, description : str
+        Shown with the results.
+    network, chip : str
+        Names or files.
+    dataset : str, optional
+        Name, folder or file; what the network was trained for, unless given.
+    images : int or "all"
+        The first ones of the test set.
+    trials : int
+        Dies at each point, the same ones at all points as far as these allow.
+    seed : int
+        Root seed; trial k is die k of :func:`mapping.evaluate_dies`.
+    accounting : str
+        See ``mapping.cost.CONVENTIONS``.
+    changes : dict
+        What is set at all points, by the paths of :class:`Axis`.
+    axes : tuple of Axis
+    show : tuple of str
+        Results that tables and plots show first.
+    """
+
+    name: str = "custom"
+    title: str = ""
+    description: str = ""
+    network: str = "mnist-bsnn"
+    chip: str = "paper-bsnn"
+    dataset: str | None = None
+    images: int | Literal["all"] = Field(default=1000)
+    trials: int = Field(default=1, ge=1)
+    seed: int = Field(default=0, ge=0)
+    accounting: str = "full"
+    changes: dict[str, Any] = Field(default_factory=dict)
+    axes: tuple[Axis, ...] = ()
+    show: tuple[str, ...] = ("accuracy", "energy_per_inference")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.images != "all" and self.images < 1:
+            raise ValueError(f"Study.images = {self.images}: give at least 1, or 'all'")
+        names = [axis.name for axis in self.axes]
+        if len(set(names)) < len(names):
+            raise ValueError(f"Study.axes: {', '.join(names)}: give each name once")
+        for path in self.changes:
+            check_path("Study.changes", path)
+            if path in ("chip", "network"):
+                raise ValueError(f"Study.changes: give {path} as a field of the study, not as a change")
+        return self
+
+    def named(self, what: Literal["chip", "network"]) -> tuple[Any, ...]:
+        """Return the names or files of all chips or networks."""
+        varied = [value for axis in self.axes if what in axis.sets for value in axis.values]
+        return tuple(varied) or (getattr(self, what),)
+
+
+def check_path(where: str, path: str) -> None:
+    """Refuse a path that leads to nothing that a study can vary."""
+    whole, _, field = path.partition(".")
+    known = {"chip": True, "network": field in ("", *NETWORK), "past": field in PAST}
+    if not known.get(whole, False):
+        raise ValueError(
+            f"{where}: {path!r} cannot be set; give chip, chip.FIELD, network, network.{', network.'.join(NETWORK)}, "
+            f"past.{', past.'.join(PAST)}"
+        )
+
+
+def list_studies() -> list[str]:
+    """Return the names of the shipped studies."""
+    return sorted(path.stem for path in (data_folder() / "studies").glob("*.toml"))
+
+
+def load_study(source: str | Path) -> Study:
+    """Load a study by name (see :func:`list_studies`) or from a TOML file.
+
+    Raises
+    ------
+    FileError
+        If the file is missing or not TOML.
+    ParameterError
+        If the name is unknown or a field is not allowed.
+    """
+    path = Path(source)
+    if path.suffix != ".toml":
+        path = data_folder() / "studies" / f"{source}.toml"
+        if not path.is_file():
+            known = ", ".join(list_studies())
+            raise ParameterError(f"study {str(source)!r} is unknown; give one of {known}, or a .toml file")
+    if not path.is_file():
+        raise FileError(
+            f"{path}: no such file; give the path of a study in TOML, or one of {', '.join(list_studies())}"
+        )
+    study = Study.from_toml(path)
+    return study if "name" in study.model_fields_set else study.replace(name=path.stem)
