@@ -123,15 +123,19 @@ def _picture(path: Path | None) -> None:
 
 def _words(study: Study, data: xr.Dataset) -> str:
     """Say what the numbers are."""
+    from mapping.study.table import software_differs
     from xbarsim.study.dataset import NOT_DONE
 
     errors = data["error"].values.ravel()
     failed = errors[(errors != "") & (errors != NOT_DONE)]
     images = f"{study.images} images" if study.images != "all" else "all images"
+    accounting = data.attrs["accounting"]
     parts = [
         " ".join(study.description.split()),
-        f"{images} of the test set, seed {study.seed}. {data.attrs['accounting']}",
+        f"{images} of the test set, seed {study.seed}. {accounting[0].upper()}{accounting[1:]}",
     ]
+    if not software_differs(data):
+        parts.insert(1, f"Accuracy in software: {float(data['ideal_accuracy'].max()):.2%}.")
     if len(failed):
         parts.append(f"{len(failed)} of {len(errors)} trials failed, the first: {failed[0]}")
     return "\n\n".join(part for part in parts if part)

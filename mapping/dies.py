@@ -12,6 +12,7 @@ from mapping.bsnn.network import Network
 from mapping.chip import Chip
 from mapping.cost import Accounting, convention
 from mapping.inference import Inputs
+from mapping.mapped import MappedLayers
 from mapping.network import map_network
 from mapping.report import Report
 from xbarsim.drift import ROOM_TEMPERATURE, CustomDisturb, PowerLawDisturb
@@ -65,6 +66,12 @@ class Past:
             )
 
 
+def age(mapped: MappedLayers, past: Past, images: np.ndarray) -> None:
+    """Let arrays go through a past, read as often as images make them."""
+    if past != Past():
+        mapped.age(n_reads=past.n_reads or None, images=images, dt=past.time, temperature=past.temperature)
+
+
 def evaluate_dies(
     network: Network,
     chip: Chip,
@@ -112,8 +119,7 @@ def evaluate_dies(
     inputs: Inputs = {}
     for die in range(n_dies):
         mapped = map_network(network, chip, seed=seed, die=die, images=images[:64])
-        if past != Past():
-            mapped.age(n_reads=past.n_reads or None, images=images, dt=past.time, temperature=past.temperature)
+        age(mapped, past, images)
         show = partial(progress, die) if progress else None
         report = mapped.evaluate(
             images,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 import numpy as np
@@ -16,6 +16,7 @@ from mapping.chip import Chip
 from mapping.cost import Accounting, Charges, convention
 from mapping.doubts import doubts
 from mapping.layer import MappedLayer
+from mapping.mapped import MappedLayers, Reads
 from mapping.periphery.neuron_circuit import DigitalNeuron
 from mapping.report import LayerReport, Report
 from xbarsim.errors import ParameterError
@@ -38,6 +39,10 @@ def map_ann(
     A weight of n bits, sign and magnitude, takes n - 1 pairs of bitlines, one for each bit of its magnitude; codes of
     all its bitlines are shifted, added and subtracted digitally. Inputs are levels of a DAC, or their bits are read one
     after the other, and shifted and added too.
+
+    A depthwise convolution takes the arrays of a plain one: the weights for channels that an output does not read are
+    pairs of cells in the HRS. They count as cells in use (``utilization``) and as operations that inputs cause
+    (``synaptic_operations``), but not as operations of the network (TOPS/W).
 
     Parameters
     ----------
@@ -97,14 +102,14 @@ def _sliced(layer: IntegerLayer, weight_bits: int) -> FoldedLayer:
     )
 
 
-class MappedAnn:
+class MappedAnn(MappedLayers):
     """The layers of a conventional network on their arrays; made by :func:`map_ann`."""
 
     def __init__(
         self, network: Ann, chip: Chip, layers: list[tuple[IntegerLayer, MappedLayer]], inputs: Inputs, seed: int
     ) -> None:
-        self.network, self.chip, self.inputs, self.seed = network, chip, inputs, seed
-        self.layers = [mapped for _, mapped in layers]
+        super().__init__(chip, [mapped for _, mapped in layers], seed)
+        self.network, self.inputs = network, inputs
         self._integer = [layer for layer, _ in layers]
 
     @property
@@ -154,6 +159,12 @@ class MappedAnn:
             return self.chip.driver.quantize(x[None] / spec.top_activation)
         return np.stack([(x >> bit & 1).astype(float) for bit in range(spec.activation_bits)])
 
+    def _reads(self, images: np.ndarray, first: int) -> Iterator[Reads]:
+        x = self.network.levels(images)
+        for k, layer in enumerate(self._integer):
+            yield self._driven(k, x).reshape(-1, *layer.in_shape), self.inputs == "dac", 1
+            x, _ = self._forward(k, x, first)
+
     def fit_full_scale(self, images: np.ndarray) -> None:
         """Set the full scale of each layer's converters, one layer after the other, to the currents of some images."""
         x = self.network.levels(images)
@@ -168,6 +179,7 @@ class MappedAnn:
         *,
         accounting: str | Accounting = "full",
         batch_size: int = 10,
+        ideal: np.ndarray | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> Report:
         """Classify images on the chip and account for what that costs.
@@ -176,14 +188,15 @@ class MappedAnn:
         ----------
         images : array, (n, h, w) or (n, c, h, w)
         labels : int array, (n,)
-        accounting, batch_size, progress
+        accounting, batch_size, ideal, progress
             As for :meth:`mapping.MappedNetwork.evaluate`. A layer's share of outputs that are not 0 stands as its spike
             rate; each of them is sent as one spike is.
 
         Returns
         -------
         Report
-            Operations count once for each weight and position, whatever the bits.
+            Operations count once for each weight and position, whatever the bits; the zeros of depthwise convolutions
+            are no weights.
         """
         counted, labels = convention(accounting), np.asarray(labels)
         if len(images) == 0 or batch_size < 1 or labels.shape != (len(images),):
@@ -208,12 +221,13 @@ class MappedAnn:
             seed=self.seed,
             first_layer=self.layout,
             accuracy=float(np.mean(np.concatenate(classes) == labels)),
-            ideal_accuracy=float(np.mean(self.network.predict(images) == labels)),
+            ideal_accuracy=float(np.mean((self.network.predict(images) if ideal is None else ideal) == labels)),
             layers=tuple(
                 LayerReport.of(*pair, len(images), counted, updates=1 / n_planes) for pair in zip(self.layers, charges)
             ),
             t_steps=n_planes,
             macs_per_step=self.network.spec.macs / n_planes,
+            past="; ".join(self._past) or "fresh",
             operations_per_mac=counted.operations_per_mac,
             pipelined=self.chip.pipelined,
             warnings=tuple(doubts(self.layers, charges)),

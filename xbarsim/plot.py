@@ -8,7 +8,7 @@ import numpy as np
 
 from xbarsim.errors import ParameterError
 from xbarsim.solution import Solution
-from xbarsim.units import format_quantity
+from xbarsim.units import format_quantity, format_time
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -97,7 +97,7 @@ def swept(data: xr.Dataset, result: str, axis: str | None = None, ax: Axes | Non
     for k in range(lines.sizes["line"]):
         line = lines.isel(line=k).transpose(axis, "trial")
         text = _point(data, others, line) if others else label
-        mean, spread = line.mean("trial").values, line.std("trial").values
+        mean, spread = line.mean("trial").values, line.std("trial", ddof=1).values if line.sizes["trial"] > 1 else 0.0
         (drawn,) = axes.plot(spots, mean, marker="o", markersize=4, label=text or None)
         if line.sizes["trial"] > 1:
             axes.fill_between(spots, mean - spread, mean + spread, alpha=0.2, color=drawn.get_color(), linewidth=0)
@@ -106,6 +106,8 @@ def swept(data: xr.Dataset, result: str, axis: str | None = None, ax: Axes | Non
     else:
         _scale_x(axes, spots)
         _format(axes.xaxis, data[axis])
+        if data[axis].attrs.get("units") == "s" and spots.max() >= 3600:
+            axes.xaxis.set_major_formatter(lambda seconds, _: format_time(seconds))
     _format(axes.yaxis, values)
     trials = f"{values.sizes['trial']} trials, mean and standard deviation" if values.sizes["trial"] > 1 else "1 trial"
     axes.set(xlabel=_name(data[axis]), ylabel=_name(values))
@@ -131,7 +133,8 @@ def _name(variable: xr.DataArray, unit: bool = True) -> str:
     shown = _shown_unit(variable.attrs.get("units", ""))
     if unit and not shown and _is_share(variable):
         shown = "%"
-    return f"{text} [{shown}]" if unit and shown else text
+    shown = "" if shown == "s" and float(variable.max()) >= 3600 else shown
+    return f"{text} [{shown}]" if unit and shown and shown not in text else text
 
 
 def _shown_unit(unit: str) -> str:
@@ -150,6 +153,8 @@ def _format(axis: Any, variable: xr.DataArray) -> None:
         axis.set_major_formatter(PercentFormatter(1.0, symbol=""))
     elif _shown_unit(variable.attrs.get("units", "")) and variable.dtype.kind in "fiu":
         axis.set_major_formatter(EngFormatter(sep=" "))
+    elif axis.get_scale() != "linear":
+        axis.set_major_formatter("{x:g}")
 
 
 def _scale_x(axes: Axes, x: np.ndarray) -> None:
@@ -157,6 +162,8 @@ def _scale_x(axes: Axes, x: np.ndarray) -> None:
     above = x[x > 0]
     if len(above) > 1 and above.max() > 30 * above.min() and (x >= 0).all():
         axes.set_xscale("symlog", linthresh=above.min()) if len(above) < len(x) else axes.set_xscale("log")
+        axes.set_xticks(x, minor=False)
+        axes.set_xticks([], minor=True)
 
 
 def _axes(ax: Axes | None) -> Axes:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mapping.study.task import DESCRIPTIONS
-from xbarsim.units import format_quantity
+from xbarsim.units import format_quantity, format_time
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -52,8 +52,11 @@ def _plain(value: Any) -> Any:
 def table(data: xr.Dataset, show: Sequence[str]) -> Table:
     """Return a table of the points: mean and standard deviation over trials of what is shown, and failed trials."""
     from rich.table import Table
+    from rich.text import Text
 
-    names = list(dict.fromkeys(("accuracy", "ideal_accuracy", *show, "energy_per_inference", "tops_per_watt")))
+    names = list(dict.fromkeys(("accuracy", *show, "energy_per_inference", "tops_per_watt")))
+    if software_differs(data):
+        names.insert(1, "ideal_accuracy")
     names = [name for name in names if name in data]
     axes = [str(dim) for dim in data["error"].dims if dim != "trial"]
     failed = bool((data["error"] != "").any())
@@ -64,7 +67,8 @@ def table(data: xr.Dataset, show: Sequence[str]) -> Table:
     for axis in axes:
         made.add_column(_heading(data, axis), justify="right")
     for name in names:
-        made.add_column(DESCRIPTIONS[name][1], justify="right")
+        unit = " [%]" if name in _SHARES else ""
+        made.add_column(Text(DESCRIPTIONS[name][1] + unit), justify="right")
     if failed:
         made.add_column("failed", justify="right")
     for place in np.ndindex(*(data.sizes[axis] for axis in axes)):
@@ -76,6 +80,12 @@ def table(data: xr.Dataset, show: Sequence[str]) -> Table:
     return made
 
 
+def software_differs(data: xr.Dataset) -> bool:
+    """Whether accuracy in software is not the same at all points."""
+    values = data["ideal_accuracy"].values
+    return len(np.unique(values[~np.isnan(values)])) > 1
+
+
 def _heading(data: xr.Dataset, axis: str) -> str:
     return str(data[axis].attrs.get("long_name", axis))
 
@@ -83,7 +93,9 @@ def _heading(data: xr.Dataset, axis: str) -> str:
 def _value(value: Any, unit: str) -> str:
     if isinstance(value, str | bool):
         return str(value)
-    return f"{value:g}" if unit in ("", "1") else format_quantity(value, unit)
+    if unit in ("", "1"):
+        return f"{value:g}"
+    return format_time(value) if unit == "s" else format_quantity(value, unit)
 
 
 def _cell(name: str, values: np.ndarray) -> str:
@@ -94,9 +106,9 @@ def _cell(name: str, values: np.ndarray) -> str:
     unit = DESCRIPTIONS[name][0]
     mean, spread = float(given.mean()), float(given.std(ddof=1)) if len(given) > 1 else 0.0
     if name in _SHARES:
-        return f"{mean:.2%}" + (f" ± {100 * spread:.2f}" if spread else "")
+        return f"{100 * mean:.2f}" + (f" ±{100 * spread:.2f}" if spread else "")
     if name == "area":
         return f"{mean * 1e6:.3g} mm²"
     if unit in _PLAIN:
-        return f"{mean:.4g}" + (f" ± {spread:.2g}" if spread > 5e-4 * abs(mean) else "")
+        return f"{mean:.4g}" + (f" ±{spread:.2g}" if spread > 5e-4 * abs(mean) else "")
     return format_quantity(mean, unit)

@@ -7,7 +7,7 @@ import numpy as np
 from mapping.ann.network import Ann
 from mapping.bsnn.network import Network
 from mapping.cost import MODULES
-from mapping.dies import Past
+from mapping.dies import age
 from mapping.inference import Inputs
 from mapping.mapped_ann import map_ann
 from mapping.network import map_network
@@ -68,16 +68,13 @@ class ChipTask:
         setting = Setting.of(self.study, point)
         images, labels = self.data[self.datasets[setting.network]]
         network, ideal, inputs = self._work(setting, images)
-        seed, accounting, past = self.study.seed, self.study.accounting, setting.past
-        aged = {"n_reads": past.n_reads or None, "images": images, "dt": past.time, "temperature": past.temperature}
+        seed, accounting = self.study.seed, self.study.accounting
         if isinstance(network, Ann):
             ann = map_ann(network, setting.chip, seed=seed, die=trial, images=images[:64])
-            if past != Past():
-                ann.age(**aged)
+            age(ann, setting.past, images)
             return numbers(ann.evaluate(images, labels, accounting=accounting, ideal=ideal))
         mapped = map_network(network, setting.chip, seed=seed, die=trial, images=images[:64])
-        if past != Past():
-            mapped.age(**aged)
+        age(mapped, setting.past, images)
         return numbers(mapped.evaluate(images, labels, accounting=accounting, ideal=ideal, inputs=inputs))
 
     def _work(self, setting: Setting, images: np.ndarray) -> tuple[Network | Ann, np.ndarray, Inputs]:
