@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from mapping import cli_circuit, cli_devices, cli_paper, cli_study, cli_train
+from mapping import cli_circuit, cli_devices, cli_paper, cli_study, cli_table1, cli_train
 from mapping.resources import writable
 from xbarsim.errors import ParameterError, XbarsimError
 from xbarsim.units import quantity
@@ -31,6 +31,7 @@ app.command()(cli_train.train)
 app.command()(cli_train.search)
 app.command()(cli_paper.paper)
 app.command()(cli_study.study)
+app.command()(cli_table1.table1)
 
 
 @app.command()

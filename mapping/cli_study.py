@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mapping.resources import writable
+from mapping.resources import picture, writable
 from xbarsim.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -61,9 +61,9 @@ def study(
     if source is None:
         console.print(_list())
         return
-    for path in (json_file, csv_file, netcdf_file, plot_file):
+    for path in (json_file, csv_file, netcdf_file):
         writable(path)
-    _picture(plot_file)
+    picture(plot_file)
     declared = load_study(source)
     given = {"images": _images(images), "trials": trials, "seed": seed}
     declared = declared.replace(**{name: value for name, value in given.items() if value is not None})
@@ -100,7 +100,7 @@ def _list() -> Table:
         table.add_column(heading)
     for name in list_studies():
         study = load_study(name)
-        axes = ", ".join(axis.title for axis in study.axes if "chip" not in axis.sets)
+        axes = ", ".join(axis.title for axis in study.axes if axis.name != "chip")
         points = str(prod(len(axis.values) for axis in study.axes))
         table.add_row(name, axes, points, str(study.trials), " ".join(study.named("chip")))
     return table
@@ -112,13 +112,6 @@ def _images(text: str | None) -> int | str | None:
     if text.isdecimal() and int(text) > 0:
         return int(text)
     raise ParameterError(f"--images {text}: give a whole number above 0, or 'all'")
-
-
-def _picture(path: Path | None) -> None:
-    """Refuse kinds of pictures that cannot be drawn, before any work."""
-    kinds = (".png", ".pdf", ".svg")
-    if path is not None and path.suffix not in kinds:
-        raise ParameterError(f"--plot {path}: give a file that ends in {', '.join(kinds)}")
 
 
 def _words(study: Study, data: xr.Dataset) -> str:

@@ -31,20 +31,26 @@ class Past:
         [s].
     temperature : float
         During all of that [K].
+    n_inferences : float
+        Instead of reads: classifications, each with as many reads as one of those images causes.
     """
 
     n_reads: float = 0.0
     time: float = 0.0
     temperature: float = ROOM_TEMPERATURE
+    n_inferences: float = 0.0
 
     def check(self, chip: Chip, refresh: float | None = None) -> None:
         """Raise an error if any of this, or reads that age meanwhile, would not change the arrays of a chip."""
-        device = chip.device
-        if not 0 <= self.n_reads < np.inf or not (refresh is None or 0 <= refresh < np.inf):
-            raise ParameterError(f"{self.n_reads:g} reads, refresh = {refresh}: give finite numbers from 0")
+        device, n_reads = chip.device, self.n_reads + self.n_inferences
+        if self.n_reads and self.n_inferences:
+            raise ParameterError("n_reads and n_inferences: give one of them, not both")
+        known = min(self.n_reads, self.n_inferences) >= 0 and n_reads < np.inf
+        if not known or not (refresh is None or 0 <= refresh < np.inf):
+            raise ParameterError(f"{n_reads:g} reads, refresh = {refresh}: give finite numbers from 0")
         if not 0 <= self.time < np.inf or not 0 < self.temperature < np.inf:
             raise ParameterError(f"{self.time:g} s at {self.temperature:g} K: give a time from 0 s, and more than 0 K")
-        if self.n_reads and device.read_disturb is None:
+        if n_reads and device.read_disturb is None:
             raise ParameterError(
                 f"{chip.name}: its device has no read_disturb law, so that reads change nothing; add one, "
                 'for example read_disturb = "power-law"'
@@ -58,7 +64,7 @@ class Past:
             raise ParameterError(f"{chip.name}: nothing about its device changes with reads or time; leave refresh out")
         by_time = self.time and device.retention is not None and device.retention.activation_energy is not None
         by_reads = isinstance(device.read_disturb, PowerLawDisturb | CustomDisturb)
-        by_reads = by_reads and (self.n_reads > 0 or refresh is not None)
+        by_reads = by_reads and (n_reads > 0 or refresh is not None)
         if self.temperature != ROOM_TEMPERATURE and not (by_time or by_reads):
             raise ParameterError(
                 f"{chip.name}: {self.temperature:g} K changes nothing; give a time and an activation_energy of its "
@@ -69,7 +75,13 @@ class Past:
 def age(mapped: MappedLayers, past: Past, images: np.ndarray) -> None:
     """Let arrays go through a past, read as often as images make them."""
     if past != Past():
-        mapped.age(n_reads=past.n_reads or None, images=images, dt=past.time, temperature=past.temperature)
+        mapped.age(
+            n_reads=past.n_reads or None,
+            n_inferences=past.n_inferences or None,
+            images=images,
+            dt=past.time,
+            temperature=past.temperature,
+        )
 
 
 def evaluate_dies(

@@ -178,7 +178,7 @@ class MappedAnn(MappedLayers):
         labels: np.ndarray,
         *,
         accounting: str | Accounting = "full",
-        batch_size: int = 10,
+        batch_size: int = 50,
         ideal: np.ndarray | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> Report:

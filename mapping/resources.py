@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from xbarsim.errors import FileError
+from xbarsim.errors import FileError, ParameterError
 
 
 def data_folder() -> Path:
@@ -19,3 +19,11 @@ def writable(path: Path | None) -> None:
     """Refuse an output file before any work if it cannot be written; None is fine."""
     if path is not None and (path.is_dir() or not os.access(path.resolve().parent, os.W_OK)):
         raise FileError(f"{path}: cannot be written; give a file in an existing, writable folder")
+
+
+def picture(path: Path | None) -> None:
+    """Refuse a file for a picture before any work if it is of another kind or cannot be written; None is fine."""
+    kinds = (".png", ".pdf", ".svg")
+    if path is not None and path.suffix not in kinds:
+        raise ParameterError(f"--plot {path}: give a file that ends in {', '.join(kinds)}")
+    writable(path)

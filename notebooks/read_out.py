@@ -2,6 +2,7 @@
 # jupyter:
 #   jupytext:
 #     text_representation:
+#       extension: .py
 #       format_name: percent
 #   kernelspec:
 #     display_name: Python 3
@@ -16,13 +17,16 @@
 # images are uncertain by about a percent.
 
 # %%
+import os
+
 import matplotlib.pyplot as plt
 import numpy as np
 
 import mapping as mp
 import xbarsim as xb
 
-N_IMAGES = 200
+QUICK = "XBARSIM_QUICK" in os.environ
+N_IMAGES, STEP = (20, 6) if QUICK else (200, 1)
 images, labels = (part[:N_IMAGES] for part in mp.load_dataset("mnist"))
 net = mp.load_network("mnist-bsnn")
 ann_chip, bsnn_chip = mp.load_chip("paper-ann"), mp.load_chip("paper-bsnn")
@@ -41,7 +45,7 @@ def report(chip, network=net):
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(12, 4), layout="constrained")
 mp.adc_energy(ax=axes[0])
-bits = range(1, 13)
+bits = range(1, 13, STEP)
 for full_scale in ("worst-case", "calibrated"):
     chips = [ann_chip.replace(readout__n_bits=n, readout__full_scale=full_scale) for n in bits]
     axes[1].plot(bits, [100 * report(chip).accuracy for chip in chips], marker="o", label=f"full scale {full_scale}")
@@ -74,7 +78,7 @@ plt.show()
 clipped = mp.Network(net.spec.replace(clip=True))
 clipped.load_state_dict(net.state_dict())
 unit = bsnn_chip.unit_current
-limits = np.array([1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64])
+limits = np.array([1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64])[::STEP]
 figure, ax = plt.subplots(figsize=(7, 4), layout="constrained")
 for kind in ("hard", "smooth"):
     chips = [bsnn_chip.replace(limiter=mp.CurrentLimit(i_max=x * unit, kind=kind)) for x in limits]
@@ -93,7 +97,7 @@ plt.show()
 # thresholds bring them back as long as their range lasts.
 
 # %%
-wires = np.array([0.5, 1, 2, 4, 8])
+wires = np.array([0.5, 1, 2, 4, 8])[::STEP]
 trims = mp.Calibration(gain_bits=5, threshold_bits=5, gain_range=0.7, threshold_range=0.7)
 rows = []
 for r in wires:
@@ -125,11 +129,12 @@ for merge in ("charge", "charge-sharing", "majority"):
 # the first layer keeps the others waiting; copies of its arrays help.
 
 # %%
-reports = [report(mp.load_chip(name)) for name in ("paper-ann", "paper-bsnn", "isaac-like", "snn-64")]
+names = ["paper-ann", "paper-bsnn", "isaac-like", "snn-64"][::STEP]
+reports = [report(mp.load_chip(name)) for name in names]
 figure, axes = plt.subplots(1, 2, figsize=(12, 4.2), layout="constrained")
 for what, ax in zip(("power", "area"), axes):
     mp.breakdown(reports, what, ax=ax)
 figure, axes = plt.subplots(1, 2, figsize=(12, 3.4), layout="constrained")
-mp.throughput_limits(reports[3], axes[0])
+mp.throughput_limits(reports[-1], axes[0])
 mp.throughput_limits(report(mp.load_chip("snn-64").replace(replication=(4,))), axes[1])
 plt.show()

@@ -10,7 +10,7 @@ from safetensors.torch import load, save_file
 import mapping as mp
 import xbarsim as xb
 from mapping.ann.network import Ann, rounded
-from mapping.ann.spec import AnnSpec, paper_ann
+from mapping.ann.spec import AnnSpec, mobile_ann, paper_ann, vgg_ann
 from mapping.ann.store import list_anns, load_ann, save_ann
 from mapping.ann.train import train_ann
 from mapping.resources import data_folder
@@ -201,16 +201,20 @@ def test_bad_training_sets_and_settings(images, labels, changes, message):
         train_ann(SMALL, x if images is None else images, y if labels is None else labels, SETTINGS.replace(**changes))
 
 
-def test_shipped_network_is_as_accurate_as_its_metadata_says():
-    network = load_ann("mnist-ann")
-    assert list_anns() == ["mnist-ann"] and network.spec == paper_ann()
+@pytest.mark.parametrize(
+    ("name", "spec", "epochs", "least"),
+    [
+        ("mnist-ann", paper_ann(), 12, 0.992),
+        ("fashion-mnist-vgg-ann", vgg_ann(), 16, 0.91),
+        ("fashion-mnist-mobile-ann", mobile_ann(), 20, 0.885),
+    ],
+)
+def test_shipped_networks_are_as_accurate_as_their_metadata_says(name, spec, epochs, least):
+    network = load_ann(name)
+    assert name in list_anns() and network.spec == spec
     record = network.metadata
-    assert record["test_accuracy"] >= 0.992 and (record["dataset"], record["seed"], record["epochs"]) == (
-        "mnist",
-        0,
-        12,
-    )
-    images, labels = mp.load_dataset("mnist")
+    assert record["test_accuracy"] >= least and (record["seed"], record["epochs"]) == (0, epochs)
+    images, labels = mp.load_dataset(record["dataset"])
     assert np.mean(network.predict(images) == labels) == record["test_accuracy"]
 
 
@@ -261,7 +265,7 @@ def test_damaged_networks_are_refused(tmp_path, change, message):
 
 def test_files_that_hold_no_network(tmp_path):
     path = tmp_path / "net.safetensors"
-    with pytest.raises(xb.ParameterError, match="network 'minst' is unknown; give one of mnist-ann"):
+    with pytest.raises(xb.ParameterError, match="network 'minst' is unknown; give one of .*mnist-ann, or"):
         load_ann("minst")
     with pytest.raises(xb.FileError, match="cannot be read as safetensors"):
         load_ann(path)
@@ -306,6 +310,15 @@ def test_the_papers_layers():
     assert [out for _, out in spec.shapes()] == [(16, 14, 14), (64, 7, 7), (10, 1, 1)]
     assert spec.macs == 16 * 25 * 28**2 + 64 * 16 * 25 * 14**2 + 10 * 64 * 7**2
     assert (spec.top_weight, spec.top_activation) == (7, 255)
+
+
+def test_the_wide_and_the_compact_network():
+    wide, compact = vgg_ann(), mobile_ann(weight_bits=5)
+    sizes = [sum(layer.weight.numel() for layer in Ann(spec).layers) for spec in (wide, compact)]
+    assert sizes == [218256, 8448] and wide.layers[4].out * 32 * 7**2 > 0.9 * sizes[0]
+    assert compact.weight_bits == 5 and compact.shapes()[-1][1] == wide.shapes()[-1][1] == (10, 1, 1)
+    pointwise = 14**2 * (16 * 32 + 32 * 64) + 7**2 * (64 * 64 + 64 * 10)
+    assert compact.macs == 28**2 * 16 * 9 + 14**2 * 9 * (16 + 32) + 7**2 * 9 * 64 + pointwise
 
 
 def test_bad_batches():

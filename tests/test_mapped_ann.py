@@ -13,6 +13,7 @@ from mapping.mapped_ann import map_ann
 from mapping.periphery.neuron_circuit import DigitalNeuron
 from tests.test_ann import ODD, as_trained
 from tests.test_command import run
+from tests.test_depthwise import DEPTHWISE
 
 
 @pytest.fixture
@@ -44,6 +45,23 @@ def test_an_ideal_chip_computes_in_whole_numbers(network, images, sar, inputs):
         np.testing.assert_array_equal(ours, exact)
     np.testing.assert_allclose(outputs[-1], network.integers(images)[-1], rtol=0, atol=1e-6)
     assert any(y.any() for y in outputs[:-1])
+
+
+def test_depthwise_layers_compute_in_whole_numbers(sar):
+    network = as_trained(DEPTHWISE.replace(activation_bits=3, weight_bits=4))
+    images = np.random.default_rng(9).uniform(0, 1, (3, 2, 9, 7))
+    mapped = map_ann(network, sar, dtype=torch.float64)
+    outputs, _ = mapped.integers(images)
+    for ours, exact in zip(outputs[:-1], network.integers(images)):
+        np.testing.assert_array_equal(ours, exact)
+        assert exact.any()
+    np.testing.assert_allclose(outputs[-1], network.integers(images)[-1], rtol=0, atol=1e-6)
+    # 2 channels of 2x2 in 2 outputs: half of the weights of the plain convolution on the arrays are none
+    assert mapped.layers[0].layer.weights.shape == (2 * 3, 2 * 4)
+    assert not mapped.layers[0].layer.weights[::2, 4:].any() and not mapped.layers[0].layer.weights[1::2, :4].any()
+    report = mapped.evaluate(images, np.zeros(3, int))
+    real = 10 * 8 * 2 * 4 + 5 * 4 * (2 * 6 + 6 * 9) + 3 * 2 * (6 * 9 + 6 * 3 * 9) + 18 * 3
+    assert report.macs_per_step == network.spec.macs == real
 
 
 def test_bits_of_the_magnitudes_make_the_weights(network, sar):

@@ -30,7 +30,7 @@ class IntegerLayer:
     Attributes
     ----------
     spec : LayerSpec
-        Kernel, pooling, kind.
+        Kernel, pooling, kind; a depthwise layer is a plain one here, whose weights for other channels are 0.
     in_shape, out_shape : (channels, height, width)
     weights : int8 array, (n_out, n_in)
         Inputs in the order (channel, kernel row, kernel column).
@@ -82,7 +82,7 @@ class AnnLayer(nn.Module):
         super().__init__()
         self.spec, self.in_shape = spec, in_shape
         self.top_weight, self.top_activation = top_weight, top_activation
-        weight = torch.empty(spec.out, in_shape[0], spec.kernel, spec.kernel)
+        weight = torch.empty(spec.out, 1 if spec.depthwise else in_shape[0], spec.kernel, spec.kernel)
         nn.init.kaiming_uniform_(weight, a=5**0.5)
         self.weight = nn.Parameter(weight)
         self.bias = nn.Parameter(torch.zeros(spec.out)) if spec.bias else None
@@ -118,9 +118,19 @@ class AnnLayer(nn.Module):
 
 
 def pooled(x: Tensor, weight: Tensor, spec: LayerSpec, in_shape: Shape) -> Tensor:
-    """Apply weights (out, in, k, k) to inputs (n, ...), then average pooling."""
-    fused = fuse_pool(weight, spec.pool, spec.stride)
-    return F.conv2d(x.reshape(len(x), *in_shape), fused, stride=spec.stride * spec.pool, padding=spec.margin)
+    """Apply weights (out, in, k, k), or (in, 1, k, k) if depthwise, to inputs (n, ...), then average pooling."""
+    fused, step = fuse_pool(weight, spec.pool, spec.stride), spec.stride * spec.pool
+    groups = in_shape[0] // weight.shape[1]
+    return F.conv2d(x.reshape(len(x), *in_shape), fused, stride=step, padding=spec.margin, groups=groups)
+
+
+def _for_all_channels(weight: Tensor, channels: int) -> Tensor:
+    """Return kernels (out, channels, k, k), with zeros where those of a depthwise layer (out, 1, k, k) read nothing."""
+    if weight.shape[1] == channels:
+        return weight
+    full, own = weight.new_zeros(len(weight), channels, *weight.shape[2:]), torch.arange(channels)
+    full[own, own] = weight[:, 0]
+    return full
 
 
 class Ann(nn.Module):
@@ -178,9 +188,11 @@ class Ann(nn.Module):
     def integer_layers(self) -> list[IntegerLayer]:
         """Return the layers in whole numbers, batch norm folded into gain and offset."""
         layers, step_in = [], 1 / self.spec.top_activation
-        for layer, shapes in zip(self.layers, self.spec.shapes()):
+        topology = self.spec.topology
+        for layer, spec, shapes in zip(self.layers, topology.layers, topology.shapes()):
             scale, step = layer.weight_scale(), float(layer.step())
-            weights = torch.round(layer.weight / scale).to(torch.int8).flatten(1).numpy()
+            kernels = torch.round(layer.weight / scale).to(torch.int8)
+            weights = _for_all_channels(kernels, layer.in_shape[0]).flatten(1).numpy()
             gain, offset = np.ones(layer.spec.out), np.zeros(layer.spec.out)
             if layer.bias is not None:
                 offset = _numpy(layer.bias)
@@ -189,9 +201,41 @@ class Ann(nn.Module):
                 gain = _numpy(norm.weight) / np.sqrt(_numpy(norm.running_var) + norm.eps)
                 offset = gain * (offset - _numpy(norm.running_mean)) + _numpy(norm.bias)
             gain = gain * (float(scale) * step_in / step)
-            layers.append(IntegerLayer(layer.spec, *shapes, weights, float(scale), gain, offset / step))
+            layers.append(IntegerLayer(spec, *shapes, weights, float(scale), gain, offset / step))
             step_in = step
         return layers
+
+    def quantized(self, weight_bits: int | None = None, activation_bits: int | None = None) -> Ann:
+        """Return the same network with fewer bits, rounded after training ("post-training quantization").
+
+        Each layer keeps its largest real weight and its clip level, which the largest whole numbers then stand for.
+
+        Parameters
+        ----------
+        weight_bits, activation_bits : int, optional
+            Of the new network; without them as many as now.
+
+        Returns
+        -------
+        Ann
+            Metadata as now, with a note ``quantized``.
+
+        Raises
+        ------
+        ParameterError
+            If the bits are not allowed, or more than now.
+        """
+        bits = {"weight_bits": weight_bits, "activation_bits": activation_bits}
+        asked = {name: value for name, value in bits.items() if value is not None}
+        spec = self.spec.replace(**asked)
+        for name, value in asked.items():
+            if value > getattr(self.spec, name):
+                raise ParameterError(f"{name} = {value}: the network has {getattr(self.spec, name)}; give no more")
+        now = f"{self.spec.weight_bits}-bit weights and {self.spec.activation_bits}-bit activations"
+        note = {"quantized": f"after training, from {now}, to which accuracies here refer"}
+        network = Ann(spec, note | self.metadata)
+        network.load_state_dict(self.state_dict())
+        return network.eval()
 
     @torch.inference_mode()
     def integers(self, images: np.ndarray) -> list[np.ndarray]:

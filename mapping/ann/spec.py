@@ -44,15 +44,25 @@ class AnnSpec(Parameters):
                         "have; leave it out"
                     )
         try:
-            self.topology.shapes()
+            shapes = self.shapes()
         except ParameterError as error:
             raise ValueError(str(error).replace("NetworkSpec", "AnnSpec")) from None
+        for number, (layer, (shape, _)) in enumerate(zip(self.layers, shapes), start=1):
+            if layer.depthwise and layer.out != shape[0]:
+                raise ValueError(
+                    f"AnnSpec.layers: layer {number} is depthwise with out = {layer.out}, but has {shape[0]} input "
+                    "channels; give as many outputs"
+                )
         return self
 
     @property
     def topology(self) -> NetworkSpec:
-        """The same layers as a spiking network of one step without memory, which knows how they fit together."""
-        return NetworkSpec(input_shape=self.input_shape, layers=self.layers, beta=0, threshold=1, t_steps=1)
+        """The same layers as a spiking network of one step without memory, which knows how they fit together.
+
+        A depthwise layer stands in it as the plain convolution of which it keeps one input channel for each output.
+        """
+        layers = tuple(layer.replace(depthwise=False) for layer in self.layers)
+        return NetworkSpec(input_shape=self.input_shape, layers=layers, beta=0, threshold=1, t_steps=1)
 
     def shapes(self) -> list[tuple[Shape, Shape]]:
         """Return (input shape, output shape) of every layer."""
@@ -60,8 +70,8 @@ class AnnSpec(Parameters):
 
     @property
     def macs(self) -> int:
-        """Dense multiply-accumulates of one image, before pooling."""
-        return self.topology.macs_per_step
+        """Multiply-accumulates of one image, before pooling; depthwise layers have one channel for each output."""
+        return sum(layer.macs(shape) for layer, (shape, _) in zip(self.layers, self.shapes()))
 
     @property
     def top_weight(self) -> int:
@@ -79,3 +89,47 @@ def paper_ann(**changes: object) -> AnnSpec:
     paper = paper_network()
     values: dict[str, object] = {"input_shape": paper.input_shape, "layers": paper.layers}
     return AnnSpec(**(values | changes))
+
+
+def vgg_ann(**changes: object) -> AnnSpec:
+    """Return a network with far more weights than it needs, for images of 28 x 28 in 10 classes.
+
+    218,256 weights, most of them in a dense layer: pairs of 3 x 3 convolutions between poolings, then dense layers, as
+    in K. Simonyan, A. Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition",
+    arXiv:1409.1556. ``changes`` are applied.
+    """
+    layers = (
+        _conv(16),
+        _conv(16, pool=2),
+        _conv(32),
+        _conv(32, pool=2),
+        LayerSpec(kind="dense", out=128, batch_norm=True),
+        LayerSpec(kind="dense", out=10),
+    )
+    values: dict[str, object] = {"input_shape": (1, 28, 28), "layers": layers}
+    return AnnSpec(**(values | changes))
+
+
+def mobile_ann(**changes: object) -> AnnSpec:
+    """Return a compact network for images of 28 x 28 in 10 classes.
+
+    8,448 weights: depthwise 3 x 3 convolutions, each followed by one of 1 x 1, and an average over all positions, as in
+    A. G. Howard et al., "MobileNets: Efficient Convolutional Neural Networks for Mobile Vision Applications",
+    arXiv:1704.04861. The average follows the last weights, to which it is the same. ``changes`` are applied.
+    """
+    layers = (
+        _conv(16, pool=2),
+        _conv(16, depthwise=True),
+        _conv(32, kernel=1),
+        _conv(32, depthwise=True),
+        _conv(64, kernel=1, pool=2),
+        _conv(64, depthwise=True),
+        _conv(64, kernel=1),
+        LayerSpec(kind="conv", out=10, pool=7),
+    )
+    values: dict[str, object] = {"input_shape": (1, 28, 28), "layers": layers}
+    return AnnSpec(**(values | changes))
+
+
+def _conv(out: int, kernel: int = 3, pool: int = 1, depthwise: bool = False) -> LayerSpec:
+    return LayerSpec(kind="conv", out=out, kernel=kernel, pool=pool, depthwise=depthwise, batch_norm=True)

@@ -23,7 +23,10 @@ def list_anns() -> list[str]:
 
 
 def save_ann(network: Ann, path: str | Path) -> None:
-    """Write a network: weights as int8, and for each layer the real weight ``largest`` that the largest stands for."""
+    """Write a network: weights as int8, and for each layer the real weight ``largest`` that the largest stands for.
+
+    A depthwise layer is written as its kernels (channels, 1, k, k), without the zeros that it has on arrays.
+    """
     tensors = {name: value.contiguous() for name, value in _tensors(network).items()}
     for number, layer in enumerate(network.layers):
         weight, scale = layer.weight.detach(), layer.weight_scale()

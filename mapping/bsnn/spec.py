@@ -63,7 +63,7 @@ class NeuronSpec(Parameters):
 
 
 class LayerSpec(Parameters):
-    """One spiking layer: weights, then pooling, then batch norm, then LIF neurons.
+    """One layer: weights, then pooling, then batch norm, then LIF neurons; ReLU in an :class:`mapping.AnnSpec`.
 
     Attributes
     ----------
@@ -75,6 +75,9 @@ class LayerSpec(Parameters):
         Side and step of the convolution kernel; 1 for a dense layer.
     padding : int, optional
         Zeros around the image; without it as many as keep its size ("same"), for odd kernels.
+    depthwise : bool
+        Whether each output of a convolution reads its own input channel alone, as many outputs as channels; not in
+        spiking networks.
     bias : bool
         Whether each output has a constant input.
     pool : int
@@ -93,6 +96,7 @@ class LayerSpec(Parameters):
     kernel: int = Field(default=1, gt=0)
     stride: int = Field(default=1, gt=0)
     padding: int | None = Field(default=None, ge=0)
+    depthwise: bool = False
     bias: bool = False
     pool: int = Field(default=1, gt=0)
     pool_by: Literal["average", "maximum"] = "average"
@@ -106,6 +110,8 @@ class LayerSpec(Parameters):
             raise ValueError(f"LayerSpec.kernel = {self.kernel}: 'same' padding needs an odd kernel; or give padding")
         if self.kind == "dense" and (self.kernel, self.stride, self.pool, self.margin) != (1, 1, 1, 0):
             raise ValueError("LayerSpec: a dense layer has no kernel, stride, padding or pool; leave them out")
+        if self.kind == "dense" and self.depthwise:
+            raise ValueError("LayerSpec.depthwise = true: a dense layer reads all inputs; leave it out, or take 'conv'")
         return self
 
     @property
@@ -131,6 +137,11 @@ class LayerSpec(Parameters):
         """Return at how many (rows, columns) the kernel is applied to an input (channels, height, width)."""
         reach = 2 * self.margin - self.kernel
         return (shape[1] + reach) // self.stride + 1, (shape[2] + reach) // self.stride + 1
+
+    def macs(self, shape: Shape) -> int:
+        """Return the dense multiply-accumulates for an input (channels, height, width), before pooling."""
+        rows, cols = self.read_positions(shape)
+        return self.out * (1 if self.depthwise else shape[0]) * self.kernel**2 * rows * cols
 
 
 class NetworkSpec(NeuronSpec):
@@ -172,6 +183,9 @@ class NetworkSpec(NeuronSpec):
             earlier.kind == "dense" and later.kind == "conv" for earlier, later in zip(self.layers, self.layers[1:])
         ):
             raise ValueError("NetworkSpec.layers: a convolution follows a dense layer; put the convolutions first")
+        for number, layer in enumerate(self.layers, start=1):
+            if layer.depthwise:
+                raise ValueError(f"NetworkSpec.layers: layer {number} has depthwise = true, which only an AnnSpec can")
         self.shapes()
         self.neurons()
         return self
@@ -210,11 +224,7 @@ class NetworkSpec(NeuronSpec):
     @property
     def macs_per_step(self) -> int:
         """Dense multiply-accumulates of one time step, before pooling."""
-        total = 0
-        for layer, (shape, _) in zip(self.layers, self.shapes()):
-            rows, cols = layer.read_positions(shape)
-            total += layer.out * shape[0] * layer.kernel**2 * rows * cols
-        return total
+        return sum(layer.macs(shape) for layer, (shape, _) in zip(self.layers, self.shapes()))
 
 
 def paper_network(**changes: object) -> NetworkSpec:

@@ -86,7 +86,7 @@ def prepared(study: Study) -> tuple[Plan, ChipTask]:
             fold(network)
     plan.identity.update(
         study=study.model_dump(mode="json", include={"images", "changes", "accounting"}),
-        axes_set={axis.name: list(axis.sets) for axis in study.axes},
+        sets={axis.name: axis.cases or list(axis.sets) for axis in study.axes},
         chips={str(name): repr(load_chip(str(name))) for name in study.named("chip")},
         networks={name: _digest(*_weights(network)) for name, network in networks.items()},
         data={name: _digest(*pair) for name, pair in data.items()},

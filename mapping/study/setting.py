@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from copy import copy, deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import torch
 
@@ -21,6 +21,8 @@ from xbarsim.drift import ROOM_TEMPERATURE
 from xbarsim.errors import FileError, ParameterError
 from xbarsim.study.plan import Value
 from xbarsim.units import quantity
+
+Kind = TypeVar("Kind", bound=Network | Ann)
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ class Setting:
     @classmethod
     def of(cls, study: Study, point: Mapping[str, Value]) -> Setting:
         """Build the setting of a point; raise :class:`ParameterError`, naming the point, if there is none."""
-        given = [*study.changes.items(), *((path, point[axis.name]) for axis in study.axes for path in axis.sets)]
+        given = list(study.changes.items())
+        given += [item for axis in study.axes for item in axis.settings(point[axis.name])]
         whole = {"chip": study.chip, "network": study.network} | dict(given)
         try:
             chip, variant, past = load_chip(str(whole["chip"])), {}, {}
@@ -57,7 +60,7 @@ class Setting:
                     variant[field] = value
                 elif part == "past":
                     past[field] = quantity(value, PAST[field], path)
-            if not past.get("time") and not past.get("n_reads"):
+            if not any(past.get(name) for name in ("time", "n_reads", "n_inferences")):
                 past["temperature"] = ROOM_TEMPERATURE  # at which nothing happens
             Past(**past).check(chip)
         except (ParameterError, FileError) as error:
@@ -86,19 +89,15 @@ def load_any(source: str) -> Network | Ann:
     return load_network(source)
 
 
-def varied(network: Network | Ann, variant: Mapping[str, Any]) -> Network | Ann:
+def varied(network: Kind, variant: Mapping[str, Any]) -> Kind:
     """Return a network with time steps, thresholds or bits changed."""
     for name, value in variant.items():
-        spiking = name in ("t_steps", "threshold_scale")
+        spiking = name in _SPIKING
         if spiking != isinstance(network, Network):
             kind = "a spiking" if isinstance(network, Network) else "a conventional"
             raise ParameterError(f"network.{name} = {value}: {kind} network has none; leave it out")
-        if isinstance(network, Ann):
-            network = network.quantized(**{name: value})
-        elif name == "t_steps":
-            network = _with_steps(network, value)
-        else:
-            network = _with_thresholds(network, value)
+        changed = network.quantized(**{name: value}) if isinstance(network, Ann) else _SPIKING[name](network, value)
+        network = cast(Kind, changed)
     return network
 
 
@@ -116,3 +115,6 @@ def _with_thresholds(network: Network, scale: float) -> Network:
         for layer in changed.layers[:-1]:
             layer.threshold.mul_(scale)
     return changed
+
+
+_SPIKING = {"t_steps": _with_steps, "threshold_scale": _with_thresholds}

@@ -13,7 +13,7 @@ from xbarsim.parameters import Parameters
 from xbarsim.units import parse_quantity
 
 NETWORK = ("t_steps", "threshold_scale", "weight_bits", "activation_bits")
-PAST = {"n_reads": "", "time": "s", "temperature": "K"}
+PAST = {"n_reads": "", "n_inferences": "", "time": "s", "temperature": "K"}
 
 
 class Axis(Parameters):
@@ -31,21 +31,30 @@ class Axis(Parameters):
         What each value is given to: ``chip`` or ``network``, another one of them by name or file; a field of the chip,
         as ``chip.device.d2d``; ``network.t_steps``, ``network.threshold_scale`` (of all thresholds but those of the
         last layer), ``network.weight_bits`` and ``network.activation_bits`` (of conventional networks);
-        ``past.n_reads``, ``past.time`` or ``past.temperature``, what arrays go through before they are used.
+        and what arrays go through before they are used, ``past.n_reads`` or ``past.n_inferences``, ``past.time`` and
+        ``past.temperature``.
     values : tuple
         Numbers or texts.
+    cases : dict
+        Instead of both: what each of some texts stands for, ``{"ANN": {"network": "mnist-ann", "chip": "paper-ann"}}``.
     """
 
     name: str = Field(pattern=r"^[A-Za-z_]\w*$")
     label: str = ""
     unit: str = ""
-    sets: tuple[str, ...] = Field(min_length=1)
-    values: tuple[bool | int | float | str, ...] = Field(min_length=1)
+    sets: tuple[str, ...] = ()
+    values: tuple[bool | int | float | str, ...] = ()
+    cases: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _known(self) -> Self:
-        for path in self.sets:
+        given = () if self.cases and self.values == tuple(self.cases) else self.values  # validated before
+        if bool(self.cases) == bool(self.sets or given) or bool(self.sets) != bool(given):
+            raise ValueError(f"axis {self.name}: give what it sets and values, or cases")
+        for path in {*self.sets, *(path for case in self.cases.values() for path in case)}:
             check_path(f"axis {self.name}", path)
+        if self.cases:
+            object.__setattr__(self, "values", tuple(self.cases))
         if self.unit:
             numbers = (parse_quantity(value, self.unit) if isinstance(value, str) else value for value in self.values)
             object.__setattr__(self, "values", tuple(numbers))
@@ -55,6 +64,10 @@ class Axis(Parameters):
     def title(self) -> str:
         """What a reader sees."""
         return self.label or self.name.replace("_", " ")
+
+    def settings(self, value: Any) -> list[tuple[str, Any]]:
+        """Return paths, and what they are set to, of one of the values."""
+        return list(self.cases[value].items()) if self.cases else [(path, value) for path in self.sets]
 
 
 class Study(Parameters):
@@ -112,8 +125,9 @@ class Study(Parameters):
 
     def named(self, what: Literal["chip", "network"]) -> tuple[Any, ...]:
         """Return the names or files of all chips or networks."""
-        varied = [value for axis in self.axes if what in axis.sets for value in axis.values]
-        return tuple(varied) or (getattr(self, what),)
+        every = [item for axis in self.axes for value in axis.values for item in axis.settings(value)]
+        found = dict.fromkeys(value for path, value in every if path == what)
+        return tuple(found) or (getattr(self, what),)
 
 
 def check_path(where: str, path: str) -> None:

@@ -36,6 +36,7 @@ BY_LAYER = {
     "spike_rate": ("1", "spikes per neuron and time step"),
     "ir_drop": ("1", "signal lost to wires"),
     "weights_kept": ("1", "signal that cells hold"),
+    "collided": ("1", "spikes that waited for others"),
 }
 BY_MODULE = {"energy_by_module": ("J", "energy per image, by module")}
 DESCRIPTIONS = RESULTS | BY_LAYER | BY_MODULE

@@ -1,0 +1,62 @@
+"""The verb of the ``xbarsim`` command that measures every row of the paper's table 1."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mapping.resources import picture, writable
+
+
+def table1(
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Three points of each axis, 60 images, one die: under two minutes.")
+    ] = False,
+    images: Annotated[
+        int | None, typer.Option(min=1, max=10_000, help="How many test images.  [default: 300; 60 if quick]")
+    ] = None,
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="How many dies at each point.  [default: 2; 1 if quick]")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Root seed of all that is drawn.")] = 0,
+    store: Annotated[
+        Path | None, typer.Option(help="Folder that takes each result at once; run again with it to go on.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes; one uses all cores for the arrays of a die.")] = 1,
+    cluster: Annotated[str | None, typer.Option(help="Address of a Dask scheduler instead.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write all numbers to this file.")] = None,
+    plot_file: Annotated[
+        Path | None, typer.Option("--plot", help="Draw everything on one page; .png, .pdf or .svg.")
+    ] = None,
+) -> None:
+    """Measure table 1 of Eshraghian et al. 2022: ANN with 8-bit ADC and BSNN with 1-bit read-out, row by row."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from mapping.report import write_text
+    from mapping.table1.measure import measure
+    from mapping.table1.page import draw
+    from mapping.table1.render import render
+
+    writable(json_file)
+    picture(plot_file)
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("checking", total=None)
+        table = measure(
+            images=images or (60 if quick else 300),
+            trials=trials or (1 if quick else 2),
+            seed=seed,
+            quick=quick,
+            store=store,
+            workers=workers,
+            cluster=cluster,
+            progress=lambda what, done, total: bar.update(task, description=what, completed=done, total=total),
+        )
+    Console().print(render(table))
+    if json_file is not None:
+        write_text(json_file, json.dumps(table.to_dict(), indent=2))
+    if plot_file is not None:
+        draw(table).savefig(plot_file, dpi=110)

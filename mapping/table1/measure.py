@@ -1,0 +1,188 @@
+"""All challenges and statements, measured one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from mapping.bsnn.load import load_network
+from mapping.chip import load_chip
+from mapping.datasets import load_dataset
+from mapping.study.run import prepared, run_study
+from mapping.table1 import statements
+from mapping.table1.challenges import CHALLENGES, Challenge
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+LOSS = 0.01  # of accuracy, that still counts as borne
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What one design showed in one row.
+
+    Attributes
+    ----------
+    design : str
+    first, last : float
+        The result, averaged over dies, where the non-ideality is least and greatest.
+    borne : float, optional
+        The greatest value of the axis up to which the accuracy stays within 1 % of the first one's; None if the row is
+        not about accuracy.
+    area_share : float
+        Data conversion's share of the area.
+    """
+
+    design: str
+    first: float
+    last: float
+    borne: float | None
+    area_share: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the table: a challenge, and its study's results."""
+
+    challenge: Challenge
+    data: xr.Dataset
+
+    @property
+    def figures(self) -> list[Figure]:
+        """What each design showed."""
+        return [self._figure(str(design)) for design in self.data["design"].values]
+
+    def _figure(self, design: str) -> Figure:
+        axis = self.challenge.axis
+        of_design = self.data.sel(design=design)
+        values = np.atleast_1d(of_design[self.challenge.result].mean("trial").values)
+        borne = None
+        if axis is not None and self.challenge.result == "accuracy":
+            within = values >= values[0] - LOSS
+            borne = float(self.data[axis.name].values[np.argmin(within) - 1 if not within.all() else -1])
+        area = float(of_design["adc_area_share"].mean())
+        return Figure(design, float(values[0]), float(values[-1]), borne, area)
+
+
+@dataclass(frozen=True)
+class Table1:
+    """The table with its numbers, and the statements.
+
+    Attributes
+    ----------
+    rows : list of Row
+    statements : dict of DataFrame
+        By the names of the functions in ``mapping.table1.statements``.
+    images, trials, seed : int
+    """
+
+    rows: list[Row]
+    statements: dict[str, pd.DataFrame]
+    images: int
+    trials: int
+    seed: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all numbers as plain values."""
+        return {
+            "images": self.images,
+            "trials": self.trials,
+            "seed": self.seed,
+            "rows": [
+                {
+                    "level": row.challenge.level,
+                    "challenge": row.challenge.challenge,
+                    "offer": row.challenge.offer,
+                    "result": row.challenge.result,
+                    "axis": row.challenge.axis.name if row.challenge.axis else None,
+                    "values": row.data[row.challenge.axis.name].values.tolist() if row.challenge.axis else [],
+                    "designs": {
+                        str(design): row.data[row.challenge.result].sel(design=design).mean("trial").values.tolist()
+                        for design in row.data["design"].values
+                    },
+                    "figures": [vars(figure) for figure in row.figures],
+                }
+                for row in self.rows
+            ],
+            "statements": {
+                name: [
+                    {key: None if value != value else value for key, value in record.items()}
+                    for record in frame.to_dict("records")
+                ]
+                for name, frame in self.statements.items()
+            },
+        }
+
+
+def measure(
+    *,
+    images: int = 300,
+    trials: int = 2,
+    seed: int = 0,
+    quick: bool = False,
+    store: Path | None = None,
+    workers: int | None = 1,
+    cluster: str | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Table1:
+    """Run the studies of all rows, and measure all statements.
+
+    Parameters
+    ----------
+    images, trials, seed : int
+        Test images, dies at each point, root seed.
+    quick : bool
+        Three points of each axis.
+    store : path, optional
+        Takes the results of each row at once, in a folder of its own.
+    workers, cluster
+        See :func:`xbarsim.sweep`; one process uses all cores for the arrays of a die.
+    progress : callable, optional
+        Called with what is being measured, how many parts are done, and how many there are.
+    """
+    studies = {
+        challenge: challenge.study(images=images, trials=trials, seed=seed, quick=quick) for challenge in CHALLENGES
+    }
+    for study in studies.values():
+        prepared(study)  # refuses all that cannot be run before the first one is
+    measures = _statements(images, seed, quick)
+    total = len(studies) + len(measures)
+
+    def show(what: str, done: int) -> None:
+        if progress is not None:
+            progress(what, done, total)
+
+    rows = []
+    for k, (challenge, study) in enumerate(studies.items()):
+        show(challenge.challenge, k)
+        folder = None if store is None else store / challenge.name
+        options: dict[str, Any] = {"cluster": cluster} if cluster else {"workers": workers}
+        rows.append(Row(challenge, run_study(study, store=folder, progress=False, **options)))
+    found = {}
+    for k, (name, function) in enumerate(measures.items(), start=len(rows)):
+        show(name.replace("_", " "), k)
+        found[name] = function()
+    show("", total)
+    return Table1(rows, found, images, trials, seed)
+
+
+def _statements(images: int, seed: int, quick: bool) -> dict[str, Callable[[], pd.DataFrame]]:
+    network, chip = load_network("mnist-bsnn"), load_chip("paper-bsnn")
+    x, y = load_dataset("mnist")
+    few = x[: 10 if quick else 50]
+    disturbed = chip.replace(device__read_disturb="power-law")
+    return {
+        "bitline_current": lambda: statements.bitline_current(chip, seed),
+        "disturb_by_sparsity": lambda: statements.disturb_by_sparsity(network, disturbed, few, seed=seed),
+        "convolution_shares": statements.convolution_shares,
+        "collisions": lambda: statements.collisions(network, chip, few, seed=seed),
+        "largest_current_only": lambda: statements.largest_current_only(
+            network, chip, x[:images], y[:images], seed=seed
+        ),
+    }
