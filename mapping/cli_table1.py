@@ -13,7 +13,7 @@ from mapping.resources import picture, writable
 
 def table1(
     quick: Annotated[
-        bool, typer.Option("--quick", help="Three points of each axis, 60 images, one die: under two minutes.")
+        bool, typer.Option("--quick", help="Two points of each axis, 60 images, one die: under two minutes.")
     ] = False,
     images: Annotated[
         int | None, typer.Option(min=1, max=10_000, help="How many test images.  [default: 300; 60 if quick]")

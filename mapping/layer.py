@@ -22,9 +22,10 @@ from mapping.periphery.sense_amp import SenseAmp
 from mapping.placement import Patch, place
 from mapping.reading import Reading
 from mapping.row_tile import RowTile
-from mapping.tile import Tile
+from mapping.tile import Solve, Tile
 from mapping.trims import Trims, find_trims
 from xbarsim.errors import ParameterError
+from xbarsim.ports import reduce
 from xbarsim.threads import in_threads
 
 
@@ -45,17 +46,27 @@ class MappedLayer:
         Position of the layer in the network, from 0; part of the key of its random draws.
     dtype : torch.dtype
         Precision of inference; circuits are always solved in double precision.
+    solve : callable
+        See :class:`mapping.tile.Tile`.
     """
 
     def __init__(
-        self, layer: FoldedLayer, chip: Chip, network: NetworkSpec, seed: int, die: int, number: int, dtype: torch.dtype
+        self,
+        layer: FoldedLayer,
+        chip: Chip,
+        network: NetworkSpec,
+        seed: int,
+        die: int,
+        number: int,
+        dtype: torch.dtype,
+        solve: Solve = reduce,
     ) -> None:
         self.layer, self.chip, self.network, self.dtype = layer, chip, network, dtype
         self.number, self._key = number, (seed, die, number)
         self._refuse()
         patches = place(layer.weights.shape[1], layer.weights.shape[0], chip)
         keyed = [((number, r, c), patch) for r, row in enumerate(patches) for c, patch in enumerate(row)]
-        tiles = list(in_threads(lambda item: self._tile(*item), keyed))
+        tiles = list(in_threads(lambda item: self._tile(*item, solve), keyed))
         n_cols = len(patches[0])
         self.reading = Reading(layer, chip.rows)
         self.row_tiles = [
@@ -98,10 +109,10 @@ class MappedLayer:
                 "use average pooling, or a sar-adc with digital neurons"
             )
 
-    def _tile(self, key: tuple[int, int, int], patch: Patch) -> Tile:
+    def _tile(self, key: tuple[int, int, int], patch: Patch, solve: Solve) -> Tile:
         seed, die, number = self._key
         try:
-            return Tile(self.layer.weights, patch, self.chip, seed, die, key)
+            return Tile(self.layer.weights, patch, self.chip, seed, die, key, solve)
         except ParameterError as error:
             place = f"die {die}, layer {number + 1}, array ({key[1]}, {key[2]})"
             raise ParameterError(f"{self.chip.name}, {place}: {error}") from None

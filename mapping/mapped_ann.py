@@ -19,7 +19,9 @@ from mapping.layer import MappedLayer
 from mapping.mapped import MappedLayers, Reads
 from mapping.periphery.neuron_circuit import DigitalNeuron
 from mapping.report import LayerReport, Report
+from mapping.tile import Solve
 from xbarsim.errors import ParameterError
+from xbarsim.ports import reduce
 
 Inputs = Literal["dac", "bit-serial"]
 
@@ -33,6 +35,7 @@ def map_ann(
     die: int = 0,
     dtype: torch.dtype = torch.float32,
     images: np.ndarray | None = None,
+    solve: Solve = reduce,
 ) -> MappedAnn:
     """Place a conventional network on a chip.
 
@@ -54,6 +57,8 @@ def map_ann(
         As for :func:`mapping.map_network`.
     images : array, optional
         The calibration set of converters with ``full_scale = "calibrated"``.
+    solve : callable, optional
+        Reduces arrays to their ports; a :class:`mapping.solved.Solved` keeps those of chips that have arrays in common.
 
     Returns
     -------
@@ -75,7 +80,7 @@ def map_ann(
     n_planes = network.spec.activation_bits if inputs == "bit-serial" else 1
     topology = network.spec.topology.replace(t_steps=n_planes)
     pairs = [
-        (layer, MappedLayer(_sliced(layer, network.spec.weight_bits), chip, topology, seed, die, k, dtype))
+        (layer, MappedLayer(_sliced(layer, network.spec.weight_bits), chip, topology, seed, die, k, dtype, solve))
         for k, layer in enumerate(network.integer_layers())
     ]
     mapped = MappedAnn(network, chip, pairs, inputs, seed)

@@ -20,9 +20,11 @@ from mapping.inference import Engine, Inference, Inputs, Progress
 from mapping.layer import MappedLayer
 from mapping.mapped import MappedLayers, Reads
 from mapping.report import LayerReport, Report
+from mapping.tile import Solve
 from mapping.timing import layer_timing
 from xbarsim.drift import ROOM_TEMPERATURE
 from xbarsim.errors import ParameterError
+from xbarsim.ports import reduce
 from xbarsim.units import quantity
 
 
@@ -34,6 +36,7 @@ def map_network(
     die: int = 0,
     dtype: torch.dtype = torch.float32,
     images: np.ndarray | None = None,
+    solve: Solve = reduce,
 ) -> MappedNetwork:
     """Place a network on a chip: fold, cut into arrays, program, reduce each array to its exact ports, calibrate.
 
@@ -50,6 +53,8 @@ def map_network(
         Precision of inference, ``torch.float32`` or ``torch.float64``.
     images : array, optional
         The calibration set of converters with ``full_scale = "calibrated"``.
+    solve : callable, optional
+        Reduces arrays to their ports; a :class:`mapping.solved.Solved` keeps those of chips that have arrays in common.
 
     Returns
     -------
@@ -60,7 +65,7 @@ def map_network(
     folded = fold(network)
     if len(chip.replication) > len(folded):
         raise ParameterError(f"{chip.name}: replication = {chip.replication} for {len(folded)} layers; give no more")
-    layers = [MappedLayer(layer, chip, network.spec, seed, die, k, dtype) for k, layer in enumerate(folded)]
+    layers = [MappedLayer(layer, chip, network.spec, seed, die, k, dtype, solve) for k, layer in enumerate(folded)]
     mapped = MappedNetwork(network, chip, layers, seed)
     if chip.full_scale_needs_images:
         mapped.fit_full_scale(np.asarray(images))

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy.special import ndtr
 
 from mapping.chip import Chip
 from mapping.periphery.neuron_circuit import PassiveNeuron
 from mapping.placement import Patch, bitlines, cell_bits, decoder, first_row
+from xbarsim.crossbar import Crossbar
 from xbarsim.errors import ParameterError
 from xbarsim.noise import noise_squares
-from xbarsim.ports import reduce, sensitivities
+from xbarsim.ports import PortModel, reduce, sensitivities
 from xbarsim.silent import SilentRows
+
+Solve = Callable[[Crossbar], PortModel]
 
 _AT_ONCE = 32  # outputs whose sensitivities are held in memory
 
@@ -28,6 +33,8 @@ class Tile:
     chip : Chip
     seed, die, key
         Tell its devices from those of other chips and arrays, see :meth:`xbarsim.Device.fabricate`.
+    solve : callable
+        :func:`xbarsim.reduce`, or :class:`mapping.solved.Solved`.
 
     Attributes
     ----------
@@ -57,9 +64,16 @@ class Tile:
     """
 
     def __init__(
-        self, weights: np.ndarray, patch: Patch, chip: Chip, seed: int, die: int, key: tuple[int, ...]
+        self,
+        weights: np.ndarray,
+        patch: Patch,
+        chip: Chip,
+        seed: int,
+        die: int,
+        key: tuple[int, ...],
+        solve: Solve = reduce,
     ) -> None:
-        self.patch, self.chip = patch, chip
+        self.patch, self.chip, self._solve = patch, chip, solve
         self.decode = decoder(patch, chip)
         self.seen = np.eye(self.decode.shape[1]) if chip.by_bitline else self.decode
         self.die = chip.device.fabricate((chip.rows, chip.cols), seed=seed, die=die, key=key)
@@ -112,7 +126,7 @@ class Tile:
 
     def _ports(self) -> tuple[np.ndarray, np.ndarray]:
         """Return T and H of the whole array; of a passive neuron with bitlines that charge."""
-        ports, neuron, t_read = reduce(self.circuit.crossbar), self.chip.neuron, self.chip.device.t_read
+        ports, neuron, t_read = self._solve(self.circuit.crossbar), self.chip.neuron, self.chip.device.t_read
         if not isinstance(neuron, PassiveNeuron):
             return ports.transfer, ports.driver_admittance
         last, average = ports.charging(neuron.capacitance, t_read)

@@ -107,6 +107,7 @@ def swept(data: xr.Dataset, result: str, axis: str | None = None, ax: Axes | Non
         _scale_x(axes, spots)
         _format(axes.xaxis, data[axis])
         if data[axis].attrs.get("units") == "s" and spots.max() >= 3600:
+            axes.set_xticks(spots)
             axes.xaxis.set_major_formatter(lambda seconds, _: format_time(seconds))
     _format(axes.yaxis, values)
     trials = f"{values.sizes['trial']} trials, mean and standard deviation" if values.sizes["trial"] > 1 else "1 trial"

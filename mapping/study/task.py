@@ -12,8 +12,11 @@ from mapping.inference import Inputs
 from mapping.mapped_ann import map_ann
 from mapping.network import map_network
 from mapping.report import Report
+from mapping.solved import Solved
 from mapping.study.setting import Setting, varied
 from mapping.study.spec import Study
+from mapping.tile import Solve
+from xbarsim.ports import reduce
 from xbarsim.study.outcome import Array
 from xbarsim.study.plan import Value
 
@@ -39,6 +42,8 @@ BY_LAYER = {
     "collided": ("1", "spikes that waited for others"),
 }
 BY_MODULE = {"energy_by_module": ("J", "energy per image, by module")}
+_KEPT = 4  # networks, with what is the same for all dies
+
 DESCRIPTIONS = RESULTS | BY_LAYER | BY_MODULE
 
 
@@ -62,7 +67,8 @@ class ChipTask:
         datasets: dict[str, str],
     ) -> None:
         self.study, self.networks, self.data, self.datasets = study, networks, data, datasets
-        self._shared: tuple[object, Network | Ann, np.ndarray, Inputs] | None = None
+        self._solve: Solve = Solved() if study.axes else reduce
+        self._shared: dict[object, tuple[Network | Ann, np.ndarray, Inputs]] = {}
 
     def __call__(self, trial: int, point: dict[str, Value]) -> dict[str, Array]:
         """Return the numbers of one die at a point."""
@@ -71,22 +77,25 @@ class ChipTask:
         network, ideal, inputs = self._work(setting, images)
         seed, accounting = self.study.seed, self.study.accounting
         if isinstance(network, Ann):
-            ann = map_ann(network, setting.chip, seed=seed, die=trial, images=images[:64])
+            ann = map_ann(network, setting.chip, seed=seed, die=trial, images=images[:64], solve=self._solve)
             age(ann, setting.past, images)
             return numbers(ann.evaluate(images, labels, accounting=accounting, ideal=ideal))
-        mapped = map_network(network, setting.chip, seed=seed, die=trial, images=images[:64])
+        mapped = map_network(network, setting.chip, seed=seed, die=trial, images=images[:64], solve=self._solve)
         age(mapped, setting.past, images)
         return numbers(mapped.evaluate(images, labels, accounting=accounting, ideal=ideal, inputs=inputs))
 
     def _work(self, setting: Setting, images: np.ndarray) -> tuple[Network | Ann, np.ndarray, Inputs]:
-        """Return the network of a setting, what software says, and what dies make of the images; kept for the next."""
-        if self._shared is None or self._shared[0] != setting.work_key:
+        """Return the network of a setting, what software says, and what dies make of the images; the last are kept."""
+        key = setting.work_key
+        if key not in self._shared:
             network = varied(self.networks[setting.network], setting.variant)
             ideal = (
                 network.predict(images) if isinstance(network, Ann) else network.predict(images, seed=self.study.seed)
             )
-            self._shared = setting.work_key, network, ideal, {}
-        return self._shared[1:]
+            while len(self._shared) >= _KEPT:
+                del self._shared[next(iter(self._shared))]
+            self._shared[key] = network, ideal, {}
+        return self._shared[key]
 
 
 def numbers(report: Report) -> dict[str, Array]:

@@ -88,6 +88,11 @@ class Table1:
     trials: int
     seed: int
 
+    @property
+    def dies(self) -> str:
+        """How many there are at each point, in words."""
+        return f"{self.trials} dies" if self.trials > 1 else "1 die"
+
     def to_dict(self) -> dict[str, Any]:
         """Return all numbers as plain values."""
         return {
@@ -138,7 +143,7 @@ def measure(
     images, trials, seed : int
         Test images, dies at each point, root seed.
     quick : bool
-        Three points of each axis.
+        Two points of each axis.
     store : path, optional
         Takes the results of each row at once, in a folder of its own.
     workers, cluster
@@ -179,7 +184,9 @@ def _statements(images: int, seed: int, quick: bool) -> dict[str, Callable[[], p
     disturbed = chip.replace(device__read_disturb="power-law")
     return {
         "bitline_current": lambda: statements.bitline_current(chip, seed),
-        "disturb_by_sparsity": lambda: statements.disturb_by_sparsity(network, disturbed, few, seed=seed),
+        "disturb_by_sparsity": lambda: statements.disturb_by_sparsity(
+            network, disturbed, few, seed=seed, scales=statements.SCALES[::2] if quick else statements.SCALES
+        ),
         "convolution_shares": statements.convolution_shares,
         "collisions": lambda: statements.collisions(network, chip, few, seed=seed),
         "largest_current_only": lambda: statements.largest_current_only(

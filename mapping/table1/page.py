@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from mapping.table1.measure import Row, Table1
 from xbarsim import plot
+from xbarsim.units import format_quantity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,15 +37,14 @@ def draw(table: Table1) -> Figure:
     _disturb(table, next(panels))
     _collisions(table, next(panels))
     figure.suptitle(
-        f"Table 1 of Eshraghian, Wang, Lu 2022, measured: {table.images} test images, {table.trials} dies at each "
-        "point; mean, and a band of one standard deviation"
+        f"Table 1 of Eshraghian, Wang, Lu 2022, measured: {table.images} test images, {table.dies} at each point"
+        + ("; mean, and a band of one standard deviation" if table.trials > 1 else "")
     )
     return cast("Figure", figure)
 
 
 def _row(row: Row, ax: Axes) -> None:
     challenge, data = row.challenge, row.data
-    title = f"{challenge.level}: {challenge.challenge}"
     if challenge.axis is None:
         _bars(row, ax)
     else:
@@ -56,7 +56,8 @@ def _row(row: Row, ax: Axes) -> None:
         if challenge.name == "on-off-ratio":
             ax.invert_xaxis()
         ax.set_title("", loc="right")
-    ax.set_title(title, fontsize="medium")
+        ax.set_ylim(0, 1.03)
+    ax.set_title(f"{challenge.level}: {challenge.challenge}", fontsize="medium")
 
 
 def _bars(row: Row, ax: Axes) -> None:
@@ -67,7 +68,7 @@ def _bars(row: Row, ax: Axes) -> None:
         values = 1e6 * data["latency"].mean("trial").values
         ax.barh(places, values, color=["tab:blue" if "BSNN" in name else "tab:orange" for name in names])
         for place, value in zip(places, values):
-            ax.text(value, place, f" {value:.3g}", va="center", fontsize="small")
+            ax.text(value, place, f" {format_quantity(1e-6 * value, 's')}", va="center", fontsize="small")
         ax.set(xlabel="latency of an image [us]", xscale="log", xlim=(None, 4 * values.max()))
     else:
         for shift, field, label in ((-0.2, "adc_power_share", "of power"), (0.2, "adc_area_share", "of area")):
@@ -99,6 +100,8 @@ def _disturb(table: Table1, ax: Axes) -> None:
     ):
         ax.plot(100 * frame["spike_rate"], 100 * frame[column], marker="o", markersize=4, label=label)
     ax.set(xlabel="spikes per neuron and time step [%]", ylabel="LRS cells moved by [%]", xscale="log")
+    ax.set_xticks(100 * frame["spike_rate"], [f"{100 * rate:.2g}" for rate in frame["spike_rate"]])
+    ax.set_xticks([], minor=True)
     ax.set_title("sparse spikes: read disturb, 100 million images", fontsize="medium")
     ax.grid(alpha=0.3)
     ax.legend(fontsize="small")

@@ -17,19 +17,20 @@ def render(table: Table1) -> Group:
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(
-        title=f"Table 1, measured: {table.images} test images, {table.trials} dies at each point, seed {table.seed}"
-    )
-    for heading in ("level", "challenge", "swept", "design", "from", "to", "borne to"):
-        made.add_column(heading, justify="right" if heading in ("from", "to", "borne to") else "left")
+    made = Table(title=f"Table 1, measured: {table.images} images, {table.dies} at each point, seed {table.seed}")
+    for heading in ("challenge", "design", "measured", "borne to"):
+        made.add_column(heading, justify="left" if heading in ("challenge", "design") else "right", no_wrap=True)
+    level = ""
     for row in table.rows:
+        if row.challenge.level != level:
+            level = row.challenge.level
+            made.add_row(Text(f"{level} level", style="bold"))
+        left = [row.challenge.challenge, *_swept(row)]
         for k, figure in enumerate(row.figures):
-            made.add_row(
-                *(row.challenge.level, row.challenge.challenge, _swept(row)) if k == 0 else ("", "", ""),
-                figure.design,
-                *_cells(row, figure),
-                end_section=k == len(row.figures) - 1,
-            )
+            made.add_row(left[k] if k < len(left) else "", figure.design, *_cells(row, figure))
+        for text in left[len(row.figures) :]:
+            made.add_row(text)
+        made.add_section()
     said = Table(title="Statements of the text, measured")
     said.add_column("statement")
     said.add_column("measured")
@@ -45,12 +46,12 @@ def render(table: Table1) -> Group:
     return Group(made, said, Text(words))
 
 
-def _swept(row: Row) -> str:
+def _swept(row: Row) -> list[str]:
     axis = row.challenge.axis
     if axis is None:
-        return "-"
+        return []
     first, last = (_value(row.data[axis.name].values[k].item(), axis.unit) for k in (0, -1))
-    return f"{axis.title}, {first} to {last}"
+    return [f"  {axis.title}, {first} to {last}"]
 
 
 def _value(value: Any, unit: str) -> str:
@@ -59,14 +60,18 @@ def _value(value: Any, unit: str) -> str:
     return format_quantity(value, unit) if unit else f"{value:g}"
 
 
-def _cells(row: Row, figure: Figure) -> tuple[str, str, str]:
+def _cells(row: Row, figure: Figure) -> tuple[str, str]:
     if row.challenge.result == "adc_power_share":
-        return f"{figure.first:.2%} of power", f"{figure.area_share:.1%} of area", ""
+        return f"{_percent(figure.first)} power, {_percent(figure.area_share)} area", ""
     if row.challenge.result == "latency":
-        return f"{format_quantity(figure.first, 's')} / image", "", ""
+        return f"{format_quantity(figure.first, 's')} per image", ""
     axis = row.challenge.axis
     borne = "" if figure.borne is None or axis is None else _value(figure.borne, axis.unit)
-    return f"{figure.first:.1%}", f"{figure.last:.1%}", borne
+    return f"{_percent(figure.first)} to {_percent(figure.last)}", borne
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
 
 
 def sentences(table: Table1) -> dict[str, str]:

@@ -6,6 +6,8 @@ Nanotechnology Magazine, 2022, doi 10.1109/MNANO.2022.3141443.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -18,6 +20,8 @@ from mapping.study.setting import varied
 from mapping.traces import trace
 from xbarsim.ports import reduce
 from xbarsim.streams import stream
+
+SCALES = (0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 
 
 def bitline_current(chip: Chip, seed: int = 0, n_patterns: int = 200) -> pd.DataFrame:
@@ -52,7 +56,13 @@ def bitline_current(chip: Chip, seed: int = 0, n_patterns: int = 200) -> pd.Data
 
 
 def disturb_by_sparsity(
-    network: Network, chip: Chip, images: np.ndarray, *, seed: int = 0, n_inferences: float = 1e8
+    network: Network,
+    chip: Chip,
+    images: np.ndarray,
+    *,
+    seed: int = 0,
+    n_inferences: float = 1e8,
+    scales: Sequence[float] = SCALES,
 ) -> pd.DataFrame:
     """Return how much reads move the LRS cells of the second layer, the sparser its input spikes the less.
 
@@ -69,6 +79,8 @@ def disturb_by_sparsity(
     seed : int
     n_inferences : float
         Classifications between programming and measurement.
+    scales : sequence of float
+        Of the thresholds.
 
     Returns
     -------
@@ -77,7 +89,7 @@ def disturb_by_sparsity(
         conductance: all, those on the tenth of the wordlines that fired most, and those on wordlines that never did.
     """
     found = []
-    for scale in (0.5, 0.75, 1.0, 1.5, 2.0, 3.0):
+    for scale in scales:
         mapped = map_network(varied(network, {"threshold_scale": scale}), chip, seed=seed)
         layer, spikes = mapped.layers[1], mapped.spikes(images)[0]
         rows = layer.activity(spikes.reshape(-1, *layer.layer.in_shape), False)
