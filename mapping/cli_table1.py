@@ -16,7 +16,7 @@ def table1(
         bool, typer.Option("--quick", help="Two points of each axis, 60 images, one die: under two minutes.")
     ] = False,
     images: Annotated[
-        int | None, typer.Option(min=1, max=10_000, help="How many test images.  [default: 300; 60 if quick]")
+        int | None, typer.Option(min=1, max=10_000, help="How many test images.  [default: 200; 60 if quick]")
     ] = None,
     trials: Annotated[
         int | None, typer.Option(min=1, help="How many dies at each point.  [default: 2; 1 if quick]")
@@ -46,7 +46,7 @@ def table1(
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("checking", total=None)
         table = measure(
-            images=images or (60 if quick else 300),
+            images=images or (60 if quick else 200),
             trials=trials or (1 if quick else 2),
             seed=seed,
             quick=quick,

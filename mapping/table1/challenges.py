@@ -153,7 +153,7 @@ CHALLENGES = (
         "circuit",
         "scaling of arrays",
         "thresholds, few active wordlines",
-        _grows("size", "wordlines and bitlines", [32, 64, 128, 256], "chip.rows", "chip.cols"),
+        _grows("size", "rows and columns", [32, 64, 128, 256], "chip.rows", "chip.cols"),
     ),
     Challenge(
         "leakage",
@@ -169,7 +169,7 @@ CHALLENGES = (
         "data path stalls: shared ADCs",
         "decisions of all bitlines at once",
         None,
-        cases={f"ANN, {n} to 1 ADC": ANN | {"chip.readout.columns_per_adc": n} for n in (1, 8, 64)}
+        cases={f"ANN, {n} per ADC": ANN | {"chip.readout.columns_per_adc": n} for n in (1, 8, 64)}
         | {"BSNN, 1 bit": BSNN},
         result="latency",
     ),

@@ -127,7 +127,7 @@ class Table1:
 
 def measure(
     *,
-    images: int = 300,
+    images: int = 200,
     trials: int = 2,
     seed: int = 0,
     quick: bool = False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from mapping.table1.measure import LOSS, Figure, Row, Table1
@@ -13,11 +14,13 @@ if TYPE_CHECKING:
 
 def render(table: Table1) -> Group:
     """Return the rows and the statements as tables, with what they mean."""
+    from rich.box import HORIZONTALS
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(title=f"Table 1, measured: {table.images} images, {table.dies} at each point, seed {table.seed}")
+    title = f"Table 1, measured: {table.images} images, {table.dies} at each point, seed {table.seed}"
+    made = Table(title=title, box=HORIZONTALS, padding=(0, 1, 0, 0))
     for heading in ("challenge", "design", "measured", "borne to"):
         made.add_column(heading, justify="left" if heading in ("challenge", "design") else "right", no_wrap=True)
     level = ""
@@ -25,11 +28,9 @@ def render(table: Table1) -> Group:
         if row.challenge.level != level:
             level = row.challenge.level
             made.add_row(Text(f"{level} level", style="bold"))
-        left = [row.challenge.challenge, *_swept(row)]
-        for k, figure in enumerate(row.figures):
-            made.add_row(left[k] if k < len(left) else "", figure.design, *_cells(row, figure))
-        for text in left[len(row.figures) :]:
-            made.add_row(text)
+        left, cells = (row.challenge.challenge, f"  {_swept(row)}"), [(f.design, *_cells(row, f)) for f in row.figures]
+        for text, of_design in zip_longest(left, cells, fillvalue=""):
+            made.add_row(text, *of_design)
         made.add_section()
     said = Table(title="Statements of the text, measured")
     said.add_column("statement")
@@ -46,12 +47,13 @@ def render(table: Table1) -> Group:
     return Group(made, said, Text(words))
 
 
-def _swept(row: Row) -> list[str]:
+def _swept(row: Row) -> str:
+    """Say what grows, or what is measured instead of the accuracy."""
     axis = row.challenge.axis
     if axis is None:
-        return []
+        return "latency of an image" if row.challenge.result == "latency" else "share of power; of area"
     first, last = (_value(row.data[axis.name].values[k].item(), axis.unit) for k in (0, -1))
-    return [f"  {axis.title}, {first} to {last}"]
+    return f"{axis.title}, {first} to {last}"
 
 
 def _value(value: Any, unit: str) -> str:
@@ -62,16 +64,12 @@ def _value(value: Any, unit: str) -> str:
 
 def _cells(row: Row, figure: Figure) -> tuple[str, str]:
     if row.challenge.result == "adc_power_share":
-        return f"{_percent(figure.first)} power, {_percent(figure.area_share)} area", ""
+        return f"{100 * figure.first:.1f}; {100 * figure.area_share:.1f} %", ""
     if row.challenge.result == "latency":
-        return f"{format_quantity(figure.first, 's')} per image", ""
+        return format_quantity(figure.first, "s"), ""
     axis = row.challenge.axis
     borne = "" if figure.borne is None or axis is None else _value(figure.borne, axis.unit)
-    return f"{_percent(figure.first)} to {_percent(figure.last)}", borne
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+    return f"{100 * figure.first:.1f} to {100 * figure.last:.1f} %", borne
 
 
 def sentences(table: Table1) -> dict[str, str]:

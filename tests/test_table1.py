@@ -1,0 +1,170 @@
+"""Table 1 of the paper: its statements against twins of their own, its rows, and the page that shows them."""
+
+import json
+import sys
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+import mapping as mp
+import xbarsim as xb
+from mapping.cli import main
+from mapping.study.run import prepared
+from mapping.table1 import measure as measuring
+from mapping.table1 import page, statements
+from mapping.table1.challenges import CHALLENGES
+from tests.naive import solve_circuit
+
+mpl.use("Agg")
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    plt.close("all")
+
+
+def test_bitline_current_is_that_of_the_circuit(chip):
+    frame = statements.bitline_current(chip, seed=2, n_patterns=400)
+    assert frame["active"].tolist() == [1, 2, 4, 8]
+    die = chip.device.fabricate((8, 6), seed=2)
+    die.program(xb_bits(chip))
+    whole = solve_circuit(die.conductance, chip.wires, np.full(8, chip.device.v_read))
+    assert frame["current"].iloc[-1] == pytest.approx(whole[3].sum(), rel=1e-9)
+    ideal = statements.bitline_current(chip.replace(wires=xb.Wires()), seed=2, n_patterns=4000)
+    assert ideal["factor"].to_numpy() == pytest.approx([8, 4, 2, 1], rel=0.05)  # rows add up without wires
+    assert (ideal["factor"] >= 0.95 * frame["factor"]).all()
+
+
+def xb_bits(chip):
+    """The bits that the statement's array holds."""
+    from xbarsim.streams import stream
+
+    return stream(2, "bitline-current").integers(0, 2, (chip.rows, chip.cols))
+
+
+def test_shares_of_convolutions_are_those_of_vgg_16():
+    frame = statements.convolution_shares().set_index("network")
+    vgg = frame.loc["VGG-16"]
+    assert vgg["weights"] == 138_344_128  # 138,357,544 of the publication's model D, less 13,416 biases
+    assert vgg["macs"] == pytest.approx(15.47e9, rel=1e-3)
+    assert vgg["weights_in_convolutions"] == pytest.approx(14_710_464 / 138_344_128)
+    for name, spec in (("VGG-like, shipped", mp.vgg_ann()), ("MobileNet-like, shipped", mp.mobile_ann())):
+        assert frame.loc[name, "macs"] == spec.macs
+        weights = sum(layer.weight.numel() for layer in mp.Ann(spec).layers)
+        assert frame.loc[name, "weights"] == weights
+
+
+def test_collisions_are_those_of_spikes_thrown_into_slots(tiny, chip):
+    network, images = tiny
+    frame = statements.collisions(network, chip, images)
+    spikes = mp.map_network(network, chip).spikes(images)
+    rng = np.random.default_rng(0)
+    for layer, fired in enumerate(spikes[:-1]):
+        for slots in (1, 4, 16):
+            collided = total = 0
+            for _ in range(30):
+                at = np.where(fired > 0, rng.integers(0, slots, fired.shape), -1)
+                for slot in range(slots):
+                    count = (at == slot).sum(2)
+                    collided += count[count > 1].sum()
+                    total += count.sum()
+            found = frame.loc[frame["slots"] == slots, f"layer {layer + 1}"].item()
+            assert found == pytest.approx(collided / total, abs=0.02)
+    assert 0 < found < frame["layer 1"].iloc[0]
+
+
+def test_only_the_largest_membrane_fires(tiny, chip):
+    network, images = tiny
+    for n_layers, several in ((0, [True, True]), (1, [True, False]), (2, [False, False])):
+        spikes = mp.map_network(statements.with_winners(network, n_layers), chip).spikes(images)
+        assert [fired.sum(2).max() > 1 for fired in spikes] == several
+    frame = statements.largest_current_only(network, chip, images, np.zeros(len(images), int))
+    assert (frame["spike_rate"].diff()[1:] <= 0).all()
+
+
+def test_sparse_spikes_disturb_less(tiny, chip):
+    network, images = tiny
+    chip = chip.replace(device__read_disturb="power-law")
+    frame = statements.disturb_by_sparsity(network, chip, images, scales=(0.5, 1.0, 2.0))
+    assert (frame["spike_rate"].diff()[1:] < 0).all() and (frame["disturb"].diff()[1:] < 0).all()
+    assert (frame["disturb_busiest"] >= frame["disturb"]).all()
+    again = statements.disturb_by_sparsity(network, chip, images, scales=(1.0,), n_inferences=1e6)
+    assert again["disturb"].item() < frame["disturb"].iloc[1]
+
+
+def test_every_row_can_run_and_has_a_name_of_its_own():
+    assert len({challenge.name for challenge in CHALLENGES}) == len(CHALLENGES)
+    assert [challenge.level for challenge in CHALLENGES] == sorted(
+        (challenge.level for challenge in CHALLENGES), key=["device", "circuit", "system", "algorithm"].index
+    )
+    for challenge in CHALLENGES:
+        whole, quick = (challenge.study(images=5, trials=1, seed=0, quick=short) for short in (False, True))
+        prepared(whole)
+        assert len(prepared(quick)[0]) <= len(prepared(whole)[0])
+        if challenge.axis is not None:
+            assert quick.axes[0].values == (whole.axes[0].values[0], whole.axes[0].values[-2])
+
+
+def test_what_is_borne_is_read_off_the_accuracies():
+    import xarray as xr
+
+    challenge = next(challenge for challenge in CHALLENGES if challenge.name == "d2d")
+    accuracy = np.array([[[0.99], [0.985], [0.90], [0.985]], [[0.9], [0.91], [0.895], [0.9]]]).swapaxes(0, 1)
+    data = xr.Dataset(
+        {"accuracy": (("d2d", "design", "trial"), accuracy), "adc_area_share": (("d2d", "design", "trial"), accuracy)},
+        {"d2d": [0.0, 0.1, 0.2, 0.3], "design": ["ANN", "BSNN"]},
+    )
+    ann, bsnn = measuring.Row(challenge, data).figures
+    assert (ann.first, ann.last, ann.borne) == (0.99, 0.985, 0.1)  # not beyond the point that it does not bear
+    assert bsnn.borne == 0.3
+
+
+@pytest.mark.compiled
+def test_the_command_shows_rows_and_statements(tmp_path, monkeypatch, capsys):
+    some = [challenge for challenge in CHALLENGES if challenge.name in ("d2d", "adc", "stalling", "quantization")]
+    monkeypatch.setattr(measuring, "CHALLENGES", some)
+    draw, drawn = page.draw, []
+    monkeypatch.setattr(page, "draw", lambda table: drawn.append(draw(table)) or drawn[-1])
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("NO_COLOR", "1")
+    options = ["--json", tmp_path / "t.json", "--plot", tmp_path / "t.png", "--store", tmp_path / "store"]
+    monkeypatch.setattr(sys, "argv", ["xbarsim", "table1", "--quick", "--images", "12", *map(str, options)])
+    with pytest.raises(SystemExit) as end:
+        main()
+    text = capsys.readouterr().out
+    assert not end.value.code and "…" not in text and "VGG-16: 99.1% of operations" in text
+    found = json.loads((tmp_path / "t.json").read_text())
+    d2d, adc, stalling, quantization = found["rows"]
+    assert d2d["designs"].keys() == {"ANN, 8 bit", "BSNN, 1 bit"} and d2d["values"] == [0.0, 0.5]
+    assert [figure["first"] > figure["last"] for figure in d2d["figures"]] == [True, True]
+    shares = [adc["designs"][name] for name in ("ANN, 8 bit", "ANN, 6 bit", "ANN, 4 bit", "BSNN, 1 bit")]
+    assert (np.diff(shares) < 0).all() and f"{100 * shares[0]:.1f}; " in text
+    latency = [stalling["designs"][f"ANN, {n} per ADC"] for n in (1, 8, 64)]
+    assert latency[1] / latency[0] == pytest.approx(8, rel=0.01) and latency[2] / latency[1] == pytest.approx(
+        8, rel=0.01
+    )
+    assert quantization["designs"].keys() == {"VGG-like", "MobileNet-like"}
+    assert set(found["statements"]) == {
+        "bitline_current",
+        "disturb_by_sparsity",
+        "convolution_shares",
+        "collisions",
+        "largest_current_only",
+    }
+    assert sorted(folder.name for folder in (tmp_path / "store").iterdir()) == sorted(c.name for c in some)
+    (figure,) = drawn
+    panel = figure.axes[0]
+    assert panel.lines[0].get_ydata() == pytest.approx(d2d["designs"]["ANN, 8 bit"])
+    assert panel.get_ylabel() == "accuracy on the chip [%]" and "device" in panel.get_title()
+    assert (tmp_path / "t.png").stat().st_size > 50_000
+
+
+def test_the_command_refuses_what_it_cannot_write(monkeypatch, capsys):
+    for arguments in (["--json", "nowhere/x.json"], ["--plot", "x.txt"]):
+        monkeypatch.setattr(sys, "argv", ["xbarsim", "table1", *arguments])
+        with pytest.raises(SystemExit) as end:
+            main()
+        assert end.value.code == 2 and arguments[1] in capsys.readouterr().err
