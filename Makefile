@@ -37,9 +37,10 @@ bench: setup
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/devices.py
 	OMP_NUM_THREADS=2 NUMBA_NUM_THREADS=2 $(BIN)/python benchmarks/training.py
 	OMP_NUM_THREADS=2 NUMBA_NUM_THREADS=2 $(BIN)/python benchmarks/inference.py
+	OMP_NUM_THREADS=2 NUMBA_NUM_THREADS=2 $(BIN)/python benchmarks/studies.py
 
 notebooks: setup
-	for script in notebooks/*.py; do $(BIN)/jupytext --quiet --to ipynb --execute $$script || exit 1; done
+	for script in notebooks/*.py; do env -u XBARSIM_QUICK $(BIN)/jupytext --quiet --to ipynb --execute $$script || exit 1; done
 
 clean:
 	rm -rf .venv
