@@ -175,6 +175,27 @@ def test_thresholds_and_time_steps_are_those_asked_for(tiny):
         assert (found != before).any()
 
 
+def test_the_past_of_a_study_is_that_of_a_die(study):
+    reads = mp.Axis(name="n", sets=["past.n_inferences"], values=[0, 1e5, 1e8])
+    study = study.replace(axes=[reads], trials=1, changes={"chip.device.read_disturb": "power-law"})
+    data = mp.run_study(study, workers=1)
+    with np.load(study.dataset) as file:
+        images, labels = file["images"], file["labels"]
+    network = mp.load_network(study.network)
+    chip = mp.load_chip(study.chip).replace(device__read_disturb="power-law")
+    for count in (0, 1e5, 1e8):
+        mapped = mp.map_network(network, chip, seed=4)
+        if count:
+            mapped.age(n_inferences=count, images=images)
+        kept = [layer.weights_kept for layer in mapped.evaluate(images, labels).layers]
+        assert data["weights_kept"].sel(n=count).values[0].tolist() == kept
+        one = mp.evaluate_dies(network, chip, images, labels, n_dies=1, seed=4, past=mp.Past(n_inferences=count))
+        assert [layer.weights_kept for layer in one.layers] == kept
+    assert float(data["weights_kept"][0].min()) > float(data["weights_kept"][2].max())
+    with pytest.raises(xb.ParameterError, match="give one of them, not both"):
+        mp.Past(n_reads=1, n_inferences=1).check(chip)
+
+
 BAD = [
     ({"axes": [{"name": "d2d", "sets": ["chip.device.d2d"]}]}, "give what it sets and values, or cases"),
     ({"axes": [{"name": "d2d", "sets": ["chip.device.dd"], "values": [1]}]}, "dd"),

@@ -109,6 +109,32 @@ def test_calibrated_full_scale_follows_the_layers(network, images, sar):
 
 
 @pytest.mark.compiled
+def test_time_takes_the_same_share_of_all_weights(network, images, sar):
+    aged = map_ann(network, sar.replace(device__retention={"nu": 0.05, "t0": "10 s"}), dtype=torch.float64)
+    fresh = [layer.effective_weights.copy() for layer in aged.layers]
+    aged.age(dt="1 h")
+    for layer, before in zip(aged.layers, fresh):
+        np.testing.assert_allclose(layer.effective_weights, before * (1 + 3600 / 10) ** -0.05, rtol=1e-6, atol=1e-9)
+    report = aged.evaluate(images, np.zeros(3, int))
+    assert "1 h" in report.past and report.layers[0].weights_kept == pytest.approx((1 + 3600 / 10) ** -0.05, rel=1e-6)
+
+
+def test_images_read_arrays_as_often_as_layers_have_positions(network, images, sar):
+    def cells(images, **past):
+        mapped = map_ann(network, sar.replace(device__read_disturb="power-law"))
+        if past:
+            mapped.age(images=images, **past)
+        return [np.stack([tile.die.conductance for tile in layer.tiles]) for layer in mapped.layers], mapped
+
+    found, mapped = cells(images, n_inferences=1e6)
+    for k, layer in enumerate(mapped.layers):
+        expected = cells(images, n_reads=1e6 * layer.layer.n_positions)[0][k]
+        np.testing.assert_allclose(found[k], expected, rtol=1e-12)
+    fresh, silent = cells(images)[0], cells(0 * images, n_inferences=1e6)[0]
+    np.testing.assert_array_equal(silent[0], fresh[0])  # what is not driven is not stressed
+    assert (found[0] != fresh[0]).any()
+
+
 def test_the_shipped_ann_keeps_its_accuracy_on_the_chip_of_the_paper(digits):
     images, labels = digits
     report = map_ann(mp.load_ann("mnist-ann"), mp.load_chip("paper-ann")).evaluate(images, labels)
