@@ -348,6 +348,6 @@ def test_the_tradeoff_shows_energy_accuracy_and_the_share_of_adcs():
     assert ax.lines[0].get_xdata() == pytest.approx([0.85e-6, 0.96e-6])
     sizes = ax.collections[0].get_sizes()
     assert sizes[1] - sizes[0] == pytest.approx(150 * 0.5)
-    assert [text.get_text() for text in ax.texts] == ["4 bit", "8 bit"]
+    assert [text.get_text() for text in ax.texts] == ["4", "8"]
     with pytest.raises(xb.ParameterError, match="bits = 'bits'"):
         mp.adc_tradeoff(data, "bits")

@@ -138,7 +138,7 @@ def test_the_command_shows_rows_and_statements(tmp_path, monkeypatch, capsys):
     assert not end.value.code and "…" not in text and "VGG-16: 99.1% of operations" in text
     found = json.loads((tmp_path / "t.json").read_text())
     d2d, adc, stalling, quantization = found["rows"]
-    assert d2d["designs"].keys() == {"ANN, 8 bit", "BSNN, 1 bit"} and d2d["values"] == [0.0, 0.5]
+    assert d2d["designs"].keys() == {"ANN, 8 bit", "BSNN, 1 bit"} and d2d["values"] == [0.0, 0.3]
     assert [figure["first"] > figure["last"] for figure in d2d["figures"]] == [True, True]
     shares = [adc["designs"][name] for name in ("ANN, 8 bit", "ANN, 6 bit", "ANN, 4 bit", "BSNN, 1 bit")]
     assert (np.diff(shares) < 0).all() and f"{100 * shares[0]:.1f}; " in text

@@ -54,7 +54,7 @@ def adc_tradeoff(data: xr.Dataset, bits: str = "n_bits", ax: Axes | None = None)
     ax : Axes, optional
     """
     import matplotlib.pyplot as plt
-    from matplotlib.ticker import EngFormatter, PercentFormatter
+    from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter, PercentFormatter
 
     if bits not in data.dims:
         raise ParameterError(f"bits = {bits!r}: the study has the axes {', '.join(map(str, data['accuracy'].dims))}")
@@ -65,17 +65,20 @@ def adc_tradeoff(data: xr.Dataset, bits: str = "n_bits", ax: Axes | None = None)
             f"the study has the axes {', '.join(others)} besides {bits}; select all but one, data.sel(...)"
         )
     mean = data[["accuracy", "energy_per_inference", "adc_power_share"]].mean("trial")
-    for name in data[others[0]].values if others else [None]:
+    for k, name in enumerate(data[others[0]].values if others else [None]):
         line = mean if name is None else mean.sel({others[0]: name})
         energy, accuracy = line["energy_per_inference"].values, line["accuracy"].values
         (drawn,) = axis.plot(energy, accuracy, linewidth=1, label=None if name is None else str(name))
         axis.scatter(energy, accuracy, 10 + 150 * line["adc_power_share"].values, color=drawn.get_color(), alpha=0.8)
         for n, x, y in zip(data[bits].values, energy, accuracy):
-            axis.annotate(f"{n} bit", (x, y), xytext=(4, -11), textcoords="offset points", fontsize="small")
+            shift = (2, 5 if k % 2 else -12)
+            axis.annotate(f"{n}", (x, y), xytext=shift, textcoords="offset points", fontsize="small")
     axis.set(xlabel="energy per image [J]", ylabel="accuracy on the chip [%]", xscale="log")
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.xaxis.set_major_formatter(EngFormatter(sep=" "))
+    axis.xaxis.set_minor_formatter(NullFormatter())
     axis.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
-    axis.set_title("area of a point: the ADCs' share of power", fontsize="small", loc="right")
+    axis.set_title("numbers: bits; area of a point: the ADCs' share of power", fontsize="small", loc="right")
     axis.grid(alpha=0.3)
     if others:
         axis.legend(fontsize="small")
