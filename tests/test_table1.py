@@ -135,14 +135,14 @@ def test_the_command_shows_rows_and_statements(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit) as end:
         main()
     text = capsys.readouterr().out
-    assert not end.value.code and "…" not in text and "VGG-16: 99.1% of operations" in text
+    assert not end.value.code and "…" not in text and "VGG-16: 99.2% of operations" in text
     found = json.loads((tmp_path / "t.json").read_text())
     d2d, adc, stalling, quantization = found["rows"]
-    assert d2d["designs"].keys() == {"ANN, 8 bit", "BSNN, 1 bit"} and d2d["values"] == [0.0, 0.3]
+    assert d2d["designs"].keys() == {"ANN, 8 bit", "BSNN, 1 bit"} and d2d["values"] == [0.0, 0.5]
     assert [figure["first"] > figure["last"] for figure in d2d["figures"]] == [True, True]
     shares = [adc["designs"][name] for name in ("ANN, 8 bit", "ANN, 6 bit", "ANN, 4 bit", "BSNN, 1 bit")]
     assert (np.diff(shares) < 0).all() and f"{100 * shares[0]:.1f}; " in text
-    latency = [stalling["designs"][f"ANN, {n} per ADC"] for n in (1, 8, 64)]
+    latency = [stalling["designs"][f"ANN, {n}/ADC"] for n in (1, 8, 64)]
     assert latency[1] / latency[0] == pytest.approx(8, rel=0.01) and latency[2] / latency[1] == pytest.approx(
         8, rel=0.01
     )

@@ -106,7 +106,7 @@ def _cell(name: str, values: np.ndarray) -> str:
     unit = DESCRIPTIONS[name][0]
     mean, spread = float(given.mean()), float(given.std(ddof=1)) if len(given) > 1 else 0.0
     if name in _SHARES:
-        return f"{100 * mean:.2f}" + (f" ±{100 * spread:.2f}" if spread else "")
+        return f"{100 * mean:.2f}" + (f" ±{100 * spread:.2f}" if spread >= 5e-5 else "")
     if name == "area":
         return f"{mean * 1e6:.3g} mm²"
     if unit in _PLAIN:

@@ -78,7 +78,7 @@ def _adc(n_bits: int) -> dict[str, Any]:
     return ANN | {"chip.readout.n_bits": n_bits, "chip.readout.full_scale": "calibrated"}
 
 
-_SPREADS = [0, 0.1, 0.2, 0.3, 0.5]
+_SPREADS = [0, 0.1, 0.3, 0.5, 0.7]
 
 CHALLENGES = (
     Challenge(
@@ -100,7 +100,7 @@ CHALLENGES = (
         "device",
         "variance of reads: noise",
         "binarized weights and activations",
-        _grows("read_noise", "noise over conductance", [0, 0.1, 0.2, 0.5, 1.0], "chip.device.read_noise"),
+        _grows("read_noise", "noise of a cell", [0, 0.1, 0.2, 0.5, 1.0], "chip.device.read_noise"),
     ),
     Challenge(
         "drift",
@@ -169,7 +169,7 @@ CHALLENGES = (
         "data path stalls: shared ADCs",
         "decisions of all bitlines at once",
         None,
-        cases={f"ANN, {n} per ADC": ANN | {"chip.readout.columns_per_adc": n} for n in (1, 8, 64)}
+        cases={f"ANN, {n}/ADC": ANN | {"chip.readout.columns_per_adc": n} for n in (1, 8, 64)}
         | {"BSNN, 1 bit": BSNN},
         result="latency",
     ),

@@ -32,7 +32,7 @@ def render(table: Table1) -> Group:
         for text, of_design in zip_longest(left, cells, fillvalue=""):
             made.add_row(text, *of_design)
         made.add_section()
-    said = Table(title="Statements of the text, measured")
+    said = Table(title="Statements of the text, measured", box=HORIZONTALS, padding=(0, 1, 0, 0))
     said.add_column("statement")
     said.add_column("measured")
     for statement, measured in sentences(table).items():
