@@ -123,9 +123,11 @@ def _point(data: xr.Dataset, names: list[str], line: xr.DataArray) -> str:
     """Say where on some axes a line lies."""
     parts = []
     for name in names:
-        value, unit = line[name].item(), data[name].attrs.get("units", "")
-        known = isinstance(value, str)
-        parts.append(value if known else f"{_name(data[name], unit=False)} {format_quantity(value, _shown_unit(unit))}")
+        value, unit = line[name].item(), _shown_unit(data[name].attrs.get("units", ""))
+        if isinstance(value, str):
+            parts.append(value)
+        else:
+            parts.append(f"{_name(data[name], unit=False)} {format_quantity(value, unit) if unit else f'{value:g}'}")
     return ", ".join(parts)
 
 
