@@ -36,8 +36,7 @@ n_software, n_chip, n_other = (100, 10, 2) if QUICK else (10_000, 500, 50)
 # %% [markdown]
 # ## Table 3: accuracy
 #
-# All four networks, with binary weights (BSNN) or real ones (flt32 SNN), from the shipped files, on the 10,000 test
-# images of each data set.
+# All four shipped networks, with binary weights (BSNN) or real ones (flt32 SNN), on the 10,000 test images of each.
 
 # %%
 rows = {}
