@@ -114,6 +114,15 @@ def test_any_number_of_workers_gives_the_same_bits(study, tmp_path):
         mp.run_study(study, store=tmp_path / "store", workers=1)
 
 
+@pytest.mark.compiled
+def test_a_cluster_gives_the_same_bits(study):
+    distributed = pytest.importorskip("distributed")
+    expected = mp.run_study(study, workers=1)
+    options = {"processes": True, "threads_per_worker": 1, "dashboard_address": None}
+    with distributed.LocalCluster(n_workers=1, **options) as cluster:
+        xr.testing.assert_identical(mp.run_study(study, cluster=cluster.scheduler_address), expected)
+
+
 def test_arrays_in_common_are_solved_once(study, monkeypatch):
     solved = []
     monkeypatch.setattr("mapping.solved.reduce", lambda crossbar: solved.append(crossbar) or xb.reduce(crossbar))
