@@ -106,7 +106,8 @@ def throughput_limits(report: Report, ax: Axes | None = None) -> Axes:
         axis.barh(np.arange(len(names)) + 0.38, links, height=0.18, label="link, meanwhile", color="0.5")
     slowest = 1e6 * max(layer.time_step for layer in report.layers)
     axis.axvline(slowest, color="0.3", linestyle="--", linewidth=1)
-    axis.set(xlabel="time of one time step [us]", title=f"{report.chip}: {report.throughput:.3g} images/s")
+    rate = f"{report.throughput:,.0f}" if report.throughput >= 100 else f"{report.throughput:.3g}"
+    axis.set(xlabel="time of one time step [us]", title=f"{report.chip}: {rate} images/s")
     axis.invert_yaxis()
     axis.legend(fontsize="small")
     return axis

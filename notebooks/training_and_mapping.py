@@ -14,7 +14,7 @@
 # # From a recipe to a chip
 #
 # A recipe says how a network comes about. Here that of the MNIST BSNN, cut short: 10 time steps instead of 25, 6 epochs
-# instead of 18, 8,000 images instead of 60,000, drawn from the 10,000 test images that are shipped; 1,000 others test it.
+# instead of 18, 8,000 images instead of 60,000, drawn from the 10,000 test images that are shipped; 1,000 others test.
 # Its accuracy is not to be compared with table 3. `mp.load_dataset("mnist", "train")` fetches the training set.
 
 # %%

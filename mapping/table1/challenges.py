@@ -169,8 +169,7 @@ CHALLENGES = (
         "data path stalls: shared ADCs",
         "decisions of all bitlines at once",
         None,
-        cases={f"ANN, {n}/ADC": ANN | {"chip.readout.columns_per_adc": n} for n in (1, 8, 64)}
-        | {"BSNN, 1 bit": BSNN},
+        cases={f"ANN, {n}/ADC": ANN | {"chip.readout.columns_per_adc": n} for n in (1, 8, 64)} | {"BSNN, 1 bit": BSNN},
         result="latency",
     ),
     Challenge(
