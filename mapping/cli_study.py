@@ -127,7 +127,7 @@ def _words(study: Study, data: xr.Dataset) -> str:
         " ".join(study.description.split()),
         f"{images} of the test set, seed {study.seed}. {accounting[0].upper()}{accounting[1:]}",
     ]
-    if not software_differs(data):
+    if not software_differs(data) and data["ideal_accuracy"].notnull().any():
         parts.insert(1, f"Accuracy in software: {float(data['ideal_accuracy'].max()):.2%}.")
     if len(failed):
         parts.append(f"{len(failed)} of {len(errors)} trials failed, the first: {failed[0]}")

@@ -17,7 +17,7 @@ from mapping.cost import MODULES, convention
 from mapping.datasets import load_dataset
 from mapping.study.setting import Setting, load_any, varied
 from mapping.study.spec import Study
-from mapping.study.task import DESCRIPTIONS, ChipTask
+from mapping.study.task import DESCRIPTIONS, RESULTS, ChipTask
 from xbarsim.errors import ParameterError
 from xbarsim.study.conduct import conduct
 from xbarsim.study.plan import Plan
@@ -53,6 +53,9 @@ def run_study(study: Study, *, store: str | Path | None = None, **options: Any) 
     """
     plan, task = prepared(study)
     data = conduct(task, plan, store=store, **options)
+    for name in RESULTS:
+        if name not in data:  # no trial has come to its end
+            data[name] = data["error"].dims, np.full(data["error"].shape, np.nan)
     for name, (unit, text) in DESCRIPTIONS.items():
         if name in data:
             data[name].attrs |= {"units": unit, "long_name": text}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mapping.study.task import DESCRIPTIONS
+from xbarsim.study.dataset import NOT_DONE
 from xbarsim.units import format_quantity, format_time
 
 if TYPE_CHECKING:
@@ -50,16 +51,16 @@ def _plain(value: Any) -> Any:
 
 
 def table(data: xr.Dataset, show: Sequence[str]) -> Table:
-    """Return a table of the points: mean and standard deviation over trials of what is shown, and failed trials."""
+    """Return a table of the points: mean and standard deviation over trials of what is shown, and trials without any."""
     from rich.table import Table
     from rich.text import Text
 
     names = list(dict.fromkeys(("accuracy", *show, "energy_per_inference", "tops_per_watt")))
     if software_differs(data):
         names.insert(1, "ideal_accuracy")
-    names = [name for name in names if name in data]
     axes = [str(dim) for dim in data["error"].dims if dim != "trial"]
-    failed = bool((data["error"] != "").any())
+    without = {"failed": (data["error"] != "") & (data["error"] != NOT_DONE), "not done": data["error"] == NOT_DONE}
+    without = {heading: trials for heading, trials in without.items() if trials.any()}
     n_trials = data.sizes["trial"]
     spread = "; mean and standard deviation" if n_trials > 1 else ""
     title = data.attrs.get("title", "")
@@ -69,14 +70,14 @@ def table(data: xr.Dataset, show: Sequence[str]) -> Table:
     for name in names:
         unit = " [%]" if name in _SHARES else ""
         made.add_column(Text(DESCRIPTIONS[name][1] + unit), justify="right")
-    if failed:
-        made.add_column("failed", justify="right")
+    for heading in without:
+        made.add_column(heading, justify="right")
     for place in np.ndindex(*(data.sizes[axis] for axis in axes)):
         at = dict(zip(axes, place))
         point = data.isel(at)
         cells = [_value(data[axis].values[k].item(), data[axis].attrs.get("units", "")) for axis, k in at.items()]
         cells += [_cell(name, point[name].values) for name in names]
-        made.add_row(*cells, *([str(int((point["error"] != "").sum()))] if failed else []))
+        made.add_row(*cells, *(str(int(trials.isel(at).sum())) for trials in without.values()))
     return made
 
 
