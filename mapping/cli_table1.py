@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -43,18 +44,24 @@ def table1(
 
     writable(json_file)
     picture(plot_file)
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    with Progress(console=Console(stderr=True), transient=True) as bar, warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # what they say stands below the table
         task = bar.add_task("checking", total=None)
-        table = measure(
-            images=images or (60 if quick else 200),
-            trials=trials or (1 if quick else 2),
-            seed=seed,
-            quick=quick,
-            store=store,
-            workers=workers,
-            cluster=cluster,
-            progress=lambda what, done, total: bar.update(task, description=what, completed=done, total=total),
-        )
+        try:
+            table = measure(
+                images=images or (60 if quick else 200),
+                trials=trials or (1 if quick else 2),
+                seed=seed,
+                quick=quick,
+                store=store,
+                workers=workers,
+                cluster=cluster,
+                progress=lambda what, done, total: bar.update(task, description=what, completed=done, total=total),
+            )
+        except KeyboardInterrupt:
+            again = "run the same command again to go on" if store else "with --store FOLDER, it would be kept"
+            bar.console.print(f"interrupted; {again}")
+            raise typer.Exit(130) from None
     Console().print(render(table))
     if json_file is not None:
         write_text(json_file, json.dumps(table.to_dict(), indent=2))

@@ -20,11 +20,13 @@ import xarray as xr
 
 import mapping as mp
 import xbarsim as xb
+import xbarsim.plot
 from mapping.cli import main
 from mapping.solved import Solved
 from mapping.study.run import prepared
 from mapping.study.setting import varied
 from mapping.study.table import rows
+from mapping.study.task import ChipTask
 
 mpl.use("Agg")
 
@@ -223,6 +225,8 @@ BAD = [
     ({"accounting": "half"}, "half"),
     ({"changes": {"chip": "paper-ann"}}, "give chip as a field"),
     ({"axe": []}, "axe"),
+    ({"show": ["acuracy"]}, "show: acuracy; give some of accuracy, ideal_accuracy"),
+    ({"show": []}, "show: empty; give some of accuracy"),
 ]
 
 
@@ -278,6 +282,52 @@ def test_the_command_writes_what_the_study_found(study, tmp_path, monkeypatch, c
     assert out["png"].stat().st_size > 10_000
     code, _, error = run(["study", path, "--store", tmp_path / "s", "--seed", 9], monkeypatch, capsys)
     assert code == 2 and "seed" in error and "Traceback" not in error
+
+
+class Broken(ChipTask):
+    """Fails, or is interrupted, at some of its calls."""
+
+    failure: dict[int, BaseException]
+    calls = 0
+
+    def __call__(self, trial, point):
+        type(self).calls += 1
+        if self.calls in self.failure:
+            raise self.failure[self.calls]
+        return super().__call__(trial, point)
+
+
+def break_at(monkeypatch, failure):
+    monkeypatch.setattr("mapping.study.run.ChipTask", type("Broken", (Broken,), {"failure": failure}))
+
+
+def test_failed_and_missing_trials_are_shown_apart(study, tmp_path, monkeypatch, capsys):
+    path = write(study, tmp_path / "mine.toml")
+    break_at(monkeypatch, {2: RuntimeError("no luck"), 5: KeyboardInterrupt()})
+    out = {kind: tmp_path / f"out.{kind}" for kind in ("json", "csv", "nc", "png")}
+    options = ["--json", out["json"], "--csv", out["csv"], "--netcdf", out["nc"], "--plot", out["png"]]
+    command = ["study", path, "--workers", 1, *options]
+    code, text, _ = run([*command, "--store", tmp_path / "s"], monkeypatch, capsys)
+    assert code == 130 and "2 of 6 trials are not done; run the same command again to go on" in text
+    assert "1 of 6 trials failed, the first: RuntimeError: no luck" in text
+    lines = [line.split("│")[-3:-1] for line in text.splitlines() if line.strip("│ ").startswith("0.")]
+    assert [[int(cell) for cell in line] for line in lines] == [[0, 1], [1, 1]]
+    errors = [trial["error"] for trial in json.loads(out["json"].read_text())["trials"]]
+    assert errors == ["", "", "not done", "RuntimeError: no luck", "", "not done"]
+    break_at(monkeypatch, {})
+    code, text, _ = run([*command, "--store", tmp_path / "s", "--retry-failed"], monkeypatch, capsys)
+    assert code == 0 and "failed" not in text and "not done" not in text
+
+
+@pytest.mark.parametrize("failure", [RuntimeError("no luck"), KeyboardInterrupt()])
+def test_a_study_without_any_result_ends_in_order(study, failure, tmp_path, monkeypatch, capsys):
+    path = write(study, tmp_path / "mine.toml")
+    break_at(monkeypatch, dict.fromkeys(range(1, 7), failure))
+    options = ["--json", tmp_path / "x.json", "--netcdf", tmp_path / "x.nc", "--plot", tmp_path / "x.png"]
+    code, text, error = run(["study", path, "--workers", 1, *options], monkeypatch, capsys)
+    assert code == (130 if isinstance(failure, KeyboardInterrupt) else 0) and not error and "nan" not in text
+    assert (tmp_path / "x.png").stat().st_size > 5000
+    assert [trial["accuracy"] for trial in json.loads((tmp_path / "x.json").read_text())["trials"]] == [None] * 6
 
 
 @pytest.mark.parametrize(
@@ -339,6 +389,20 @@ def test_figures_show_what_was_found(study):
     )
     assert accuracy.lines[1].get_ydata()[0] == pytest.approx(float(data["ideal_accuracy"].max()))
     assert accuracy.get_xlabel() == "spread [%]" and energy.get_ylabel() == "energy per image [J]"
+
+
+def test_without_axes_the_figure_shows_how_dies_differ(study):
+    data = mp.run_study(study.replace(axes=[], trials=4, changes={"chip.device.d2d": 0.6}), workers=1)
+    accuracy, energy = mp.study_figure(data, ("accuracy", "energy_per_inference")).axes
+    for ax, name in ((accuracy, "accuracy"), (energy, "energy_per_inference")):
+        values = data[name].values
+        edges = [*(bar.get_x() for bar in ax.patches), ax.patches[-1].get_x() + ax.patches[-1].get_width()]
+        assert [bar.get_height() for bar in ax.patches] == np.histogram(values, edges)[0].tolist()
+        assert sum(bar.get_height() for bar in ax.patches) == 4 and ax.get_ylabel() == "trials"
+    assert accuracy.get_xlabel() == "accuracy on the chip [%]" and energy.get_xlabel() == "energy per image [J]"
+    assert accuracy.lines[0].get_xdata()[0] == pytest.approx(float(data["ideal_accuracy"][0]))
+    with pytest.raises(xb.ParameterError, match="result = 'spike_rate': one number for each trial have accuracy"):
+        xb.plot.histogram(data, "spike_rate")
 
 
 def test_the_tradeoff_shows_energy_accuracy_and_the_share_of_adcs():

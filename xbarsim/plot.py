@@ -119,6 +119,34 @@ def swept(data: xr.Dataset, result: str, axis: str | None = None, ax: Axes | Non
     return axes
 
 
+def histogram(data: xr.Dataset, result: str, ax: Axes | None = None) -> Axes:
+    """Draw how a result of a study without axes is spread over its trials.
+
+    Parameters
+    ----------
+    data : xarray.Dataset
+        From :func:`xbarsim.monte_carlo` or :func:`mapping.run_study`; its attributes give units and long names.
+    result : str
+        One number for each trial.
+    ax : Axes, optional
+    """
+    if result not in data or data[result].dims != ("trial",):
+        known = ", ".join(str(name) for name in data if data[name].dims == ("trial",) and name != "error")
+        raise ParameterError(f"result = {result!r}: one number for each trial have {known}")
+    from matplotlib.ticker import MaxNLocator
+
+    axes = _axes(ax)
+    given = data[result].dropna("trial")
+    if given.size:
+        axes.hist(given.values, bins="auto" if np.ptp(given.values) > 0 else 1)
+    _format(axes.xaxis, data[result])
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set(xlabel=_name(data[result]), ylabel="trials")
+    axes.set_title(f"{given.size} trials" if given.size != 1 else "1 trial", fontsize="small", loc="right")
+    axes.grid(alpha=0.3)
+    return axes
+
+
 def _point(data: xr.Dataset, names: list[str], line: xr.DataArray) -> str:
     """Say where on some axes a line lies."""
     parts = []
@@ -145,7 +173,7 @@ def _shown_unit(unit: str) -> str:
 
 
 def _is_share(variable: xr.DataArray) -> bool:
-    return variable.attrs.get("units") == "1" and bool(variable.max() <= 1) and bool(variable.min() >= 0)
+    return variable.attrs.get("units") == "1" and not (variable.max() > 1 or variable.min() < 0)
 
 
 def _format(axis: Any, variable: xr.DataArray) -> None:

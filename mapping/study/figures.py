@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 def study_figure(data: xr.Dataset, show: Sequence[str] = ("accuracy", "energy_per_inference")) -> Figure:
-    """Draw results of a study against its first axis, one panel each; accuracy with that in software.
+    """Draw results of a study against its first axis, one panel each; without axes, how they are spread over dies.
+
+    A line marks the accuracy in software, where it is one.
 
     Parameters
     ----------
@@ -28,7 +30,10 @@ def study_figure(data: xr.Dataset, show: Sequence[str] = ("accuracy", "energy_pe
 
     figure, panels = plt.subplots(1, len(show), figsize=(5.2 * len(show), 3.8), layout="constrained", squeeze=False)
     for result, ax in zip(show, panels[0]):
-        plot.swept(data, result, ax=ax)
+        if data[result].ndim > 1:
+            plot.swept(data, result, ax=ax)
+        else:
+            plot.histogram(data, result, ax)
         if result == "accuracy":
             _add_software(data, ax)
     figure.suptitle(data.attrs.get("title", ""))
@@ -38,7 +43,8 @@ def study_figure(data: xr.Dataset, show: Sequence[str] = ("accuracy", "energy_pe
 def _add_software(data: xr.Dataset, ax: Axes) -> None:
     levels = sorted({float(value) for value in data["ideal_accuracy"].values.ravel() if value == value})
     if len(levels) == 1:
-        ax.axhline(levels[0], color="0.4", linestyle="--", linewidth=1, label="in software")
+        draw = ax.axhline if data["accuracy"].ndim > 1 else ax.axvline
+        draw(levels[0], color="0.4", linestyle="--", linewidth=1, label="in software")
         ax.legend(fontsize="small")
 
 

@@ -15,9 +15,10 @@ from mapping.bsnn.network import Network
 from mapping.chip import load_chip
 from mapping.cost import MODULES, convention
 from mapping.datasets import load_dataset
+from mapping.study.results import DESCRIPTIONS, RESULTS
 from mapping.study.setting import Setting, load_any, varied
 from mapping.study.spec import Study
-from mapping.study.task import DESCRIPTIONS, RESULTS, ChipTask
+from mapping.study.task import ChipTask
 from xbarsim.errors import ParameterError
 from xbarsim.study.conduct import conduct
 from xbarsim.study.plan import Plan
@@ -91,7 +92,7 @@ def prepared(study: Study) -> tuple[Plan, ChipTask]:
         study=study.model_dump(mode="json", include={"images", "changes", "accounting"}),
         sets={axis.name: axis.cases or list(axis.sets) for axis in study.axes},
         chips={str(name): repr(load_chip(str(name))) for name in study.named("chip")},
-        networks={name: _digest(*_weights(network)) for name, network in networks.items()},
+        networks={name: _digest(*_contents(network)) for name, network in networks.items()},
         data={name: _digest(*pair) for name, pair in data.items()},
     )
     return plan, ChipTask(study, networks, data, datasets)
@@ -113,8 +114,9 @@ def _layers(network: Network | Ann) -> tuple[str, ...]:
     )
 
 
-def _weights(network: Network | Ann) -> list[np.ndarray]:
-    return [tensor.detach().cpu().numpy() for tensor in network.state_dict().values()]
+def _contents(network: Network | Ann) -> list[np.ndarray]:
+    tensors = [tensor.detach().cpu().numpy() for tensor in network.state_dict().values()]
+    return [*tensors, np.array(repr(network.spec))]
 
 
 def _digest(*arrays: np.ndarray) -> str:

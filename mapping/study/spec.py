@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from mapping.resources import data_folder
+from mapping.study.results import RESULTS
 from xbarsim.errors import FileError, ParameterError
 from xbarsim.parameters import Parameters
 from xbarsim.units import parse_quantity
@@ -121,6 +122,9 @@ class Study(Parameters):
             check_path("Study.changes", path)
             if path in ("chip", "network"):
                 raise ValueError(f"Study.changes: give {path} as a field of the study, not as a change")
+        unknown = [name for name in self.show if name not in RESULTS]
+        if unknown or not self.show:
+            raise ValueError(f"Study.show: {', '.join(unknown) or 'empty'}; give some of {', '.join(RESULTS)}")
         return self
 
     def named(self, what: Literal["chip", "network"]) -> tuple[Any, ...]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mapping.study.task import DESCRIPTIONS
+from mapping.study.results import DESCRIPTIONS
 from xbarsim.study.dataset import NOT_DONE
 from xbarsim.units import format_quantity, format_time
 
@@ -51,7 +51,7 @@ def _plain(value: Any) -> Any:
 
 
 def table(data: xr.Dataset, show: Sequence[str]) -> Table:
-    """Return a table of the points: mean and standard deviation over trials of what is shown, and trials without any."""
+    """Return a table of the points: mean and standard deviation of what is shown, and trials that gave nothing."""
     from rich.table import Table
     from rich.text import Text
 

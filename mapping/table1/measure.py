@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ from mapping.datasets import load_dataset
 from mapping.study.run import prepared, run_study
 from mapping.table1 import statements
 from mapping.table1.challenges import CHALLENGES, Challenge
+from xbarsim.study.dataset import NOT_DONE
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -31,7 +32,7 @@ class Figure:
     ----------
     design : str
     first, last : float
-        The result, averaged over dies, where the non-ideality is least and greatest.
+        The result, averaged over dies, where the non-ideality is least and greatest; NaN if all dies failed.
     borne : float, optional
         The greatest value of the axis up to which the accuracy stays within 1 % of the first one's; None if the row is
         not about accuracy.
@@ -63,7 +64,7 @@ class Row:
         of_design = self.data.sel(design=design)
         values = np.atleast_1d(of_design[self.challenge.result].mean("trial").values)
         borne = None
-        if axis is not None and self.challenge.result == "accuracy":
+        if axis is not None and self.challenge.result == "accuracy" and not np.isnan(values[0]):
             within = values >= values[0] - LOSS
             borne = float(self.data[axis.name].values[np.argmin(within) - 1 if not within.all() else -1])
         area = float(of_design["adc_area_share"].mean())
@@ -89,13 +90,18 @@ class Table1:
     seed: int
 
     @property
+    def failures(self) -> list[str]:
+        """The errors of trials that failed."""
+        return [error for row in self.rows for error in row.data["error"].values.ravel().tolist() if error]
+
+    @property
     def dies(self) -> str:
         """How many there are at each point, in words."""
         return f"{self.trials} dies" if self.trials > 1 else "1 die"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all numbers as plain values."""
-        return {
+        """Return all numbers as plain values; what is no number is None."""
+        values = {
             "images": self.images,
             "trials": self.trials,
             "seed": self.seed,
@@ -115,14 +121,17 @@ class Table1:
                 }
                 for row in self.rows
             ],
-            "statements": {
-                name: [
-                    {key: None if value != value else value for key, value in record.items()}
-                    for record in frame.to_dict("records")
-                ]
-                for name, frame in self.statements.items()
-            },
+            "statements": {name: frame.to_dict("records") for name, frame in self.statements.items()},
         }
+        return cast(dict[str, Any], _plain(values))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_plain(part) for part in value]
+    return None if value != value else value
 
 
 def measure(
@@ -168,7 +177,10 @@ def measure(
         show(challenge.challenge, k)
         folder = None if store is None else store / challenge.name
         options: dict[str, Any] = {"cluster": cluster} if cluster else {"workers": workers}
-        rows.append(Row(challenge, run_study(study, store=folder, progress=False, **options)))
+        data = run_study(study, store=folder, progress=False, **options)
+        if (data["error"] == NOT_DONE).any():
+            raise KeyboardInterrupt  # that the study has caught, to return what was done
+        rows.append(Row(challenge, data))
     found = {}
     for k, (name, function) in enumerate(measures.items(), start=len(rows)):
         show(name.replace("_", " "), k)

@@ -61,18 +61,21 @@ def _row(row: Row, ax: Axes) -> None:
 
 
 def _bars(row: Row, ax: Axes) -> None:
-    """Draw a bar for each design: shares of power and area, or the latency."""
-    data, names = row.data, [str(design) for design in row.data["design"].values]
+    """Draw a bar for each design that gave something: shares of power and area, or the latency."""
+    data = row.data[["latency", "adc_power_share", "adc_area_share"]].mean("trial").dropna("design")
+    names = [str(design) for design in data["design"].values]
+    if not names:
+        return
     places = [float(k) for k in range(len(names))]
     if row.challenge.result == "latency":
-        values = 1e6 * data["latency"].mean("trial").values
+        values = 1e6 * data["latency"].values
         ax.barh(places, values, color=["tab:blue" if "BSNN" in name else "tab:orange" for name in names])
         for place, value in zip(places, values):
             ax.text(value, place, f" {format_quantity(1e-6 * value, 's')}", va="center", fontsize="small")
         ax.set(xlabel="latency of an image [us]", xscale="log", xlim=(None, 4 * values.max()))
     else:
         for shift, field, label in ((-0.2, "adc_power_share", "of power"), (0.2, "adc_area_share", "of area")):
-            values = 100 * data[field].mean("trial").values
+            values = 100 * data[field].values
             shifted = [place + shift for place in places]
             ax.barh(shifted, values, 0.38, label=label, color="tab:orange" if shift < 0 else "0.6")
             for place, value in zip(shifted, values):
@@ -86,8 +89,9 @@ def _bars(row: Row, ax: Axes) -> None:
 def _current(table: Table1, ax: Axes) -> None:
     frame = table.statements["bitline_current"]
     ax.plot(frame["active"], 1e3 * frame["current"], marker="o", markersize=4)
+    ax.fill_between(frame["active"], 1e3 * frame["least"], 1e3 * frame["most"], alpha=0.2, linewidth=0)
     ax.set(xlabel="active wordlines", ylabel="current of all bitlines [mA]", xscale="log", yscale="log")
-    ax.set_title("sparse spikes: bitline current", fontsize="medium")
+    ax.set_title("sparse spikes: bitline current, mean and range", fontsize="medium")
     ax.grid(alpha=0.3)
 
 

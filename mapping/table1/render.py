@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import zip_longest
+from math import isnan
 from typing import TYPE_CHECKING, Any
 
 from mapping.table1.measure import LOSS, Figure, Row, Table1
@@ -44,6 +45,8 @@ def render(table: Table1) -> Group:
         "comparator for each neuron. Nothing is calibrated or retrained. Shares of power and area by full accounting: "
         "arrays, converters, drivers, neurons; excluded: programming, buffers, control, leakage."
     )
+    if table.failures:
+        words += f"\n\n{len(table.failures)} trials failed, the first: {table.failures[0]}"
     return Group(made, said, Text(words))
 
 
@@ -64,12 +67,16 @@ def _value(value: Any, unit: str) -> str:
 
 def _cells(row: Row, figure: Figure) -> tuple[str, str]:
     if row.challenge.result == "adc_power_share":
-        return f"{100 * figure.first:.1f}; {100 * figure.area_share:.1f} %", ""
+        return f"{_percent(figure.first)}; {_percent(figure.area_share)} %", ""
     if row.challenge.result == "latency":
-        return format_quantity(figure.first, "s"), ""
+        return "-" if isnan(figure.first) else format_quantity(figure.first, "s"), ""
     axis = row.challenge.axis
     borne = "" if figure.borne is None or axis is None else _value(figure.borne, axis.unit)
-    return f"{100 * figure.first:.1f} to {100 * figure.last:.1f} %", borne
+    return f"{_percent(figure.first)} to {_percent(figure.last)} %", borne
+
+
+def _percent(share: float) -> str:
+    return "-" if isnan(share) else f"{100 * share:.1f}"
 
 
 def sentences(table: Table1) -> dict[str, str]:
@@ -87,10 +94,11 @@ def sentences(table: Table1) -> dict[str, str]:
     vgg, quantized = shares.iloc[0], next(row for row in table.rows if row.challenge.name == "quantization")
     drops = {figure.design: (figure.first - figure.last, figure) for figure in quantized.figures}
     steps = quantized.data["n_bits"].values
-    dense, sparse = disturb.iloc[0], disturb.iloc[-1]
+    dense, sparse, whole = disturb.iloc[0], disturb.iloc[-1], current["current"].iloc[-1]
     return {
         "With sparse spikes the bitline current falls by up to the number of rows": (
-            f"{current['factor'].iloc[0]:.0f} times less with 1 of {current['active'].iloc[-1]} wordlines active, "
+            f"{current['factor'].iloc[0]:.0f} times less with 1 of {current['active'].iloc[-1]} wordlines active "
+            f"({whole / current['most'].iloc[0]:.0f} to {whole / current['least'].iloc[0]:.0f} times, by which one), "
             f"{current['factor'].iloc[-2]:.2f} times with half of them"
         ),
         "Only cells on a spiking row are stressed: sparsity lowers read disturb": (
@@ -113,7 +121,7 @@ def sentences(table: Table1) -> dict[str, str]:
         ),
         "An over-parameterised network loses less to quantization on tiled arrays than a compact one": (
             "; ".join(
-                f"{name} {figure.first:.1%} with {steps[0]:g} bit, {drop:.1%} less with {steps[-1]:g} bit"
+                f"{name} {_percent(figure.first)} % with {steps[0]:g} bit, {_percent(drop)} % less with {steps[-1]:g}"
                 for name, (drop, figure) in drops.items()
             )
             + " (Fashion-MNIST, ADCs with calibrated full scale; the paper cites losses of 2.41 and 5.9 %)"

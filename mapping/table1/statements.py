@@ -24,35 +24,42 @@ from xbarsim.streams import stream
 SCALES = (0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 
 
-def bitline_current(chip: Chip, seed: int = 0, n_patterns: int = 200) -> pd.DataFrame:
+def bitline_current(chip: Chip, seed: int = 0, n_orders: int = 20) -> pd.DataFrame:
     """Return how the total bitline current of an array falls with its active wordlines.
+
+    The array is a linear circuit, so that the mean over all sets of wordlines is proportional to their number, with any
+    wires; which wordlines these are makes the difference. Each random order of the wordlines is cut into sets, so that
+    every wordline is in one of them.
 
     Parameters
     ----------
     chip : Chip
         Its array is filled with random weights.
     seed : int
-    n_patterns : int
-        Random sets of wordlines at each number.
+    n_orders : int
+        Random orders of the wordlines at each number.
 
     Returns
     -------
     DataFrame
-        ``active`` wordlines, ``current`` into all sense nodes [A], and ``factor`` by which that of all wordlines is
-        larger. Silent wordlines are at 0 V.
+        ``active`` wordlines; ``current`` into all sense nodes [A], mean, ``least`` and ``most`` of all sets; and
+        ``factor`` by which that of all wordlines is larger than the mean. Silent wordlines are at 0 V.
     """
     rng = stream(seed, "bitline-current")
     die = chip.device.fabricate((chip.rows, chip.cols), seed=seed)
     die.program(rng.integers(0, 2, (chip.rows, chip.cols)))
     ports = reduce(die.circuit(chip.wires, chip.cell).crossbar)
     counts = sorted({chip.rows, *(1 << k for k in range(chip.rows.bit_length()) if 1 << k <= chip.rows)})
-    currents = []
+    found = []
     for count in counts:
-        v = np.zeros((n_patterns, chip.rows))
-        for pattern in v:
-            pattern[rng.permutation(chip.rows)[:count]] = chip.device.v_read
-        currents.append(float(ports.i_bitline(v).sum(1).mean()))
-    return pd.DataFrame({"active": counts, "current": currents, "factor": currents[-1] / np.array(currents)})
+        orders = np.array([rng.permutation(chip.rows) for _ in range(n_orders)])
+        sets = orders[:, : chip.rows // count * count].reshape(-1, count)
+        v = np.zeros((len(sets), chip.rows))
+        np.put_along_axis(v, sets, chip.device.v_read, axis=1)
+        currents = ports.i_bitline(v).sum(1)
+        found.append((count, currents.mean(), currents.min(), currents.max()))
+    frame = pd.DataFrame(found, columns=["active", "current", "least", "most"])
+    return frame.assign(factor=frame["current"].iloc[-1] / frame["current"])
 
 
 def disturb_by_sparsity(
