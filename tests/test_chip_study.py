@@ -21,7 +21,6 @@ import xarray as xr
 import mapping as mp
 import xbarsim as xb
 import xbarsim.plot
-from mapping.cli import main
 from mapping.solved import Solved
 from mapping.study.run import prepared
 from mapping.study.setting import varied
@@ -55,17 +54,6 @@ def study(tmp_path, tiny):
         seed=4,
         axes=[mp.Axis(name="d2d", label="spread", sets=["chip.device.d2d"], values=[0.1, 0.6])],
     )
-
-
-def run(arguments, monkeypatch, capsys):
-    """Run the command in this process; return its exit status and what it wrote."""
-    monkeypatch.setattr(sys, "argv", ["xbarsim", *map(str, arguments)])
-    monkeypatch.setenv("COLUMNS", "100")
-    monkeypatch.setenv("NO_COLOR", "1")
-    with pytest.raises(SystemExit) as end:
-        main()
-    written = capsys.readouterr()
-    return end.value.code, written.out, written.err
 
 
 def write(study, path):
@@ -261,11 +249,11 @@ def test_shipped_studies_are_those_that_users_ask_for():
     ]
 
 
-def test_the_command_writes_what_the_study_found(study, tmp_path, monkeypatch, capsys):
+def test_the_command_writes_what_the_study_found(study, tmp_path, command):
     path = write(study, tmp_path / "mine.toml")
     out = {kind: tmp_path / f"out.{kind}" for kind in ("json", "csv", "nc", "png")}
     options = ["--json", out["json"], "--csv", out["csv"], "--netcdf", out["nc"], "--plot", out["png"]]
-    code, text, _ = run(["study", path, "--store", tmp_path / "s", "--workers", 1, *options], monkeypatch, capsys)
+    code, text, _ = command("study", path, "--store", tmp_path / "s", "--workers", 1, *options)
     data = mp.run_study(study.replace(name="mine"), workers=1)
     assert code == 0 and "3 dies at each point" in text and "seed 4" in text and "…" not in text
     for k in range(2):
@@ -280,7 +268,7 @@ def test_the_command_writes_what_the_study_found(study, tmp_path, monkeypatch, c
         xr.testing.assert_equal(stored.load(), data)
         assert stored["energy_per_inference"].attrs["units"] == "J"
     assert out["png"].stat().st_size > 10_000
-    code, _, error = run(["study", path, "--store", tmp_path / "s", "--seed", 9], monkeypatch, capsys)
+    code, _, error = command("study", path, "--store", tmp_path / "s", "--seed", 9)
     assert code == 2 and "seed" in error and "Traceback" not in error
 
 
@@ -301,13 +289,13 @@ def break_at(monkeypatch, failure):
     monkeypatch.setattr("mapping.study.run.ChipTask", type("Broken", (Broken,), {"failure": failure}))
 
 
-def test_failed_and_missing_trials_are_shown_apart(study, tmp_path, monkeypatch, capsys):
+def test_failed_and_missing_trials_are_shown_apart(study, tmp_path, monkeypatch, command):
     path = write(study, tmp_path / "mine.toml")
     break_at(monkeypatch, {2: RuntimeError("no luck"), 5: KeyboardInterrupt()})
     out = {kind: tmp_path / f"out.{kind}" for kind in ("json", "csv", "nc", "png")}
     options = ["--json", out["json"], "--csv", out["csv"], "--netcdf", out["nc"], "--plot", out["png"]]
-    command = ["study", path, "--workers", 1, *options]
-    code, text, _ = run([*command, "--store", tmp_path / "s"], monkeypatch, capsys)
+    arguments = ["study", path, "--workers", 1, "--store", tmp_path / "s", *options]
+    code, text, _ = command(*arguments)
     assert code == 130 and "2 of 6 trials are not done; run the same command again to go on" in text
     assert "1 of 6 trials failed, the first: RuntimeError: no luck" in text
     lines = [line.split("│")[-3:-1] for line in text.splitlines() if line.strip("│ ").startswith("0.")]
@@ -315,16 +303,16 @@ def test_failed_and_missing_trials_are_shown_apart(study, tmp_path, monkeypatch,
     errors = [trial["error"] for trial in json.loads(out["json"].read_text())["trials"]]
     assert errors == ["", "", "not done", "RuntimeError: no luck", "", "not done"]
     break_at(monkeypatch, {})
-    code, text, _ = run([*command, "--store", tmp_path / "s", "--retry-failed"], monkeypatch, capsys)
+    code, text, _ = command(*arguments, "--retry-failed")
     assert code == 0 and "failed" not in text and "not done" not in text
 
 
 @pytest.mark.parametrize("failure", [RuntimeError("no luck"), KeyboardInterrupt()])
-def test_a_study_without_any_result_ends_in_order(study, failure, tmp_path, monkeypatch, capsys):
+def test_a_study_without_any_result_ends_in_order(study, failure, tmp_path, monkeypatch, command):
     path = write(study, tmp_path / "mine.toml")
     break_at(monkeypatch, dict.fromkeys(range(1, 7), failure))
     options = ["--json", tmp_path / "x.json", "--netcdf", tmp_path / "x.nc", "--plot", tmp_path / "x.png"]
-    code, text, error = run(["study", path, "--workers", 1, *options], monkeypatch, capsys)
+    code, text, error = command("study", path, "--workers", 1, *options)
     assert code == (130 if isinstance(failure, KeyboardInterrupt) else 0) and not error and "nan" not in text
     assert (tmp_path / "x.png").stat().st_size > 5000
     assert [trial["accuracy"] for trial in json.loads((tmp_path / "x.json").read_text())["trials"]] == [None] * 6
@@ -342,13 +330,13 @@ def test_a_study_without_any_result_ends_in_order(study, failure, tmp_path, monk
         (["d2d", "--cluster", "x", "--workers", "1"], "workers or cluster"),
     ],
 )
-def test_the_command_says_what_is_wrong(arguments, words, monkeypatch, capsys):
-    code, text, error = run(["study", *arguments], monkeypatch, capsys)
+def test_the_command_says_what_is_wrong(arguments, words, command):
+    code, text, error = command("study", *arguments)
     assert code == 2 and words in error and error.count("\n") == 1 and not text
 
 
-def test_the_command_lists_studies(monkeypatch, capsys):
-    code, text, _ = run(["study"], monkeypatch, capsys)
+def test_the_command_lists_studies(command):
+    code, text, _ = command("study")
     assert code == 0 and all(name in text for name in mp.list_studies())
 
 

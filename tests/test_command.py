@@ -139,16 +139,17 @@ def test_published_devices_are_listed_with_their_sources(tmp_path):
         (["search", "s.db", "--images", "500"], "n_validation = 1000 of 500 images"),
     ],
 )
-def test_bad_input_is_one_line_and_status_2(arguments, message, tmp_path):
-    done = run(*arguments, cwd=tmp_path)
-    assert done.returncode == 2
-    assert message in done.stderr and done.stderr.count("\n") == 1 and done.stdout == ""
+def test_bad_input_is_one_line_and_status_2(arguments, message, tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    code, text, error = command(*arguments)
+    assert code == 2
+    assert message in error and error.count("\n") == 1 and text == ""
 
 
-def test_a_data_set_of_another_shape_is_refused(tmp_path):
+def test_a_data_set_of_another_shape_is_refused(tmp_path, command):
     np.savez(tmp_path / "small.npz", images=np.zeros((3, 8, 8), np.uint8), labels=np.zeros(3, int))
-    done = run("report", "--dataset", tmp_path / "small.npz", "--images", 3)
-    assert done.returncode == 2 and "the network takes (n, 1, 28, 28)" in done.stderr
+    code, _, error = command("report", "--dataset", tmp_path / "small.npz", "--images", 3)
+    assert code == 2 and "the network takes (n, 1, 28, 28)" in error
 
 
 def test_unknown_options_are_status_2():

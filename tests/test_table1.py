@@ -1,7 +1,6 @@
 """Table 1 of the paper: its statements against twins of their own, its rows, and the page that shows them."""
 
 import json
-import sys
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -9,7 +8,6 @@ import numpy as np
 import pytest
 
 import mapping as mp
-from mapping.cli import main
 from mapping.study.run import prepared
 from mapping.study.task import ChipTask
 from mapping.table1 import measure as measuring
@@ -130,19 +128,15 @@ def test_what_is_borne_is_read_off_the_accuracies():
 
 
 @pytest.mark.compiled
-def test_the_command_shows_rows_and_statements(tmp_path, monkeypatch, capsys):
+def test_the_command_shows_rows_and_statements(tmp_path, monkeypatch, command):
     some = [challenge for challenge in CHALLENGES if challenge.name in ("d2d", "adc", "stalling", "quantization")]
     monkeypatch.setattr(measuring, "CHALLENGES", some)
     draw, drawn = page.draw, []
     monkeypatch.setattr(page, "draw", lambda table: drawn.append(draw(table)) or drawn[-1])
     monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setenv("NO_COLOR", "1")
     options = ["--json", tmp_path / "t.json", "--plot", tmp_path / "t.png", "--store", tmp_path / "store"]
-    monkeypatch.setattr(sys, "argv", ["xbarsim", "table1", "--quick", "--images", "12", *map(str, options)])
-    with pytest.raises(SystemExit) as end:
-        main()
-    text = capsys.readouterr().out
-    assert not end.value.code and "…" not in text and "VGG-16: 99.2% of operations" in text
+    code, text, _ = command("table1", "--quick", "--images", 12, *options)
+    assert not code and "…" not in text and "VGG-16: 99.2% of operations" in text
     found = json.loads((tmp_path / "t.json").read_text())
     d2d, adc, stalling, quantization = found["rows"]
     assert d2d["designs"].keys() == {"ANN, 8 bit", "BSNN, 1 bit"} and d2d["values"] == [0.0, 0.5]
@@ -169,12 +163,10 @@ def test_the_command_shows_rows_and_statements(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "t.png").stat().st_size > 50_000
 
 
-def test_the_command_refuses_what_it_cannot_write(monkeypatch, capsys):
+def test_the_command_refuses_what_it_cannot_write(command):
     for arguments in (["--json", "nowhere/x.json"], ["--plot", "x.txt"]):
-        monkeypatch.setattr(sys, "argv", ["xbarsim", "table1", *arguments])
-        with pytest.raises(SystemExit) as end:
-            main()
-        assert end.value.code == 2 and arguments[1] in capsys.readouterr().err
+        code, _, error = command("table1", *arguments)
+        assert code == 2 and arguments[1] in error
 
 
 def broken(failure):
@@ -204,12 +196,8 @@ def test_rows_without_results_say_so(monkeypatch):
     figure.canvas.draw()
 
 
-def test_ctrl_c_ends_the_table_and_keeps_what_is_done(tmp_path, monkeypatch, capsys):
+def test_ctrl_c_ends_the_table_and_keeps_what_is_done(tmp_path, monkeypatch, command):
     monkeypatch.setattr("mapping.study.run.ChipTask", broken(KeyboardInterrupt()))
-    monkeypatch.setattr(sys, "argv", ["xbarsim", "table1", "--quick", "--store", str(tmp_path / "store")])
-    with pytest.raises(SystemExit) as end:
-        main()
-    written = capsys.readouterr()
-    assert end.value.code == 130 and not written.out
-    assert "interrupted; run the same command again to go on" in written.err
+    code, text, error = command("table1", "--quick", "--store", tmp_path / "store")
+    assert code == 130 and not text and "interrupted; run the same command again to go on" in error
     assert [folder.name for folder in (tmp_path / "store").iterdir()] == [CHALLENGES[0].name]
