@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from mapping import cli_circuit, cli_devices, cli_paper, cli_study, cli_table1, cli_train
-from mapping.resources import writable
+from mapping.resources import writable, write_text
 from xbarsim.errors import ParameterError, XbarsimError
 from xbarsim.units import quantity
 
@@ -75,7 +75,6 @@ def report(
     from mapping.cost import convention
     from mapping.dies import Past, evaluate_dies
     from mapping.render import render
-    from mapping.report import write_text
 
     n_images = _count(images)
     writable(json_file)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mapping.resources import writable
+from mapping.resources import writable, write_text, written
 from xbarsim.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -85,10 +85,11 @@ def solve(
     if plot is not None:
         from xbarsim.plot import overview
 
-        overview(xb.solve(crossbar, v[0])).savefig(plot, dpi=150)
+        with written(plot):
+            overview(xb.solve(crossbar, v[0])).savefig(plot, dpi=150)
     if json_file is not None:
         names = ("i_bitline", "i_wordline", "power", "iterations", "residual", "power_balance")
-        json_file.write_text(json.dumps({name: getattr(solution, name).tolist() for name in names}, indent=2) + "\n")
+        write_text(json_file, json.dumps({name: getattr(solution, name).tolist() for name in names}, indent=2))
 
 
 def spice(
@@ -123,4 +124,4 @@ def spice(
         result = {"netlist": xb.to_spice(crossbar, v[0])}
         typer.echo(result["netlist"], nl=False)
     if json_file is not None:
-        json_file.write_text(json.dumps(result, indent=2) + "\n")
+        write_text(json_file, json.dumps(result, indent=2))

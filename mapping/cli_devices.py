@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mapping.resources import writable
+from mapping.resources import writable, write_text
 
 if TYPE_CHECKING:
     from mapping.periphery.sar_adc import SarAdc
@@ -57,7 +57,7 @@ def devices(
     console.print(table)
     console.print(Text(text))
     if json_file is not None:
-        json_file.write_text(json.dumps([asdict(preset) for preset in presets], indent=2) + "\n")
+        write_text(json_file, json.dumps([asdict(preset) for preset in presets], indent=2))
 
 
 def adcs(
@@ -93,7 +93,7 @@ def adcs(
             name: {"text": law.text, "source": law.source, "energies": _energies(published.get(name))}
             for name, law in LAWS.items()
         }
-        json_file.write_text(json.dumps(values, indent=2) + "\n")
+        write_text(json_file, json.dumps(values, indent=2))
 
 
 def _energies(adc: SarAdc | None) -> dict[int, float] | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mapping.resources import writable
+from mapping.resources import writable, write_text
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -28,7 +28,6 @@ def paper(
     import mapping as mp
     from mapping import paper as published
     from mapping.mapped_ann import map_ann
-    from mapping.report import write_text
 
     writable(json_file)
     x, y = mp.load_dataset("mnist")

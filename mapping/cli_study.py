@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mapping.resources import picture, writable
+from mapping.resources import picture, writable, write_text, written
 from xbarsim.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -50,7 +50,6 @@ def study(
     from rich.console import Console
     from rich.text import Text
 
-    from mapping.report import write_text
     from mapping.study.figures import study_figure
     from mapping.study.run import run_study
     from mapping.study.spec import load_study
@@ -80,9 +79,11 @@ def study(
 
         write_text(csv_file, pd.DataFrame(rows(data)).to_csv(index=False).rstrip("\n"))
     if netcdf_file is not None:
-        data.to_netcdf(netcdf_file)
+        with written(netcdf_file):
+            data.to_netcdf(netcdf_file)
     if plot_file is not None:
-        study_figure(data, declared.show).savefig(plot_file, dpi=150)
+        with written(plot_file):
+            study_figure(data, declared.show).savefig(plot_file, dpi=150)
     left = int((data["error"] == NOT_DONE).sum())
     if left:
         go_on = "run the same command again to go on" if store else "with --store FOLDER, what is done would be kept"

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from mapping.resources import picture, writable
+from mapping.resources import picture, writable, write_text, written
 
 
 def table1(
@@ -37,7 +37,6 @@ def table1(
     from rich.console import Console
     from rich.progress import Progress
 
-    from mapping.report import write_text
     from mapping.table1.measure import measure
     from mapping.table1.page import draw
     from mapping.table1.render import render
@@ -66,4 +65,5 @@ def table1(
     if json_file is not None:
         write_text(json_file, json.dumps(table.to_dict(), indent=2))
     if plot_file is not None:
-        draw(table).savefig(plot_file, dpi=110)
+        with written(plot_file):
+            draw(table).savefig(plot_file, dpi=110)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mapping.resources import writable
+from mapping.resources import writable, write_text, written
 from xbarsim.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -86,7 +86,6 @@ def train(
     from rich.console import Console
 
     import mapping as mp
-    from mapping.report import write_text
 
     if out.suffix != ".safetensors":
         raise ParameterError(f"{out}: the file to write must end in .safetensors")
@@ -161,7 +160,6 @@ def search(
 
     import mapping as mp
     from mapping.bsnn.search import Search, SearchSpace
-    from mapping.report import write_text
 
     for file in (storage, csv, plot, json_file):
         writable(file)
@@ -196,7 +194,8 @@ def search(
     if plot is not None:
         from mapping.plot import accuracy_contours
 
-        accuracy_contours(found).savefig(plot, dpi=150)
+        with written(plot):
+            accuracy_contours(found).savefig(plot, dpi=150)
 
 
 def _weights(text: str | None) -> str | int | None:

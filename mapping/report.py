@@ -17,8 +17,8 @@ from mapping.area import layer_area
 from mapping.cost import MODULES, Accounting, Charges
 from mapping.periphery.sar_adc import SarAdc
 from mapping.render import render
+from mapping.resources import write_text
 from mapping.timing import layer_timing
-from xbarsim.errors import FileError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,8 +39,8 @@ class LayerReport:
         Different arrays in use, and how many copies of each there are.
     utilization : float
         Used cells over all cells of those arrays.
-    spike_rate : float
-        Output spikes per neuron and time step.
+    spikes, spike_rate : float
+        Output spikes per inference, and per neuron and time step.
     weights_kept : float
         Share of the weights that the cells hold, after variation, faults and drift: the projection of what they hold on
         what they should.
@@ -67,6 +67,7 @@ class LayerReport:
     n_tiles: int
     copies: int
     utilization: float
+    spikes: float
     spike_rate: float
     weights_kept: float
     ir_drop: float
@@ -130,6 +131,7 @@ class LayerReport:
             n_tiles=layer.n_tiles,
             copies=chip.copies(layer.number),
             utilization=layer.utilization,
+            spikes=charges.spikes / n_images,
             spike_rate=charges.spikes / (n_images * t_steps * n_out * prod(layer.layer.out_shape[1:])),
             weights_kept=layer.weights_kept,
             ir_drop=layer.ir_drop,
@@ -343,6 +345,11 @@ class Report:
         return tuple(layer.spike_rate for layer in self.layers)
 
     @property
+    def spikes_per_inference(self) -> float:
+        """Output spikes of all layers; of conventional networks, outputs that are not 0."""
+        return sum(layer.spikes for layer in self.layers)
+
+    @property
     def fraction_clipped(self) -> float:
         """Share of ADC conversions beyond full scale; 0 without ADCs."""
         conversions = sum(layer.conversions for layer in self.layers)
@@ -354,9 +361,10 @@ class Report:
             "chip", "accounting", "n_images", "seed", "first_layer", "accuracy", "ideal_accuracy",
             "accuracy_uncalibrated", "warnings", "tops_per_watt", "synaptic_tops_per_watt", "adc_power_share",
             "adc_area_share", "energy_per_inference", "latency", "throughput", "power", "stall_fraction", "area",
-            "utilization", "spike_rate", "fraction_clipped", "t_steps", "macs_per_step", "operations_per_mac",
-            "pipelined", "past", "refresh_tolerance", "refreshes", "truncated_cells", "faulty_cells", "faulty_lines",
-            "noise_beyond_range", "pulses_per_cell", "n_dies", "accuracies", "accuracy_spread",
+            "utilization", "spike_rate", "spikes_per_inference", "fraction_clipped", "t_steps", "macs_per_step",
+            "operations_per_mac", "pipelined", "past", "refresh_tolerance", "refreshes", "truncated_cells",
+            "faulty_cells", "faulty_lines", "noise_beyond_range", "pulses_per_cell", "n_dies", "accuracies",
+            "accuracy_spread",
         )  # fmt: skip
         values = {name: getattr(self, name) for name in names}
         values = {name: None if value != value else value for name, value in values.items()}  # no NaN in JSON
@@ -384,11 +392,3 @@ class Report:
 
 def _ratio(part: float, whole: float) -> float:
     return part / whole if whole else float("nan")
-
-
-def write_text(path: str | Path, text: str) -> None:
-    """Write a file; raise :class:`FileError` if that is not possible."""
-    try:
-        Path(path).write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise FileError(f"{path}: cannot be written ({error.strerror}); give a path in an existing folder") from None

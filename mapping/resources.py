@@ -1,8 +1,10 @@
-"""Where shipped networks, chips and test sets lie, and whether a result can be written."""
+"""Where shipped networks, chips and test sets lie, and results that are written."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from xbarsim.errors import FileError, ParameterError
@@ -27,3 +29,19 @@ def picture(path: Path | None) -> None:
     if path is not None and path.suffix not in kinds:
         raise ParameterError(f"--plot {path}: give a file that ends in {', '.join(kinds)}")
     writable(path)
+
+
+@contextmanager
+def written(path: str | Path) -> Iterator[None]:
+    """Raise :class:`FileError` if what is inside cannot write the file."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise FileError(f"{path}: cannot be written ({reason}); give a path in an existing folder, with room") from None
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a file; raise :class:`FileError` if that is not possible."""
+    with written(path):
+        Path(path).write_text(text + "\n", encoding="utf-8")

@@ -150,6 +150,7 @@ def test_batches_do_not_matter(tiny, chip):
     for report in reports[1:]:
         assert report.energy_per_inference == pytest.approx(reports[0].energy_per_inference, rel=1e-12)
         assert report.spike_rate == pytest.approx(reports[0].spike_rate)
+        assert report.spikes_per_inference == pytest.approx(sum(map(np.sum, mapped.spikes(images))) / len(images))
 
 
 def strided():

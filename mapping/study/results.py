@@ -19,6 +19,7 @@ RESULTS = {  # of a report: unit, and what it is
     "synaptic_tops_per_watt": ("TOPS/W", "TOPS/W, synaptic"),
     "adc_power_share": ("1", "data conversion's share of power"),
     "energy_per_inference": ("J", "energy per image"),
+    "spikes_per_inference": ("1", "spikes per image"),
     "latency": ("s", "latency"),
     "throughput": ("1/s", "images per second"),
     "power": ("W", "average power"),
