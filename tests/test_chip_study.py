@@ -302,8 +302,8 @@ def test_failed_and_missing_trials_are_shown_apart(study, tmp_path, monkeypatch,
     code, text, _ = command(*arguments)
     assert code == 130 and "2 of 6 trials are not done; run the same command again to go on" in text
     assert "1 of 6 trials failed, the first: RuntimeError: no luck" in text
-    lines = [line.split("│")[-3:-1] for line in text.splitlines() if line.strip("│ ").startswith("0.")]
-    assert [[int(cell) for cell in line] for line in lines] == [[0, 1], [1, 1]]
+    counts = [line.split()[-2:] for line in text.splitlines() if line.strip().startswith("0.")]
+    assert counts == [["0", "1"], ["1", "1"]]
     errors = [trial["error"] for trial in json.loads(out["json"].read_text())["trials"]]
     assert errors == ["", "", "not done", "RuntimeError: no luck", "", "not done"]
     break_at(monkeypatch, {})

@@ -67,7 +67,9 @@ def run_study(study: Study, *, store: str | Path | None = None, **options: Any) 
         data = data.assign_coords(layer=list(layers.pop()))
     if "module" in data.dims:
         data = data.assign_coords(module=list(MODULES.values()))
-    return data.assign_attrs(study=study.name, title=study.title, accounting=str(convention(study.accounting)))
+    return data.assign_attrs(
+        study=study.name, title=study.title or study.name, accounting=str(convention(study.accounting))
+    )
 
 
 def prepared(study: Study) -> tuple[Plan, ChipTask]:

@@ -52,32 +52,34 @@ def _plain(value: Any) -> Any:
 
 def table(data: xr.Dataset, show: Sequence[str]) -> Table:
     """Return a table of the points: mean and standard deviation of what is shown, and trials that gave nothing."""
+    from rich.box import HORIZONTALS
     from rich.table import Table
     from rich.text import Text
 
-    names = list(dict.fromkeys(("accuracy", *show, "energy_per_inference", "tops_per_watt")))
+    shown = dict.fromkeys(("accuracy", *show))
+    names = list(shown | dict.fromkeys(("energy_per_inference", "tops_per_watt") if len(shown) < 3 else ()))
     if software_differs(data):
         names.insert(1, "ideal_accuracy")
     axes = [str(dim) for dim in data["error"].dims if dim != "trial"]
-    without = {"failed": (data["error"] != "") & (data["error"] != NOT_DONE), "not done": data["error"] == NOT_DONE}
-    without = {heading: trials for heading, trials in without.items() if trials.any()}
     n_trials = data.sizes["trial"]
     spread = "; mean and standard deviation" if n_trials > 1 else ""
-    title = data.attrs.get("title", "")
-    made = Table(title=f"{title}, {n_trials} {'dies' if n_trials > 1 else 'die'} at each point{spread}")
-    for axis in axes:
-        made.add_column(_heading(data, axis), justify="right")
+    dies = f"{n_trials} {'dies' if n_trials > 1 else 'die'}{' at each point' if axes else ''}"
+    points = [data.isel(dict(zip(axes, place))) for place in np.ndindex(*(data.sizes[axis] for axis in axes))]
+    columns = [
+        (str(data[axis].attrs.get("long_name", axis)), [_value(point[axis]) for point in points]) for axis in axes
+    ]
     for name in names:
         unit = " [%]" if name in _SHARES else ""
-        made.add_column(Text(DESCRIPTIONS[name][1] + unit), justify="right")
-    for heading in without:
-        made.add_column(heading, justify="right")
-    for place in np.ndindex(*(data.sizes[axis] for axis in axes)):
-        at = dict(zip(axes, place))
-        point = data.isel(at)
-        cells = [_value(data[axis].values[k].item(), data[axis].attrs.get("units", "")) for axis, k in at.items()]
-        cells += [_cell(name, point[name].values) for name in names]
-        made.add_row(*cells, *(str(int(trials.isel(at).sum())) for trials in without.values()))
+        columns.append((DESCRIPTIONS[name][1] + unit, [_cell(name, point[name].values) for point in points]))
+    not_done = data["error"] == NOT_DONE
+    for heading, without in (("failed", (data["error"] != "") & ~not_done), ("not done", not_done)):
+        if without.any():
+            columns.append((heading, [str(count) for count in without.sum("trial").values.ravel()]))
+    made = Table(title=f"{data.attrs['title']}, {dies}{spread}", box=HORIZONTALS, padding=(0, 1, 0, 0))
+    for heading, cells in columns:
+        made.add_column(Text(heading), justify="right", min_width=max(map(len, (*cells, *heading.split()))))
+    for row in zip(*(cells for _, cells in columns)):
+        made.add_row(*map(Text, row))
     return made
 
 
@@ -87,11 +89,9 @@ def software_differs(data: xr.Dataset) -> bool:
     return len(np.unique(values[~np.isnan(values)])) > 1
 
 
-def _heading(data: xr.Dataset, axis: str) -> str:
-    return str(data[axis].attrs.get("long_name", axis))
-
-
-def _value(value: Any, unit: str) -> str:
+def _value(coordinate: xr.DataArray) -> str:
+    """Write a value of an axis."""
+    value, unit = coordinate.item(), coordinate.attrs.get("units", "")
     if isinstance(value, str | bool):
         return str(value)
     if unit in ("", "1"):
