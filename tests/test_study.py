@@ -191,6 +191,21 @@ class TestFailures:
         with pytest.raises(xb.ParameterError, match=reason):
             xb.sweep(**{"function": never, "axes": {"a": [1]}} | options)
 
+    def test_a_function_that_cannot_be_sent_is_refused_with_its_cause(self):
+        class Handle:
+            def __reduce__(self):
+                raise OSError("the instrument is in use")
+
+        handle = Handle()
+
+        def task(rng, a):
+            return {"x": a if isinstance(handle, Handle) else None}
+
+        with pytest.raises(xb.ParameterError, match=r"\(OSError: the instrument is in use\).*workers=1") as caught:
+            xb.sweep(task, {"a": [1, 2]}, workers=2)
+        assert isinstance(caught.value.__cause__, OSError)
+        np.testing.assert_array_equal(xb.sweep(task, {"a": [1, 2]}, workers=1)["x"].values.ravel(), [1, 2])
+
 
 class TestInterruptions:
     @pytest.mark.compiled

@@ -97,10 +97,11 @@ def packed(task: Task) -> bytes:
 
     try:
         return bytes(cloudpickle.dumps(task))
-    except Exception as error:  # noqa: BLE001 - whatever an object raises when it is pickled
+    except Exception as error:  # objects that are pickled run code of their own
         raise ParameterError(
-            f"the function cannot be sent to other processes ({error}); leave out what it takes along, or use workers=1"
-        ) from None
+            f"the function cannot be sent to other processes ({type(error).__name__}: {error}); "
+            "leave out what it takes along, or use workers=1"
+        ) from error
 
 
 def on_cluster(task: Task, jobs: Iterable[Job], address: str) -> Results:
