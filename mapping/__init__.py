@@ -22,6 +22,8 @@ _HOMES = {
     "PassiveNeuron": "mapping.periphery.neuron_circuit",
     "Recipe": "mapping.bsnn.recipe",
     "Report": "mapping.report",
+    "Run": "mapping.provenance",
+    "Sample": "mapping.sample",
     "SarAdc": "mapping.periphery.sar_adc",
     "SenseAmp": "mapping.periphery.sense_amp",
     "Search": "mapping.bsnn.search",

@@ -10,9 +10,9 @@ from typing import Annotated
 
 import typer
 
-from mapping import cli_circuit, cli_devices, cli_paper, cli_study, cli_table1, cli_train
+from mapping import cli_circuit, cli_devices, cli_paper, cli_study, cli_table1, cli_terms, cli_train
 from mapping.resources import writable, write_text
-from xbarsim.errors import ParameterError, XbarsimError
+from xbarsim.errors import XbarsimError
 from xbarsim.units import quantity
 
 app = typer.Typer(
@@ -32,6 +32,7 @@ app.command()(cli_train.search)
 app.command()(cli_paper.paper)
 app.command()(cli_study.study)
 app.command()(cli_table1.table1)
+app.command()(cli_terms.terms)
 
 
 @app.command()
@@ -45,7 +46,10 @@ def report(
         str | None,
         typer.Option(help="Name, folder with IDX files, or .npz file.  [default: what the network was trained for]"),
     ] = None,
-    images: Annotated[str, typer.Option(help="How many test images, or 'all'.")] = "1000",
+    images: Annotated[
+        str,
+        typer.Option(help="How many test images, drawn with the seed, of each class as many; or 'first:N', or 'all'."),
+    ] = "1000",
     dies: Annotated[int, typer.Option(min=1, help="How many dies to fabricate.")] = 1,
     reads: Annotated[float, typer.Option(min=0, help="Reads of every array before, as these images cause them.")] = 0,
     time: Annotated[str, typer.Option(help="Time since programming, for example '1 day'.")] = "0",
@@ -65,7 +69,7 @@ def report(
     seed: Annotated[int, typer.Option(min=0, help="Root seed of all that is drawn.")] = 0,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the reports to this file.")] = None,
 ) -> None:
-    """Run a trained network on chips: accuracy, TOPS/W, energy, share of data conversion."""
+    """Run a trained network on chips: accuracy, TOPS/W, energy, ADC power share."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
@@ -76,15 +80,13 @@ def report(
     from mapping.dies import Past, evaluate_dies
     from mapping.render import render
 
-    n_images = _count(images)
     writable(json_file)
     chips = [mp.load_chip(name) for name in chip or ("paper-ann", "paper-bsnn")]
     net = mp.load_network(network)
     dataset = dataset or net.metadata.get("dataset", "mnist")
     x, y = mp.load_dataset(dataset)
-    if n_images is not None and n_images > len(x):
-        raise ParameterError(f"--images {n_images}: the data set has {len(x)}; give at most that, or 'all'")
-    x, y = x[:n_images], y[:n_images]
+    sample = mp.Sample.of(y, images, seed=seed, dataset=dataset)
+    x, y = x[sample.index], y[sample.index]
     check_images(x, net.spec)  # refuses images that do not fit before the arrays are solved,
     fold(net)  # and weights that no cell holds
     convention(accounting)
@@ -111,21 +113,19 @@ def report(
                     past=past,
                     refresh=refresh,
                     accounting=accounting,
+                    sample=sample,
                     progress=show,
                 )
             )
     Console().print(render(reports))
     if json_file is not None:
-        values = {"network": network, "dataset": dataset, "reports": [r.to_dict() for r in reports]}
+        values = {
+            "network": network,
+            "dataset": dataset,
+            "reports": [r.to_dict() for r in reports],
+            "differences": [r.difference(reports[0]).to_dict() for r in reports[1:]],
+        }
         write_text(json_file, json.dumps(values, indent=2))
-
-
-def _count(images: str) -> int | None:
-    if images == "all":
-        return None
-    if images.isdecimal() and int(images) > 0:
-        return int(images)
-    raise ParameterError(f"--images {images}: give a whole number above 0, or 'all'")
 
 
 def main() -> None:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mapping.resources import picture, writable, write_text, written
-from xbarsim.errors import ParameterError
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -24,7 +23,9 @@ def study(
     source: Annotated[
         str | None, typer.Argument(help="Name or .toml file of a study; without one, all shipped ones are listed.")
     ] = None,
-    images: Annotated[str | None, typer.Option(help="How many test images, or 'all', instead of the study's.")] = None,
+    images: Annotated[
+        str | None, typer.Option(help="How many test images, or 'first:N', or 'all', instead of the study's.")
+    ] = None,
     trials: Annotated[int | None, typer.Option(min=1, help="How many dies at each point, instead.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Root seed, instead.")] = None,
     store: Annotated[
@@ -53,7 +54,7 @@ def study(
     from mapping.study.figures import study_figure
     from mapping.study.run import run_study
     from mapping.study.spec import load_study
-    from mapping.study.table import rows, table
+    from mapping.study.table import points, rows, table
     from xbarsim.study.dataset import NOT_DONE
 
     console = Console()
@@ -64,7 +65,7 @@ def study(
         writable(path)
     picture(plot_file)
     declared = load_study(source)
-    given = {"images": _images(images), "trials": trials, "seed": seed}
+    given = {"images": images, "trials": trials, "seed": seed}
     declared = declared.replace(**{name: value for name, value in given.items() if value is not None})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # what they say stands below the table
@@ -72,7 +73,8 @@ def study(
     console.print(table(data, declared.show))
     console.print(Text(_words(declared, data)))
     if json_file is not None:
-        values = {"study": json.loads(declared.model_dump_json()), "attributes": data.attrs, "trials": rows(data)}
+        values = {"study": json.loads(declared.model_dump_json()), "attributes": data.attrs}
+        values |= {"points": points(data), "trials": rows(data)}
         write_text(json_file, json.dumps(values, indent=2))
     if csv_file is not None:
         import pandas as pd
@@ -107,29 +109,25 @@ def _list() -> Table:
     return table
 
 
-def _images(text: str | None) -> int | str | None:
-    if text is None or text == "all":
-        return text
-    if text.isdecimal() and int(text) > 0:
-        return int(text)
-    raise ParameterError(f"--images {text}: give a whole number above 0, or 'all'")
-
-
 def _words(study: Study, data: xr.Dataset) -> str:
     """Say what the numbers are."""
+    from mapping.render import with_interval
     from mapping.study.table import software_differs
     from xbarsim.study.dataset import NOT_DONE
 
     errors = data["error"].values.ravel()
     failed = errors[(errors != "") & (errors != NOT_DONE)]
-    images = f"{study.images} images" if study.images != "all" else "all images"
     accounting = data.attrs["accounting"]
     parts = [
         " ".join(study.description.split()),
-        f"{images} of the test set, seed {study.seed}. {accounting[0].upper()}{accounting[1:]}",
+        f"Networks: {data.attrs['networks']}. Data: {data.attrs['images']}; seed {study.seed}, dies 0 to "
+        f"{study.trials - 1}; xbarsim {data.attrs['version_xbarsim']}, {data.attrs['date']}. In brackets: 95 % "
+        "intervals, by bootstrap of dies and images, or of one die Wilson's over images. Terms: xbarsim terms. "
+        f"{accounting[0].upper()}{accounting[1:]}",
     ]
     if not software_differs(data) and data["ideal_accuracy"].notnull().any():
-        parts.insert(1, f"Accuracy in software: {float(data['ideal_accuracy'].max()):.2%}.")
+        low, high = (float(data[f"ideal_accuracy_{end}"].max()) for end in ("low", "high"))
+        parts.insert(1, f"Accuracy in software: {with_interval(float(data['ideal_accuracy'].max()), (low, high))}.")
     if len(failed):
         parts.append(f"{len(failed)} of {len(errors)} trials failed, the first: {failed[0]}")
     return "\n\n".join(part for part in parts if part)

@@ -15,6 +15,7 @@ from mapping.inference import Inputs
 from mapping.mapped import MappedLayers
 from mapping.network import map_network
 from mapping.report import Report
+from mapping.sample import Sample
 from xbarsim.drift import ROOM_TEMPERATURE, CustomDisturb, PowerLawDisturb
 from xbarsim.errors import ParameterError
 
@@ -95,6 +96,7 @@ def evaluate_dies(
     past: Past | None = None,
     refresh: float | None = None,
     accounting: str | Accounting = "full",
+    sample: Sample | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
     """Classify images on several dies of a chip; memory does not grow with their number.
@@ -114,6 +116,8 @@ def evaluate_dies(
         Let reads age the arrays meanwhile, see :meth:`mapping.MappedNetwork.evaluate`.
     accounting : str or Accounting
         See ``mapping.cost.CONVENTIONS``.
+    sample : Sample, optional
+        Which images these are, for the report.
     progress : callable, optional
         Called with the number of the die, and of the images done since the last call.
 
@@ -141,6 +145,7 @@ def evaluate_dies(
             temperature=past.temperature,
             ideal=ideal,
             inputs=inputs,
+            sample=sample,
             progress=show,
         )
         average = report if average is None else average.and_die(report)

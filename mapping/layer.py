@@ -79,6 +79,11 @@ class MappedLayer:
         self.calibrate()
 
     @property
+    def die(self) -> int:
+        """Which die of its seed it is on."""
+        return self._key[1]
+
+    @property
     def tiles(self) -> list[Tile]:
         """All arrays."""
         return [tile for row in self.row_tiles for tile in row.tiles]

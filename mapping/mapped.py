@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from mapping.ageing import Activity, CellVoltages, wear
+from mapping.ann.network import Ann
+from mapping.bsnn.network import Network
 from mapping.chip import Chip
+from mapping.cost import Accounting, Charges
+from mapping.doubts import doubts
 from mapping.layer import MappedLayer
 from mapping.periphery.neuron_circuit import PassiveNeuron
+from mapping.provenance import Run
+from mapping.report import Report
+from mapping.sample import Sample
 from mapping.tile import Tile
 from mapping.trims import Trims
 from xbarsim.die import Snapshot
@@ -28,10 +37,13 @@ class MappedLayers(ABC):
 
     Attributes
     ----------
+    network : Network or Ann
     chip : Chip
     layers : sequence of MappedLayer
     seed : int
     """
+
+    network: Network | Ann
 
     def __init__(self, chip: Chip, layers: Sequence[MappedLayer], seed: int) -> None:
         self.chip, self.layers, self.seed = chip, layers, seed
@@ -159,6 +171,73 @@ class MappedLayers(ABC):
             ]
             totals = [[a + b for a, b in zip(*both)] for both in zip(totals, parts)] if totals else parts
         return totals
+
+    def _report(
+        self,
+        images: np.ndarray,
+        correct: np.ndarray,
+        ideal_correct: np.ndarray,
+        charges: Sequence[Charges],
+        counted: Accounting,
+        sample: Sample | None,
+        classify: Callable[[], np.ndarray] | None,
+        labels: np.ndarray,
+        **rest: Any,
+    ) -> Report:
+        """Return the report of what images showed, and of what the arrays have become.
+
+        Parameters
+        ----------
+        correct, ideal_correct : bool array, (n_images,)
+            Which images the chip, and software, classified correctly.
+        charges : sequence of Charges
+            Of each layer.
+        classify : callable, optional
+            Classifies the images again, for the accuracy without trims.
+        **rest
+            Fields of :class:`Report`; these go first.
+        """
+        faults = [tile.die.faults for tile in self._tiles]
+        fields: dict[str, Any] = {
+            "run": Run.of(self.network, self.chip, images, seed=self.seed, die=self.layers[0].die, sample=sample),
+            "chip": self.chip.name,
+            "accounting": str(counted),
+            "n_images": len(images),
+            "seed": self.seed,
+            "accuracy": float(np.mean(correct)),
+            "ideal_accuracy": float(np.mean(ideal_correct)),
+            "past": "; ".join(self._past) or "fresh",
+            "truncated_cells": float(self._truncated),
+            "faulty_cells": float(sum(np.count_nonzero(cells) for cells in faults if cells is not None)),
+            "faulty_lines": float(sum(tile.die.faulty_lines for tile in self._tiles)),
+            "noise_beyond_range": float(np.mean([tile.beyond_range for tile in self._tiles])),
+            "pulses_per_cell": float(np.mean([tile.die.pulses.mean() for tile in self._tiles])),
+            "operations_per_mac": counted.operations_per_mac,
+            "pipelined": self.chip.pipelined,
+            "warnings": tuple(doubts(self.layers, charges)),
+            "correct": correct[None],
+            "ideal_correct": ideal_correct,
+        }
+        report = Report(**(fields | rest)).with_calibration(self.layers, counted)
+        if self.chip.calibration is None or classify is None:
+            return report
+        without = self._untrimmed(classify) == labels
+        return replace(report, accuracy_uncalibrated=float(np.mean(without)), correct_uncalibrated=without[None])
+
+    def _untrimmed(self, classify: Callable[[], np.ndarray]) -> np.ndarray:
+        """Return what is classified with all trims taken out."""
+        trims = [layer.trims for layer in self.layers]
+        try:
+            for layer in self.layers:
+                layer.trim(layer.untrimmed)
+            return classify()
+        finally:
+            for layer, trim in zip(self.layers, trims):
+                layer.trim(trim)
+
+    @property
+    def _truncated(self) -> int:
+        return sum(tile.die.truncated for tile in self._tiles)
 
     def _keep(self) -> tuple[list[tuple[Tile, Tile, Snapshot]], list[Trims]]:
         return [(tile, copy(tile), tile.die.snapshot()) for tile in self._tiles], [layer.trims for layer in self.layers]

@@ -14,11 +14,11 @@ from mapping.bsnn.spec import NeuronSpec
 from mapping.by_tensors import read
 from mapping.chip import Chip
 from mapping.cost import Accounting, Charges, convention
-from mapping.doubts import doubts
 from mapping.layer import MappedLayer
 from mapping.mapped import MappedLayers, Reads
 from mapping.periphery.neuron_circuit import DigitalNeuron
 from mapping.report import LayerReport, Report
+from mapping.sample import Sample
 from mapping.tile import Solve
 from xbarsim.errors import ParameterError
 from xbarsim.ports import reduce
@@ -110,6 +110,8 @@ def _sliced(layer: IntegerLayer, weight_bits: int) -> FoldedLayer:
 class MappedAnn(MappedLayers):
     """The layers of a conventional network on their arrays; made by :func:`map_ann`."""
 
+    network: Ann
+
     def __init__(
         self, network: Ann, chip: Chip, layers: list[tuple[IntegerLayer, MappedLayer]], inputs: Inputs, seed: int
     ) -> None:
@@ -185,6 +187,7 @@ class MappedAnn(MappedLayers):
         accounting: str | Accounting = "full",
         batch_size: int = 50,
         ideal: np.ndarray | None = None,
+        sample: Sample | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> Report:
         """Classify images on the chip and account for what that costs.
@@ -193,7 +196,7 @@ class MappedAnn(MappedLayers):
         ----------
         images : array, (n, h, w) or (n, c, h, w)
         labels : int array, (n,)
-        accounting, batch_size, ideal, progress
+        accounting, batch_size, ideal, sample, progress
             As for :meth:`mapping.MappedNetwork.evaluate`. A layer's share of outputs that are not 0 stands as its spike
             rate; each of them is sent as one spike is.
 
@@ -212,29 +215,36 @@ class MappedAnn(MappedLayers):
         charges, classes = [Charges() for _ in self.layers], []
         for start in range(0, len(images), batch_size):
             batch = images[start : start + batch_size]
-            outputs, costs = self.integers(batch, start)
+            given, costs = self._classify(batch, start)
             for total, cost in zip(charges, costs):
                 total.add(cost)
-            classes.append(outputs[-1].reshape(len(batch), -1).argmax(1))
+            classes.append(given)
             if progress is not None:
                 progress(len(batch))
         n_planes = self.layers[0].network.t_steps
-        report = Report(
-            chip=self.chip.name,
-            accounting=str(counted),
-            n_images=len(images),
-            seed=self.seed,
+
+        def again() -> np.ndarray:
+            starts = range(0, len(images), batch_size)
+            return np.concatenate([self._classify(images[start : start + batch_size], start)[0] for start in starts])
+
+        return self._report(
+            images,
+            np.concatenate(classes) == labels,
+            (self.network.predict(images) if ideal is None else ideal) == labels,
+            charges,
+            counted,
+            sample,
+            again,
+            labels,
             first_layer=self.layout,
-            accuracy=float(np.mean(np.concatenate(classes) == labels)),
-            ideal_accuracy=float(np.mean((self.network.predict(images) if ideal is None else ideal) == labels)),
             layers=tuple(
                 LayerReport.of(*pair, len(images), counted, updates=1 / n_planes) for pair in zip(self.layers, charges)
             ),
             t_steps=n_planes,
             macs_per_step=self.network.spec.macs / n_planes,
-            past="; ".join(self._past) or "fresh",
-            operations_per_mac=counted.operations_per_mac,
-            pipelined=self.chip.pipelined,
-            warnings=tuple(doubts(self.layers, charges)),
         )
-        return report.with_calibration(self.layers, counted)
+
+    def _classify(self, images: np.ndarray, first: int) -> tuple[np.ndarray, list[Charges]]:
+        """Return the classes of images, and what each layer cost."""
+        outputs, costs = self.integers(images, first)
+        return outputs[-1].reshape(len(images), -1).argmax(1), costs

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -15,11 +14,11 @@ from mapping.bsnn.fold import fold
 from mapping.bsnn.network import Network
 from mapping.chip import Chip
 from mapping.cost import Accounting, Charges, convention
-from mapping.doubts import doubts
 from mapping.inference import Engine, Inference, Inputs, Progress
 from mapping.layer import MappedLayer
 from mapping.mapped import MappedLayers, Reads
 from mapping.report import LayerReport, Report
+from mapping.sample import Sample
 from mapping.tile import Solve
 from mapping.timing import layer_timing
 from xbarsim.drift import ROOM_TEMPERATURE
@@ -75,6 +74,8 @@ def map_network(
 class MappedNetwork(MappedLayers):
     """The layers of a network on their arrays; made by :func:`map_network`."""
 
+    network: Network
+
     def __init__(self, network: Network, chip: Chip, layers: list[MappedLayer], seed: int) -> None:
         super().__init__(chip, layers, seed)
         self.network, self.inference = network, Inference(network.spec, layers, seed)
@@ -97,10 +98,6 @@ class MappedNetwork(MappedLayers):
             repeats = self.network.t_steps if constant else 1
             yield sample.reshape(-1, *layer.layer.in_shape), analog and k == 0, repeats
 
-    @property
-    def _truncated(self) -> int:
-        return sum(tile.die.truncated for tile in self._tiles)
-
     def evaluate(
         self,
         images: np.ndarray,
@@ -114,6 +111,7 @@ class MappedNetwork(MappedLayers):
         temperature: float | str = ROOM_TEMPERATURE,
         ideal: np.ndarray | None = None,
         inputs: Inputs | None = None,
+        sample: Sample | None = None,
         progress: Progress | None = None,
     ) -> Report:
         """Classify images on the chip and account for what that costs; changes nothing on the chip.
@@ -144,6 +142,8 @@ class MappedNetwork(MappedLayers):
             What the network in software says, if that is known already.
         inputs : dict, optional
             Empty for the first die of a chip, and given to all others with the same images: work that they share.
+        sample : Sample, optional
+            Which images these are, for the report.
         progress : callable, optional
             Called with the number of images done since its last call.
 
@@ -200,47 +200,23 @@ class MappedNetwork(MappedLayers):
             LayerReport.of(layer, charge, len(images), counted, held=once and layer.number == 0)
             for layer, charge in zip(self.layers, charges)
         )
-        report = Report(
-            chip=self.chip.name,
-            accounting=str(counted),
-            n_images=len(images),
-            seed=self.seed,
+        return self._report(
+            images,
+            np.concatenate(classes) == labels,
+            ideal == labels,
+            charges,
+            counted,
+            sample,
+            None if ageing else lambda: self.inference.classify(images, engine=engine)[0],
+            labels,
             first_layer=f"constant, read {self.chip.constant_input}" if analog else "spikes",
-            accuracy=float(np.mean(np.concatenate(classes) == labels)),
-            ideal_accuracy=float(np.mean(ideal == labels)),
             layers=rows,
             t_steps=self.network.t_steps,
             macs_per_step=self.network.spec.macs_per_step,
-            past="; ".join(self._past) or "fresh",
             refresh_tolerance=refresh,
             refreshes=float(ageing.refreshes if ageing else 0),
             truncated_cells=float(truncated),
-            faulty_cells=float(sum(np.count_nonzero(t.die.faults) for t in self._tiles if t.die.faults is not None)),
-            faulty_lines=float(sum(tile.die.faulty_lines for tile in self._tiles)),
-            noise_beyond_range=float(np.mean([tile.beyond_range for tile in self._tiles])),
-            pulses_per_cell=float(np.mean([tile.die.pulses.mean() for tile in self._tiles])),
-            operations_per_mac=counted.operations_per_mac,
-            pipelined=self.chip.pipelined,
-            warnings=tuple(doubts(self.layers, charges)),
         )
-        if self.chip.calibration is None:
-            return report
-        report = report.with_calibration(self.layers, counted)
-        if refresh is not None:
-            return report
-        return replace(report, accuracy_uncalibrated=self._accuracy_uncalibrated(images, labels, engine))
-
-    def _accuracy_uncalibrated(self, images: np.ndarray, labels: np.ndarray, engine: Engine) -> float:
-        """Return the accuracy with all trims taken out."""
-        trims = [layer.trims for layer in self.layers]
-        try:
-            for layer in self.layers:
-                layer.trim(layer.untrimmed)
-            classes = self.inference.classify(images, engine=engine)[0]
-        finally:
-            for layer, trim in zip(self.layers, trims):
-                layer.trim(trim)
-        return float(np.mean(classes == labels))
 
     def _classify_and_age(
         self, images: np.ndarray, first: int, ageing: Ageing, progress: Progress | None

@@ -11,10 +11,32 @@ from rich.table import Table
 from rich.text import Text
 
 from mapping.cost import MODULES
+from mapping.definitions import DEFINITIONS
 from xbarsim.units import format_quantity
 
 if TYPE_CHECKING:
     from mapping.report import Report
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """Write a number with so many significant digits and no exponent: 1722.5 as "1720", 2.6 as "2.60"."""
+    if not math.isfinite(value) or value == 0:
+        return f"{value:g}"
+    rounded = float(f"{value:.{digits - 1}e}")
+    places = digits - 1 - math.floor(math.log10(abs(rounded)))
+    return f"{rounded:,.{max(0, places)}f}".replace(",", "")
+
+
+def percent(share: float) -> str:
+    """Write a share in percent with three significant digits."""
+    return f"{significant(100 * share)}%"
+
+
+def with_interval(share: float | None, interval: tuple[float, float] | None) -> str:
+    """Write a share with its interval, for example "98.7% (97.8 to 99.2)"; nothing of nothing."""
+    if share is None or interval is None:
+        return ""
+    return f"{percent(share)} ({' to '.join(significant(100 * end) for end in interval)})"
 
 
 def render(reports: Sequence[Report]) -> Group:
@@ -24,9 +46,9 @@ def render(reports: Sequence[Report]) -> Group:
         "Layers, energy per image",
         {
             "arrays": lambda r, k: _count(r.layers[k].n_tiles, r.layers[k].copies),
-            "cells used": lambda r, k: f"{r.layers[k].utilization:.1%}",
-            "spike rate": lambda r, k: f"{r.layers[k].spike_rate:.2%}",
-            "IR drop": lambda r, k: "-" if math.isnan(r.layers[k].ir_drop) else f"{r.layers[k].ir_drop:.1%}",
+            _label("utilization"): lambda r, k: percent(r.layers[k].utilization),
+            _label("spike_rate"): lambda r, k: percent(r.layers[k].spike_rate),
+            _label("ir_drop"): lambda r, k: "-" if math.isnan(r.layers[k].ir_drop) else percent(r.layers[k].ir_drop),
             "energy": lambda r, k: format_quantity(r.layers[k].energy, "J"),
         },
     )
@@ -34,45 +56,73 @@ def render(reports: Sequence[Report]) -> Group:
         reports,
         "Layers, time of one time step",
         {
-            "reads": lambda r, k: format_quantity(r.layers[k].time_settle + r.layers[k].time_read, "s"),
-            "conversion": lambda r, k: format_quantity(r.layers[k].time_conversion, "s"),
-            "decisions": lambda r, k: format_quantity(r.layers[k].time_decision, "s"),
+            "read": lambda r, k: format_quantity(r.layers[k].time_settle + r.layers[k].time_read, "s"),
+            "convert": lambda r, k: format_quantity(r.layers[k].time_conversion, "s"),
+            "decide": lambda r, k: format_quantity(r.layers[k].time_decision, "s"),
             "link": lambda r, k: format_quantity(r.layers[k].time_link, "s"),
-            "waits": lambda r, k: f"{r.stall_fraction[k]:.1%}",
+            _label("stall_fraction"): lambda r, k: percent(r.stall_fraction[k]),
         },
     )
     first = reports[0]
-    totals = Table(title=f"Totals, {first.n_images} images, {first.t_steps} time steps, seed {first.seed}")
+    totals = Table(title=f"Totals, {first.n_images} images, {first.t_steps} time steps")
     totals.add_column("")
     for report in reports:
         totals.add_column(report.chip, justify="right")
     lines = {
-        "accuracy in software": [f"{r.ideal_accuracy:.2%}" for r in reports],
-        "accuracy on the chip": [f"{r.accuracy:.2%}" for r in reports],
+        _label("ideal_accuracy"): [with_interval(r.ideal_accuracy, r.ideal_accuracy_interval) for r in reports],
+        _label("accuracy"): [with_interval(r.accuracy, r.accuracy_interval) for r in reports],
         f"  over {first.n_dies} dies": [_spread(r) for r in reports],
-        "  without calibration": [_percent(r.accuracy_uncalibrated) for r in reports],
-        "TOPS/W, dense": [f"{r.tops_per_watt:.1f}" for r in reports],
-        "TOPS/W, synaptic": [f"{r.synaptic_tops_per_watt:.1f}" for r in reports],
-        "energy / image": [format_quantity(r.energy_per_inference, "J") for r in reports],
+        f"  against {first.chip}": ["", *(_difference(r, first) for r in reports[1:])],
+        "  without calibration": [
+            with_interval(r.accuracy_uncalibrated, r.accuracy_uncalibrated_interval) for r in reports
+        ],
+        _label("tops_per_watt"): [significant(r.tops_per_watt) for r in reports],
+        _label("synaptic_tops_per_watt"): [significant(r.synaptic_tops_per_watt) for r in reports],
+        _label("energy_per_inference"): [format_quantity(r.energy_per_inference, "J") for r in reports],
     }
     for module, text in MODULES.items():
         energies = [r.energy_by_module()[module] for r in reports]
         lines[f"  {text}"] = [format_quantity(energy, "J") for energy in energies] if any(energies) else []
     lines |= {
-        "data conversion share": [f"{r.adc_power_share:.3%}" for r in reports],
-        "ADC conversions clipped": [f"{r.fraction_clipped:.3%}" for r in reports],
-        "latency": [format_quantity(r.latency, "s") for r in reports],
-        "images / s": [format_quantity(r.throughput, "") for r in reports],
-        "average power": [format_quantity(r.power, "W") for r in reports],
-        "area": ["not given" if r.area is None else f"{r.area * 1e6:.3g} mm²" for r in reports],
-        "  of it data conversion": [_percent(r.adc_area_share) for r in reports],
+        _label("adc_power_share"): [percent(r.adc_power_share) for r in reports],
+        _label("fraction_clipped"): [percent(r.fraction_clipped) for r in reports],
+        _label("latency"): [format_quantity(r.latency, "s") for r in reports],
+        _label("throughput"): [format_quantity(r.throughput, "") for r in reports],
+        _label("power"): [format_quantity(r.power, "W") for r in reports],
+        _label("area"): ["not given" if r.area is None else f"{significant(r.area * 1e6)} mm²" for r in reports],
+        _label("adc_area_share"): ["" if r.adc_area_share is None else percent(r.adc_area_share) for r in reports],
         "first layer": [r.first_layer for r in reports],
     }
-    for heading, cells in (lines | _of_devices(reports)).items():
+    lines |= _of_devices(reports) | {
+        "device": [r.run.device for r in reports],
+        "arrays": [f"{r.run.rows} x {r.run.cols}, wires {r.run.wires}" for r in reports],
+        "read-out": [r.run.readout for r in reports],
+    }
+    for heading, cells in lines.items():
         if any(cells):
             totals.add_row(heading, *cells)
     warnings = [Text(f"Warning, {r.chip}: {warning}", style="bold") for r in reports for warning in r.warnings]
-    return Group(energy, time, totals, *warnings, Text(f"Energy by {reports[0].accounting}"))
+    notes = (f"Run: {first.run}.", f"{_how_sure(reports)} Terms: xbarsim terms.", f"Energy by {first.accounting}")
+    return Group(energy, time, totals, *warnings, *map(Text, notes))
+
+
+def _label(name: str) -> str:
+    return DEFINITIONS[name].label
+
+
+def _how_sure(reports: Sequence[Report]) -> str:
+    """Say what the intervals of accuracies are."""
+    several = any(report.n_dies > 1 for report in reports)
+    how = "bootstrap of dies and images" if several else "Wilson, over images; dies differ more"
+    compared = "bootstrap" if several else "McNemar's exact test"
+    differences = f"; differences on the same images, p by {compared}" if len(reports) > 1 else ""
+    return f"In brackets: 95% intervals ({how}){differences}."
+
+
+def _difference(report: Report, first: Report) -> str:
+    found = report.difference(first)
+    low, high = (f"{100 * end:+.2g}" for end in found.interval)
+    return f"{100 * found.value:+.2g}% ({low} to {high}), p = {found.p_value:.2g}"
 
 
 def _by_layer(reports: Sequence[Report], title: str, columns: dict[str, Callable[[Report, int], str]]) -> Table:
@@ -94,15 +144,11 @@ def _count(arrays: int, copies: int) -> str:
     return str(arrays) if copies == 1 else f"{copies} x {arrays}"
 
 
-def _percent(share: float | None) -> str:
-    return "" if share is None else f"{share:.2%}"
-
-
 def _spread(report: Report) -> str:
     if report.n_dies == 1:
         return ""
     low, high = min(report.accuracies), max(report.accuracies)
-    return f"sd {report.accuracy_spread:.2%}, {low:.2%} to {high:.2%}"
+    return f"sd {percent(report.accuracy_spread)}, {percent(low)} to {percent(high)}"
 
 
 def _of_devices(reports: Sequence[Report]) -> dict[str, list[str]]:

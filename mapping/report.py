@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from io import StringIO
 from math import prod
 from pathlib import Path
 from statistics import stdev
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from rich.console import Console
 
 from mapping.area import layer_area
 from mapping.cost import MODULES, Accounting, Charges
+from mapping.definitions import DEFINITIONS
+from mapping.intervals import Difference, Interval, accuracy_interval, difference
 from mapping.periphery.sar_adc import SarAdc
+from mapping.provenance import Run
 from mapping.render import render
 from mapping.resources import write_text
 from mapping.timing import layer_timing
+from xbarsim.errors import ParameterError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -175,10 +180,12 @@ class LayerReport:
 
 @dataclass(frozen=True)
 class Report:
-    """Accuracy and cost of one network on one chip.
+    """Accuracy and cost of one network on one chip; quantities are defined in ``mapping.definitions``.
 
     Attributes
     ----------
+    run : Run
+        What was run.
     accuracy, ideal_accuracy : float
         Share of images classified correctly by the chip, and by the network in software.
     layers : tuple of LayerReport
@@ -207,8 +214,13 @@ class Report:
         What makes the results doubtful.
     accuracies : tuple of float
         Of each die, where this is the average of several.
+    correct, correct_uncalibrated : bool array, (n_dies, n_images)
+        Which images each die classified correctly, with and, if it is calibrated, without its trims.
+    ideal_correct : bool array, (n_images,)
+        Which ones software did.
     """
 
+    run: Run
     chip: str
     accounting: str
     n_images: int
@@ -232,6 +244,9 @@ class Report:
     accuracy_uncalibrated: float | None = None
     warnings: tuple[str, ...] = ()
     accuracies: tuple[float, ...] = ()
+    correct: np.ndarray = field(default_factory=lambda: np.empty((0, 0), bool), compare=False, repr=False)
+    ideal_correct: np.ndarray = field(default_factory=lambda: np.empty(0, bool), compare=False, repr=False)
+    correct_uncalibrated: np.ndarray | None = field(default=None, compare=False, repr=False)
 
     def and_die(self, other: Report) -> Report:
         """Return the average over dies with one more die, every accuracy kept."""
@@ -244,7 +259,16 @@ class Report:
         layers = tuple(replace(a, **mean(a, b)) for a, b in zip(self.layers, other.layers))
         accuracies = (*(self.accuracies or (self.accuracy,)), other.accuracy)
         warnings = tuple(dict.fromkeys(self.warnings + other.warnings))
-        return replace(self, **mean(self, other) | {"layers": layers, "accuracies": accuracies, "warnings": warnings})
+        hits: dict[str, Any] = {"correct": np.concatenate([self.correct, other.correct])}
+        if self.correct_uncalibrated is not None and other.correct_uncalibrated is not None:
+            hits["correct_uncalibrated"] = np.concatenate([self.correct_uncalibrated, other.correct_uncalibrated])
+        changed = {
+            "layers": layers,
+            "accuracies": accuracies,
+            "warnings": warnings,
+            "run": self.run.and_dies(other.run),
+        }
+        return replace(self, **mean(self, other) | changed | hits)
 
     def with_calibration(self, layers: Sequence[MappedLayer], accounting: Accounting) -> Report:
         """Return the report with the energy of scheduled calibrations per inference, at its throughput."""
@@ -265,6 +289,36 @@ class Report:
     def accuracy_spread(self) -> float:
         """Standard deviation of the accuracy from die to die; 0 for one die."""
         return stdev(self.accuracies) if len(self.accuracies) > 1 else 0.0
+
+    @property
+    def accuracy_interval(self) -> Interval:
+        """95 % interval of the accuracy: Wilson's over images; over several dies by bootstrap of dies and images."""
+        return accuracy_interval(self.correct)
+
+    @property
+    def ideal_accuracy_interval(self) -> Interval:
+        """95 % interval of the accuracy in software: Wilson's over images."""
+        return accuracy_interval(self.ideal_correct[None])
+
+    @property
+    def accuracy_uncalibrated_interval(self) -> Interval | None:
+        """95 % interval of the accuracy without trims, where there are any."""
+        return None if self.correct_uncalibrated is None else accuracy_interval(self.correct_uncalibrated)
+
+    def difference(self, other: Report) -> Difference:
+        """Return by how much the accuracy is higher than that of another chip or network on the same images.
+
+        Raises
+        ------
+        ParameterError
+            If that was evaluated on other images.
+        """
+        if self.run.images_hash != other.run.images_hash:
+            raise ParameterError(
+                f"{self.chip} and {other.chip} classified other images ({self.run.images}; {other.run.images}); "
+                "evaluate both on the same ones"
+            )
+        return difference(other.correct, self.correct)
 
     @property
     def energy_per_inference(self) -> float:
@@ -358,17 +412,18 @@ class Report:
     def to_dict(self) -> dict[str, Any]:
         """Return all attributes as plain values."""
         names = (
-            "chip", "accounting", "n_images", "seed", "first_layer", "accuracy", "ideal_accuracy",
-            "accuracy_uncalibrated", "warnings", "tops_per_watt", "synaptic_tops_per_watt", "adc_power_share",
-            "adc_area_share", "energy_per_inference", "latency", "throughput", "power", "stall_fraction", "area",
-            "utilization", "spike_rate", "spikes_per_inference", "fraction_clipped", "t_steps", "macs_per_step",
-            "operations_per_mac", "pipelined", "past", "refresh_tolerance", "refreshes", "truncated_cells",
-            "faulty_cells", "faulty_lines", "noise_beyond_range", "pulses_per_cell", "n_dies", "accuracies",
-            "accuracy_spread",
+            "chip", "accounting", "n_images", "seed", "first_layer", "accuracy", "accuracy_interval", "ideal_accuracy",
+            "ideal_accuracy_interval", "accuracy_uncalibrated", "accuracy_uncalibrated_interval", "warnings",
+            "tops_per_watt", "synaptic_tops_per_watt", "adc_power_share", "adc_area_share", "energy_per_inference",
+            "latency", "throughput", "power", "stall_fraction", "area", "utilization", "spike_rate",
+            "spikes_per_inference", "fraction_clipped", "t_steps", "macs_per_step", "operations_per_mac", "pipelined",
+            "past", "refresh_tolerance", "refreshes", "truncated_cells", "faulty_cells", "faulty_lines",
+            "noise_beyond_range", "pulses_per_cell", "n_dies", "accuracies", "accuracy_spread",
         )  # fmt: skip
         values = {name: getattr(self, name) for name in names}
         values = {name: None if value != value else value for name, value in values.items()}  # no NaN in JSON
-        return values | {"layers": [layer.to_dict() for layer in self.layers]}
+        rows = [layer.to_dict() for layer in self.layers]
+        return values | {"run": self.run.to_dict(), "layers": rows, "definitions": "mapping.definitions"}
 
     def to_json(self, path: str | Path | None = None) -> str:
         """Return the report as JSON; with ``path``, also write it there."""
@@ -378,10 +433,13 @@ class Report:
         return text
 
     def to_dataframe(self) -> pd.DataFrame:
-        """Return one row per layer."""
+        """Return one row per layer; what was run, and definitions of columns, stand in its ``attrs``."""
         import pandas as pd
 
-        return pd.DataFrame([layer.to_dict() for layer in self.layers]).assign(chip=self.chip)
+        frame = pd.DataFrame([layer.to_dict() for layer in self.layers]).assign(chip=self.chip)
+        known = {name: str(text) for name, text in DEFINITIONS.items() if name in frame}
+        frame.attrs = {"run": self.run.to_dict(), "accounting": self.accounting, "definitions": known}
+        return frame
 
     def __str__(self) -> str:
         console = Console(file=StringIO(), width=100)

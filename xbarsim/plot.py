@@ -62,7 +62,10 @@ def _map(solution: Solution, values: np.ndarray, label: str, ax: Axes | None) ->
 
 
 def swept(data: xr.Dataset, result: str, axis: str | None = None, ax: Axes | None = None, label: str = "") -> Axes:
-    """Draw a result of a study against one of its axes: the mean over trials, in a band of one standard deviation.
+    """Draw a result of a study against one of its axes: the mean over trials, in a band.
+
+    The band is the interval from ``{result}_low`` to ``{result}_high`` where the data set has them, as of accuracies in
+    studies of chips, otherwise one standard deviation over trials; the title says which.
 
     Parameters
     ----------
@@ -90,17 +93,28 @@ def swept(data: xr.Dataset, result: str, axis: str | None = None, ax: Axes | Non
         raise ParameterError(f"axis = {axis!r}: {result} has the axes {', '.join(names)}")
     axis = axis or names[0]
     others = [name for name in names if name != axis]
-    lines = values.stack(line=others) if others else values.expand_dims("line", -1)
+
+    def of_lines(variable: xr.DataArray) -> xr.DataArray:
+        return variable.stack(line=others) if others else variable.expand_dims("line", -1)
+
+    lines = of_lines(values)
+    given = f"{result}_low" in data  # ends of an interval that the study knows, or else what trials are spread over
+    ends = [of_lines(data[f"{result}_{end}"]) for end in ("low", "high")] if given else []
     axes = _axes(ax)
     x = data[axis].values
     spots = np.arange(len(x)) if x.dtype.kind in "US" else x.astype(float)
     for k in range(lines.sizes["line"]):
         line = lines.isel(line=k).transpose(axis, "trial")
         text = _point(data, others, line) if others else label
-        mean, spread = line.mean("trial").values, line.std("trial", ddof=1).values if line.sizes["trial"] > 1 else 0.0
+        mean = line.mean("trial").values
         (drawn,) = axes.plot(spots, mean, marker="o", markersize=4, label=text or None)
-        if line.sizes["trial"] > 1:
-            axes.fill_between(spots, mean - spread, mean + spread, alpha=0.2, color=drawn.get_color(), linewidth=0)
+        if given:
+            low, high = (end.isel(line=k).values for end in ends)
+        else:
+            spread = line.std("trial", ddof=1).values if line.sizes["trial"] > 1 else np.zeros_like(mean)
+            low, high = mean - spread, mean + spread
+        if given or line.sizes["trial"] > 1:
+            axes.fill_between(spots, low, high, alpha=0.2, color=drawn.get_color(), linewidth=0)
     if x.dtype.kind in "US":
         axes.set_xticks(spots, x)
     else:
@@ -110,9 +124,8 @@ def swept(data: xr.Dataset, result: str, axis: str | None = None, ax: Axes | Non
             axes.set_xticks(spots)
             axes.xaxis.set_major_formatter(lambda seconds, _: format_time(seconds))
     _format(axes.yaxis, values)
-    trials = f"{values.sizes['trial']} trials, mean and standard deviation" if values.sizes["trial"] > 1 else "1 trial"
     axes.set(xlabel=_name(data[axis]), ylabel=_name(values))
-    axes.set_title(trials, fontsize="small", loc="right")
+    axes.set_title(_spread(data, result), fontsize="small", loc="right")
     axes.grid(alpha=0.3)
     if others or label:
         axes.legend(fontsize="small")
@@ -142,9 +155,28 @@ def histogram(data: xr.Dataset, result: str, ax: Axes | None = None) -> Axes:
     _format(axes.xaxis, data[result])
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel=_name(data[result]), ylabel="trials")
-    axes.set_title(f"{given.size} trials" if given.size != 1 else "1 trial", fontsize="small", loc="right")
+    text = _trials(data, given.size)
+    if given.size and f"{result}_low" in data:
+        mean, low, high = (100 * float(x) for x in (given.mean(), data[f"{result}_low"], data[f"{result}_high"]))
+        text += f": mean {mean:.3g}, 95 % interval {low:.3g} to {high:.3g}"
+    axes.set_title(text, fontsize="small", loc="right")
     axes.grid(alpha=0.3)
     return axes
+
+
+def _spread(data: xr.Dataset, result: str) -> str:
+    """Say what the band around a line is, and of how many trials."""
+    trials = _trials(data, data.sizes["trial"])
+    if f"{result}_low" in data:
+        return f"{trials}, mean and 95 % interval"
+    return f"{trials}, mean and standard deviation" if data.sizes["trial"] > 1 else trials
+
+
+def _trials(data: xr.Dataset, n: int) -> str:
+    """Say how many trials there are: in a study of chips, dies that classify images."""
+    images = data.attrs.get("n_images")
+    one, several = ("trial", "trials") if images is None else ("die", "dies")
+    return f"{n} {several if n != 1 else one}" + (f" x {images} images" if images else "")
 
 
 def _point(data: xr.Dataset, names: list[str], line: xr.DataArray) -> str:

@@ -145,6 +145,7 @@ class Ann(nn.Module):
     """
 
     layers: Sequence[AnnLayer]
+    name: str = ""  # or where it came from: a name, a file
 
     def __init__(self, spec: AnnSpec, metadata: dict[str, Any] | None = None) -> None:
         super().__init__()
@@ -235,6 +236,7 @@ class Ann(nn.Module):
         note = {"quantized": f"after training, from {now}, to which accuracies here refer"}
         network = Ann(spec, note | self.metadata)
         network.load_state_dict(self.state_dict())
+        network.name = self.name
         return network.eval()
 
     @torch.inference_mode()

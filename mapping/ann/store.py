@@ -71,6 +71,7 @@ def load_ann(source: str | Path) -> Ann:
         raise FileError(f"{path}: its specification is not valid ({error})") from None
     network = Ann(spec, training)
     network.load_state_dict(_checked(path, network, tensors), strict=False)
+    network.name = str(source) if path != Path(source) else path.name
     return network.eval()
 
 

@@ -53,7 +53,9 @@ def load_network(
         If the name is unknown, or a module or node cannot be taken over; its name is given.
     """
     if isinstance(source, nn.Module):
-        return build(layers_of_modules(source), input_shape, t_steps)
+        network = build(layers_of_modules(source), input_shape, t_steps)
+        network.name = type(source).__name__
+        return network
     path = Path(source)
     if path.suffix == ".nir":
         if dt is None or reset_mechanism is None or fire is None:
@@ -66,5 +68,7 @@ def load_network(
             raise ParameterError(f"dt = {dt:g} s: give the time of one step, above 0")
         how = {"reset_mechanism": reset_mechanism, "reset_delay": reset_delay, "fire": fire}
         stages, stored_shape = layers_of_nir(path, dt, how)
-        return build(stages, input_shape or stored_shape, t_steps)
+        network = build(stages, input_shape or stored_shape, t_steps)
+        network.name = path.name
+        return network
     return load_file(path) if path.suffix == ".safetensors" else shipped_network(str(source))

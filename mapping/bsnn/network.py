@@ -33,6 +33,7 @@ class Network(nn.Module):
     """
 
     layers: Sequence[SpikingLayer]
+    name: str = ""  # or where it came from: a name, a file
 
     def __init__(self, spec: NetworkSpec, metadata: dict[str, Any] | None = None) -> None:
         super().__init__()

@@ -66,6 +66,7 @@ def load_file(path: str | Path) -> Network:
         raise FileError(f"{path}: its specification is not valid ({error})") from None
     network = Network(spec, training)
     _fill(path, network, tensors)
+    network.name = Path(path).name
     return network.eval()
 
 
@@ -75,7 +76,9 @@ def shipped_network(name: str) -> Network:
     if not path.is_file():
         known = ", ".join(list_networks())
         raise ParameterError(f"network {name!r} is unknown; give one of {known}, or a .safetensors or .nir file")
-    return load_file(path)
+    network = load_file(path)
+    network.name = name
+    return network
 
 
 def _tensors(network: Network) -> dict[str, Tensor]:

@@ -49,7 +49,9 @@ def _add_software(data: xr.Dataset, ax: Axes) -> None:
 
 
 def adc_tradeoff(data: xr.Dataset, bits: str = "n_bits", ax: Axes | None = None) -> Axes:
-    """Draw accuracy against energy for each ADC resolution, the size of a point being the ADCs' share of power.
+    """Draw accuracy against energy for each ADC resolution, the size of a point being the ADC power share.
+
+    Bars are 95 % intervals of the accuracy, where the data set has them.
 
     Parameters
     ----------
@@ -71,10 +73,15 @@ def adc_tradeoff(data: xr.Dataset, bits: str = "n_bits", ax: Axes | None = None)
             f"the study has the axes {', '.join(others)} besides {bits}; select all but one, data.sel(...)"
         )
     mean = data[["accuracy", "energy_per_inference", "adc_power_share"]].mean("trial")
+    ends = [f"accuracy_{end}" for end in ("low", "high") if f"accuracy_{end}" in data]
+    mean = mean.assign({name: data[name] for name in ends})
     for k, name in enumerate(data[others[0]].values if others else [None]):
         line = mean if name is None else mean.sel({others[0]: name})
         energy, accuracy = line["energy_per_inference"].values, line["accuracy"].values
         (drawn,) = axis.plot(energy, accuracy, linewidth=1, label=None if name is None else str(name))
+        if ends:
+            below, above = accuracy - line[ends[0]].values, line[ends[1]].values - accuracy
+            axis.errorbar(energy, accuracy, [below, above], fmt="none", color=drawn.get_color(), alpha=0.5, capsize=2)
         axis.scatter(energy, accuracy, 10 + 150 * line["adc_power_share"].values, color=drawn.get_color(), alpha=0.8)
         for n, x, y in zip(data[bits].values, energy, accuracy):
             shift = (2, 5 if k % 2 else -12)
@@ -84,7 +91,9 @@ def adc_tradeoff(data: xr.Dataset, bits: str = "n_bits", ax: Axes | None = None)
     axis.xaxis.set_major_formatter(EngFormatter(sep=" "))
     axis.xaxis.set_minor_formatter(NullFormatter())
     axis.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
-    axis.set_title("numbers: bits; area of a point: the ADCs' share of power", fontsize="small", loc="right")
+    n_images = f" x {data.attrs['n_images']} images" if "n_images" in data.attrs else ""
+    dies = f"{data.sizes['trial']} dies{n_images}, 95 % intervals; " if ends else ""
+    axis.set_title(f"{dies}numbers: bits; area of a point: ADC power share", fontsize="small", loc="right")
     axis.grid(alpha=0.3)
     if others:
         axis.legend(fontsize="small")

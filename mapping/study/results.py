@@ -7,35 +7,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mapping.cost import MODULES
+from mapping.definitions import DEFINITIONS
+from mapping.intervals import accuracy_interval, wilson
 from xbarsim.study.outcome import Array
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from mapping.report import Report
 
-RESULTS = {  # of a report: unit, and what it is
-    "accuracy": ("1", "accuracy on the chip"),
-    "ideal_accuracy": ("1", "accuracy in software"),
-    "tops_per_watt": ("TOPS/W", "TOPS/W, dense"),
-    "synaptic_tops_per_watt": ("TOPS/W", "TOPS/W, synaptic"),
-    "adc_power_share": ("1", "data conversion's share of power"),
-    "energy_per_inference": ("J", "energy per image"),
-    "spikes_per_inference": ("1", "spikes per image"),
-    "latency": ("s", "latency"),
-    "throughput": ("1/s", "images per second"),
-    "power": ("W", "average power"),
-    "area": ("m2", "area"),
-    "adc_area_share": ("1", "data conversion's share of area"),
-    "utilization": ("1", "cells used"),
-    "fraction_clipped": ("1", "conversions clipped"),
+RESULTS = (  # of a report, one number for each trial
+    "accuracy", "ideal_accuracy", "tops_per_watt", "synaptic_tops_per_watt", "adc_power_share", "energy_per_inference",
+    "spikes_per_inference", "latency", "throughput", "power", "area", "adc_area_share", "utilization",
+    "fraction_clipped",
+)  # fmt: skip
+BY_LAYER = ("spike_rate", "ir_drop", "weights_kept", "collided")
+DESCRIPTIONS = {name: (DEFINITIONS[name].unit, DEFINITIONS[name].label) for name in (*RESULTS, *BY_LAYER)} | {
+    "energy_by_module": ("J", "energy per image, by module"),
+    "correct": ("1", "whether an image was classified correctly"),
 }
-BY_LAYER = {
-    "spike_rate": ("1", "spikes per neuron and time step"),
-    "ir_drop": ("1", "signal lost to wires"),
-    "weights_kept": ("1", "signal that cells hold"),
-    "collided": ("1", "spikes that waited for others"),
-}
-BY_MODULE = {"energy_by_module": ("J", "energy per image, by module")}
-DESCRIPTIONS = RESULTS | BY_LAYER | BY_MODULE
 
 
 def numbers(report: Report) -> dict[str, Array]:
@@ -46,6 +36,30 @@ def numbers(report: Report) -> dict[str, Array]:
         found[name] = (), np.array(np.nan if value is None else value)
     for name in BY_LAYER:
         found[name] = ("layer",), np.array([getattr(layer, name) for layer in report.layers])
+    found["correct"] = ("image",), report.correct[0]
     energies = report.energy_by_module()
     found["energy_by_module"] = ("module",), np.array([energies[module] for module in MODULES])
     return found
+
+
+def with_intervals(data: xr.Dataset) -> xr.Dataset:
+    """Return a study's results with the 95 % intervals of its accuracies, ``accuracy_low`` to ``accuracy_high``.
+
+    Over the dies and images of each point, without trials that gave nothing; those in software over images.
+    """
+    shape = data["error"].shape[:-1]
+    ends = np.full((4, *shape), np.nan)
+    for place in np.ndindex(*shape) if "correct" in data else ():
+        correct = data["correct"].values[place]
+        done = ~np.isnan(correct.astype(float)).any(1)
+        if done.any():
+            ideal = float(data["ideal_accuracy"].values[place][done][0])
+            ends[(slice(None), *place)] = (*accuracy_interval(correct[done] > 0), *wilson(ideal, correct.shape[1]))
+    dims = data["error"].dims[:-1]
+    for k, name in enumerate(("accuracy", "ideal_accuracy")):
+        for part, values in (("low", ends[2 * k]), ("high", ends[2 * k + 1])):
+            attrs = {"units": "1", "long_name": f"{DEFINITIONS[name].label}, 95 % interval, {part} end"}
+            data[f"{name}_{part}"] = dims, values, attrs
+    data["accuracy"].attrs["interval"] = "95 % interval: bootstrap of dies and images, or of one die Wilson's"
+    data["ideal_accuracy"].attrs["interval"] = "95 % interval: Wilson's over images"
+    return data

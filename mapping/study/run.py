@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,9 @@ from mapping.bsnn.network import Network
 from mapping.chip import load_chip
 from mapping.cost import MODULES, convention
 from mapping.datasets import load_dataset
-from mapping.study.results import DESCRIPTIONS, RESULTS
+from mapping.provenance import digest, network_hash, now
+from mapping.sample import Sample
+from mapping.study.results import DESCRIPTIONS, RESULTS, with_intervals
 from mapping.study.setting import Setting, load_any, varied
 from mapping.study.spec import Study
 from mapping.study.task import ChipTask
@@ -62,13 +63,22 @@ def run_study(study: Study, *, store: str | Path | None = None, **options: Any) 
             data[name].attrs |= {"units": unit, "long_name": text}
     for axis in study.axes:
         data[axis.name].attrs |= {"units": axis.unit or "1", "long_name": axis.title}
+    data = with_intervals(data)
     layers = {_layers(network) for network in task.networks.values()}
     if "layer" in data.dims and len(layers) == 1:
         data = data.assign_coords(layer=list(layers.pop()))
     if "module" in data.dims:
         data = data.assign_coords(module=list(MODULES.values()))
+    samples = {str(sample) for *_, sample in task.data.values()}
     return data.assign_attrs(
-        study=study.name, title=study.title or study.name, accounting=str(convention(study.accounting))
+        study=study.name,
+        title=study.title or study.name,
+        accounting=str(convention(study.accounting)),
+        networks=", ".join(f"{name} ({network_hash(network)})" for name, network in task.networks.items()),
+        images="; ".join(sorted(samples)),
+        n_images=", ".join(sorted({str(len(labels)) for _, labels, _ in task.data.values()})),
+        date=now(),
+        definitions="mapping.definitions",
     )
 
 
@@ -94,19 +104,19 @@ def prepared(study: Study) -> tuple[Plan, ChipTask]:
         study=study.model_dump(mode="json", include={"images", "changes", "accounting"}),
         sets={axis.name: axis.cases or list(axis.sets) for axis in study.axes},
         chips={str(name): repr(load_chip(str(name))) for name in study.named("chip")},
-        networks={name: _digest(*_contents(network)) for name, network in networks.items()},
-        data={name: _digest(*pair) for name, pair in data.items()},
+        networks={name: network_hash(network) for name, network in networks.items()},
+        data={name: digest(*arrays) for name, (*arrays, _) in data.items()},
     )
     return plan, ChipTask(study, networks, data, datasets)
 
 
-def _images(study: Study, dataset: str) -> tuple[np.ndarray, np.ndarray]:
+def _images(study: Study, dataset: str) -> tuple[np.ndarray, np.ndarray, Sample]:
     images, labels = load_dataset(dataset)
-    if study.images == "all":
-        return images, labels
-    if study.images > len(images):
-        raise ParameterError(f"study {study.name}: images = {study.images}, but {dataset} has {len(images)}; give less")
-    return images[: study.images], labels[: study.images]
+    try:
+        sample = Sample.of(labels, study.images, seed=study.seed, dataset=dataset)
+    except ParameterError as error:
+        raise ParameterError(f"study {study.name}, {dataset}: {error}") from None
+    return images[sample.index], labels[sample.index], sample
 
 
 def _layers(network: Network | Ann) -> tuple[str, ...]:
@@ -114,15 +124,3 @@ def _layers(network: Network | Ann) -> tuple[str, ...]:
     return tuple(
         f"{layer.kind} {shape[0]}-{layer.out}" for layer, (shape, _) in zip(network.spec.layers, network.spec.shapes())
     )
-
-
-def _contents(network: Network | Ann) -> list[np.ndarray]:
-    tensors = [tensor.detach().cpu().numpy() for tensor in network.state_dict().values()]
-    return [*tensors, np.array(repr(network.spec))]
-
-
-def _digest(*arrays: np.ndarray) -> str:
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(f"{array.dtype} {array.shape}".encode() + np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()[:16]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -82,8 +83,8 @@ class Study(Parameters):
         Names or files.
     dataset : str, optional
         Name, folder or file; what the network was trained for, unless given.
-    images : int or "all"
-        The first ones of the test set.
+    images : int or str
+        How many of the test set, drawn with the seed, of each class as many; "first:N"; or "all".
     trials : int
         Dies at each point, the same ones at all points as far as these allow.
     seed : int
@@ -103,7 +104,7 @@ class Study(Parameters):
     network: str = "mnist-bsnn"
     chip: str = "paper-bsnn"
     dataset: str | None = None
-    images: int | Literal["all"] = Field(default=1000)
+    images: int | str = 1000
     trials: int = Field(default=1, ge=1)
     seed: int = Field(default=0, ge=0)
     accounting: str = "full"
@@ -113,8 +114,8 @@ class Study(Parameters):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.images != "all" and self.images < 1:
-            raise ValueError(f"Study.images = {self.images}: give at least 1, or 'all'")
+        if not re.fullmatch(r"all|(first:)?[1-9][0-9]*", str(self.images)):
+            raise ValueError(f"Study.images = {self.images!r}: give a whole number from 1, 'first:N', or 'all'")
         names = [axis.name for axis in self.axes]
         if len(set(names)) < len(names):
             raise ValueError(f"Study.axes: {', '.join(names)}: give each name once")

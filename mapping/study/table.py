@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mapping.render import significant
 from mapping.study.results import DESCRIPTIONS
 from xbarsim.study.dataset import NOT_DONE
 from xbarsim.units import format_quantity, format_time
@@ -16,13 +17,14 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _SHARES = ("accuracy", "ideal_accuracy", "adc_power_share", "adc_area_share", "utilization", "fraction_clipped")
+_ENDS = ("low", "high")
 _PLAIN = ("TOPS/W", "1", "1/s", "m2")
 
 
 def rows(data: xr.Dataset) -> list[dict[str, Any]]:
     """Return every trial as a flat dictionary; arrays have an entry for each element, as ``spike_rate[conv 1-16]``.
 
-    What is no number is None.
+    What is no number is None. Which images were right is left out.
     """
     axes = [str(dim) for dim in data["error"].dims]
     found = []
@@ -30,6 +32,8 @@ def rows(data: xr.Dataset) -> list[dict[str, Any]]:
         at = dict(zip(axes, place))
         row: dict[str, Any] = {axis: data[axis].values[k].item() for axis, k in at.items()}
         for name in data:
+            if name == "correct" or "trial" not in data[name].dims:
+                continue
             value = data[name].isel(at)
             if value.ndim == 0:
                 row[str(name)] = _plain(value.item())
@@ -38,6 +42,20 @@ def rows(data: xr.Dataset) -> list[dict[str, Any]]:
                 for where in np.ndindex(*value.shape):
                     text = ", ".join(str(label[k]) for label, k in zip(labels, where))
                     row[f"{name}[{text}]"] = _plain(value.values[where].item())
+        found.append(row)
+    return found
+
+
+def points(data: xr.Dataset) -> list[dict[str, Any]]:
+    """Return the accuracies of every point with their 95 % intervals, as flat dictionaries."""
+    axes = [str(dim) for dim in data["error"].dims if dim != "trial"]
+    found = []
+    for place in np.ndindex(*(data.sizes[axis] for axis in axes)):
+        point = data.isel(dict(zip(axes, place)))
+        row: dict[str, Any] = {axis: point[axis].item() for axis in axes}
+        for name in ("accuracy", "ideal_accuracy"):
+            mean = point[name].mean("trial").item()
+            row |= {name: _plain(mean)} | {f"{name}_{end}": _plain(point[f"{name}_{end}"].item()) for end in _ENDS}
         found.append(row)
     return found
 
@@ -62,7 +80,7 @@ def table(data: xr.Dataset, show: Sequence[str]) -> Table:
         names.insert(1, "ideal_accuracy")
     axes = [str(dim) for dim in data["error"].dims if dim != "trial"]
     n_trials = data.sizes["trial"]
-    spread = "; mean and standard deviation" if n_trials > 1 else ""
+    spread = "; mean ± standard deviation, accuracies (95 % interval)" if n_trials > 1 else "; (95 % interval)"
     dies = f"{n_trials} {'dies' if n_trials > 1 else 'die'}{' at each point' if axes else ''}"
     points = [data.isel(dict(zip(axes, place))) for place in np.ndindex(*(data.sizes[axis] for axis in axes))]
     columns = [
@@ -70,7 +88,7 @@ def table(data: xr.Dataset, show: Sequence[str]) -> Table:
     ]
     for name in names:
         unit = " [%]" if name in _SHARES else ""
-        columns.append((DESCRIPTIONS[name][1] + unit, [_cell(name, point[name].values) for point in points]))
+        columns.append((DESCRIPTIONS[name][1] + unit, [_cell(name, point) for point in points]))
     not_done = data["error"] == NOT_DONE
     for heading, without in (("failed", (data["error"] != "") & ~not_done), ("not done", not_done)):
         if without.any():
@@ -99,17 +117,21 @@ def _value(coordinate: xr.DataArray) -> str:
     return format_time(value) if unit == "s" else format_quantity(value, unit)
 
 
-def _cell(name: str, values: np.ndarray) -> str:
-    """Write the mean over trials, and their standard deviation if it is not 0."""
+def _cell(name: str, point: xr.Dataset) -> str:
+    """Write the mean over trials, and their standard deviation if it is not 0; of accuracies the interval instead."""
+    values = point[name].values
     given = values[~np.isnan(values)]
     if not len(given):
         return "-"
     unit = DESCRIPTIONS[name][0]
     mean, spread = float(given.mean()), float(given.std(ddof=1)) if len(given) > 1 else 0.0
+    if f"{name}_low" in point:
+        ends = "\u2013".join(significant(100 * point[f"{name}_{end}"].item()) for end in _ENDS)
+        return f"{significant(100 * mean)} ({ends})"
     if name in _SHARES:
-        return f"{100 * mean:.2f}" + (f" ±{100 * spread:.2f}" if spread >= 5e-5 else "")
+        return significant(100 * mean) + (f" ±{100 * spread:.2g}" if spread >= 5e-5 else "")
     if name == "area":
-        return f"{mean * 1e6:.3g} mm²"
+        return f"{significant(mean * 1e6)} mm²"
     if unit in _PLAIN:
-        return f"{mean:.4g}" + (f" ±{spread:.2g}" if spread > 5e-4 * abs(mean) else "")
+        return significant(mean) + (f" ±{spread:.2g}" if spread > 5e-4 * abs(mean) else "")
     return format_quantity(mean, unit)

@@ -10,6 +10,7 @@ from mapping.dies import age
 from mapping.inference import Inputs
 from mapping.mapped_ann import map_ann
 from mapping.network import map_network
+from mapping.sample import Sample
 from mapping.solved import Solved
 from mapping.study.results import numbers
 from mapping.study.setting import Setting, varied
@@ -31,14 +32,14 @@ class ChipTask:
     networks : dict
         By name or file, as settings name them.
     data : dict
-        Images and labels, by the name of the data set.
+        Images, labels and which ones they are, by the name of the data set.
     """
 
     def __init__(
         self,
         study: Study,
         networks: dict[str, Network | Ann],
-        data: dict[str, tuple[np.ndarray, np.ndarray]],
+        data: dict[str, tuple[np.ndarray, np.ndarray, Sample]],
         datasets: dict[str, str],
     ) -> None:
         self.study, self.networks, self.data, self.datasets = study, networks, data, datasets
@@ -48,16 +49,17 @@ class ChipTask:
     def __call__(self, trial: int, point: dict[str, Value]) -> dict[str, Array]:
         """Return the numbers of one die at a point."""
         setting = Setting.of(self.study, point)
-        images, labels = self.data[self.datasets[setting.network]]
+        images, labels, sample = self.data[self.datasets[setting.network]]
         network, ideal, inputs = self._work(setting, images)
         seed, accounting = self.study.seed, self.study.accounting
         if isinstance(network, Ann):
             ann = map_ann(network, setting.chip, seed=seed, die=trial, images=images[:64], solve=self._solve)
             age(ann, setting.past, images)
-            return numbers(ann.evaluate(images, labels, accounting=accounting, ideal=ideal))
+            return numbers(ann.evaluate(images, labels, accounting=accounting, ideal=ideal, sample=sample))
         mapped = map_network(network, setting.chip, seed=seed, die=trial, images=images[:64], solve=self._solve)
         age(mapped, setting.past, images)
-        return numbers(mapped.evaluate(images, labels, accounting=accounting, ideal=ideal, inputs=inputs))
+        report = mapped.evaluate(images, labels, accounting=accounting, ideal=ideal, inputs=inputs, sample=sample)
+        return numbers(report)
 
     def _work(self, setting: Setting, images: np.ndarray) -> tuple[Network | Ann, np.ndarray, Inputs]:
         """Return the network of a setting, what software says, and what dies make of the images; the last are kept."""

@@ -86,14 +86,14 @@ CHALLENGES = (
         "device",
         "variation from device to device",
         "binarized weights and activations",
-        _grows("d2d", "log. std. dev.", _SPREADS, "chip.device.d2d"),
+        _grows("d2d", "relative std. dev.", _SPREADS, "chip.device.d2d"),
     ),
     Challenge(
         "c2c",
         "device",
         "variation from write to write",
         "binarized weights and activations",
-        _grows("c2c", "log. std. dev.", _SPREADS, "chip.device.c2c"),
+        _grows("c2c", "relative std. dev.", _SPREADS, "chip.device.c2c"),
     ),
     Challenge(
         "read-noise",

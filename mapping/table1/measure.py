@@ -13,6 +13,8 @@ import pandas as pd
 from mapping.bsnn.load import load_network
 from mapping.chip import load_chip
 from mapping.datasets import load_dataset
+from mapping.intervals import Difference, Interval, combined
+from mapping.sample import Sample
 from mapping.study.run import prepared, run_study
 from mapping.table1 import statements
 from mapping.table1.challenges import CHALLENGES, Challenge
@@ -21,7 +23,7 @@ from xbarsim.study.dataset import NOT_DONE
 if TYPE_CHECKING:
     import xarray as xr
 
-LOSS = 0.01  # of accuracy, that still counts as borne
+LOSS = 0.01  # of accuracy, up to which it counts as borne
 
 
 @dataclass(frozen=True)
@@ -33,17 +35,24 @@ class Figure:
     design : str
     first, last : float
         The result, averaged over dies, where the non-ideality is least and greatest; NaN if all dies failed.
+    first_interval, last_interval : (float, float)
+        95 % intervals of these, if they are accuracies; otherwise NaN.
     borne : float, optional
-        The greatest value of the axis up to which the accuracy stays within 1 % of the first one's; None if the row is
-        not about accuracy.
+        The greatest value of the axis up to which the loss of accuracy against the first one is surely, by its 95 %
+        interval, 1 % or less; None if that is so nowhere, or the row is not about accuracy.
+    not_borne : float, optional
+        The first value at which the loss is surely more.
     area_share : float
-        Data conversion's share of the area.
+        The ADC area share.
     """
 
     design: str
     first: float
     last: float
+    first_interval: Interval
+    last_interval: Interval
     borne: float | None
+    not_borne: float | None
     area_share: float
 
 
@@ -57,18 +66,66 @@ class Row:
     @property
     def figures(self) -> list[Figure]:
         """What each design showed."""
-        return [self._figure(str(design)) for design in self.data["design"].values]
+        return [self._figure(design) for design in self.designs]
+
+    @property
+    def designs(self) -> list[str]:
+        """Their names."""
+        return [str(design) for design in self.data["design"].values]
+
+    @property
+    def about_accuracy(self) -> bool:
+        """Whether it is accuracy that something costs."""
+        return self.challenge.axis is not None and self.challenge.result == "accuracy"
+
+    @property
+    def verdict(self) -> Difference | None:
+        """How much less accuracy the second of two designs loses in all; None of other rows, or without results."""
+        if not self.about_accuracy or len(self.designs) != 2:
+            return None
+        first, second = ([self._correct(design, at) for at in (0, -1)] for design in self.designs)
+        parts = [(-1.0, first[1]), (1.0, first[0]), (1.0, second[1]), (-1.0, second[0])]
+        return combined(parts) if all(len(correct) for _, correct in parts) else None
+
+    def _correct(self, design: str, at: int) -> np.ndarray:
+        """Return which images the dies of a design classified correctly at a point of the axis, (n_dies, n_images)."""
+        axis = self.challenge.axis
+        assert axis is not None
+        if "correct" not in self.data:
+            return np.empty((0, 0), bool)
+        given = self.data["correct"].sel(design=design).isel({axis.name: at}).transpose("trial", "image").values
+        given = given.astype(float)
+        return np.asarray(given[~np.isnan(given).any(1)] > 0)
 
     def _figure(self, design: str) -> Figure:
-        axis = self.challenge.axis
-        of_design = self.data.sel(design=design)
-        values = np.atleast_1d(of_design[self.challenge.result].mean("trial").values)
-        borne = None
-        if axis is not None and self.challenge.result == "accuracy" and not np.isnan(values[0]):
-            within = values >= values[0] - LOSS
-            borne = float(self.data[axis.name].values[np.argmin(within) - 1 if not within.all() else -1])
+        of_design, result = self.data.sel(design=design), self.challenge.result
+        values = np.atleast_1d(of_design[result].mean("trial").values)
+        first: Interval = (np.nan, np.nan)
+        last: Interval = (np.nan, np.nan)
+        if self.about_accuracy:
+            low, high = (of_design[f"accuracy_{end}"].values for end in ("low", "high"))
+            first, last = ((float(low[k]), float(high[k])) for k in (0, -1))
+        borne, not_borne = self._borne(design)
         area = float(of_design["adc_area_share"].mean())
-        return Figure(design, float(values[0]), float(values[-1]), borne, area)
+        return Figure(design, float(values[0]), float(values[-1]), first, last, borne, not_borne, area)
+
+    def _borne(self, design: str) -> tuple[float | None, float | None]:
+        """Return the last value of the axis up to which losses are surely borne, and the first where one is not."""
+        if not self.about_accuracy or self.challenge.axis is None:
+            return None, None
+        values, first = self.data[self.challenge.axis.name].values, self._correct(design, 0)
+        borne, not_borne, all_borne = None, None, True
+        for k in range(1, len(values)):
+            now = self._correct(design, k)
+            if not (len(first) and len(now)):
+                break
+            low, high = combined([(1.0, first), (-1.0, now)]).interval
+            all_borne &= high <= LOSS
+            borne = float(values[k]) if all_borne else borne
+            if low > LOSS:
+                not_borne = float(values[k])
+                break
+        return borne, not_borne
 
 
 @dataclass(frozen=True)
@@ -118,6 +175,7 @@ class Table1:
                         for design in row.data["design"].values
                     },
                     "figures": [vars(figure) for figure in row.figures],
+                    "verdict": row.verdict.to_dict() if row.verdict else None,
                 }
                 for row in self.rows
             ],
@@ -129,7 +187,7 @@ class Table1:
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(part) for key, part in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_plain(part) for part in value]
     return None if value != value else value
 
@@ -192,6 +250,8 @@ def measure(
 def _statements(images: int, seed: int, quick: bool) -> dict[str, Callable[[], pd.DataFrame]]:
     network, chip = load_network("mnist-bsnn"), load_chip("paper-bsnn")
     x, y = load_dataset("mnist")
+    index = Sample.of(y, images, seed=seed).index
+    x, y = x[index], y[index]
     few = x[: 10 if quick else 50]
     disturbed = chip.replace(device__read_disturb="power-law")
     return {
@@ -201,7 +261,5 @@ def _statements(images: int, seed: int, quick: bool) -> dict[str, Callable[[], p
         ),
         "convolution_shares": statements.convolution_shares,
         "collisions": lambda: statements.collisions(network, chip, few, seed=seed),
-        "largest_current_only": lambda: statements.largest_current_only(
-            network, chip, x[:images], y[:images], seed=seed
-        ),
+        "largest_current_only": lambda: statements.largest_current_only(network, chip, x, y, seed=seed),
     }

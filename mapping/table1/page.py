@@ -38,7 +38,7 @@ def draw(table: Table1) -> Figure:
     _collisions(table, next(panels))
     figure.suptitle(
         f"Table 1 of Eshraghian, Wang, Lu 2022, measured: {table.images} test images, {table.dies} at each point"
-        + ("; mean, and a band of one standard deviation" if table.trials > 1 else "")
+        + "; bands: 95 % intervals"
     )
     return cast("Figure", figure)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from itertools import zip_longest
 from math import isnan
 from typing import TYPE_CHECKING, Any
 
+from mapping.render import significant
 from mapping.table1.measure import LOSS, Figure, Row, Table1
 from xbarsim.units import format_quantity, format_time
 
@@ -22,16 +22,15 @@ def render(table: Table1) -> Group:
 
     title = f"Table 1, measured: {table.images} images, {table.dies} at each point, seed {table.seed}"
     made = Table(title=title, box=HORIZONTALS, padding=(0, 1, 0, 0))
-    for heading in ("challenge", "design", "measured", "borne to"):
-        made.add_column(heading, justify="left" if heading in ("challenge", "design") else "right", no_wrap=True)
+    for heading in ("challenge, designs", "from", "to", "borne to"):
+        made.add_column(heading, justify="right" if heading != "challenge, designs" else "left", no_wrap=True)
     level = ""
     for row in table.rows:
         if row.challenge.level != level:
             level = row.challenge.level
             made.add_row(Text(f"{level} level", style="bold"))
-        left, cells = (row.challenge.challenge, f"  {_swept(row)}"), [(f.design, *_cells(row, f)) for f in row.figures]
-        for text, of_design in zip_longest(left, cells, fillvalue=""):
-            made.add_row(text, *of_design)
+        for cells in _lines(row):
+            made.add_row(*cells)
         made.add_section()
     said = Table(title="Statements of the text, measured", box=HORIZONTALS, padding=(0, 1, 0, 0))
     said.add_column("statement")
@@ -39,24 +38,36 @@ def render(table: Table1) -> Group:
     for statement, measured in sentences(table).items():
         said.add_row(statement, measured, end_section=True)
     words = (
-        f"Accuracy on the chip, unless another unit is given; borne to: the last point up to which it stays "
-        f"within {LOSS:.0%} of the first. Both designs hold the layers of table 2 on arrays of 256 x 64 of one device: "
-        "the ANN with 8-bit weights on 14 cells each and 8-bit SAR ADCs, the BSNN with binary weights on 2 cells and a "
-        "comparator for each neuron. Nothing is calibrated or retrained. Shares of power and area by full accounting: "
-        "arrays, converters, drivers, neurons; excluded: programming, buffers, control, leakage."
+        "Accuracy on the chip in %, unless another unit is given, with 95 % intervals by bootstrap of dies and "
+        f"images (one die: Wilson's); borne to: the last point up to which it is surely within {LOSS:.0%} of the "
+        "first, < the first at which it surely is not. A design loses less only where the interval of the difference "
+        "leaves out 0. Both designs hold the layers of table 2 on arrays of 256 x 64 of one device: the ANN with "
+        "8-bit weights on 14 cells each and 8-bit SAR ADCs, the BSNN with binary weights on 2 cells and a comparator "
+        "for each neuron. Nothing is calibrated or retrained. Shares of power and area by full accounting: arrays, "
+        "converters, drivers, neurons; excluded: programming, buffers, control, leakage."
     )
     if table.failures:
         words += f"\n\n{len(table.failures)} trials failed, the first: {table.failures[0]}"
     return Group(made, said, Text(words))
 
 
-def _swept(row: Row) -> str:
-    """Say what grows, or what is measured instead of the accuracy."""
-    axis = row.challenge.axis
+def _lines(row: Row) -> list[tuple[str, ...]]:
+    """Return the lines of a challenge: what it is, what grows, what each design showed, which one loses less."""
+    axis, lines = row.challenge.axis, list[tuple[str, ...]]([(row.challenge.challenge,)])
     if axis is None:
-        return "latency of an image" if row.challenge.result == "latency" else "share of power; of area"
-    first, last = (_value(row.data[axis.name].values[k].item(), axis.unit) for k in (0, -1))
-    return f"{axis.title}, {first} to {last}"
+        lines.append(("  latency of an image" if row.challenge.result == "latency" else "  ADC power share; area",))
+    else:
+        lines.append((f"  {axis.title}", *(_value(row.data[axis.name].values[k].item(), axis.unit) for k in (0, -1))))
+    lines += [(f"  {figure.design}", *_cells(row, figure)) for figure in row.figures]
+    verdict = row.verdict
+    if verdict is not None:
+        if not verdict.sure:
+            lines.append(("  which loses less: undecided", "", _points(verdict.value, verdict.interval, 2)))
+        else:
+            better = row.designs[1 if verdict.value > 0 else 0]
+            least, most = sorted(map(abs, verdict.interval))
+            lines.append((f"  {better} loses less, by", "", _points(abs(verdict.value), (least, most), 2)))
+    return lines
 
 
 def _value(value: Any, unit: str) -> str:
@@ -65,18 +76,34 @@ def _value(value: Any, unit: str) -> str:
     return format_quantity(value, unit) if unit else f"{value:g}"
 
 
-def _cells(row: Row, figure: Figure) -> tuple[str, str]:
+def _cells(row: Row, figure: Figure) -> tuple[str, ...]:
     if row.challenge.result == "adc_power_share":
-        return f"{_percent(figure.first)}; {_percent(figure.area_share)} %", ""
+        return (f"{_percent(figure.first)}; {_percent(figure.area_share)}",)
     if row.challenge.result == "latency":
-        return "-" if isnan(figure.first) else format_quantity(figure.first, "s"), ""
+        return ("-" if isnan(figure.first) else format_quantity(figure.first, "s"),)
+    ends = (_points(figure.first, figure.first_interval), _points(figure.last, figure.last_interval))
+    return (*ends, _borne(row, figure))
+
+
+def _borne(row: Row, figure: Figure) -> str:
+    """Say up to which value a design surely bears what grows, and from which on it surely does not."""
     axis = row.challenge.axis
-    borne = "" if figure.borne is None or axis is None else _value(figure.borne, axis.unit)
-    return f"{_percent(figure.first)} to {_percent(figure.last)} %", borne
+    if axis is None:
+        return ""
+    known = ((sign, value) for sign, value in (("", figure.borne), ("< ", figure.not_borne)) if value is not None)
+    return ",\n".join(f"{sign}{_value(value, axis.unit)}" for sign, value in known) or "-"
+
+
+def _points(share: float, interval: tuple[float, float], digits: int = 3) -> str:
+    """Write a share in percent with its interval."""
+    if isnan(share):
+        return "-"
+    ends = "\u2013".join(significant(100 * end, digits) for end in interval)
+    return f"{significant(100 * share, digits)} ({ends})"
 
 
 def _percent(share: float) -> str:
-    return "-" if isnan(share) else f"{100 * share:.1f}"
+    return "-" if isnan(share) else f"{significant(100 * share)}"
 
 
 def sentences(table: Table1) -> dict[str, str]:
@@ -116,12 +143,13 @@ def sentences(table: Table1) -> dict[str, str]:
             f"time step, {collided['layer 1'].iloc[-1]:.1%} in one of {collided['slots'].iloc[-1]:.0f} slots of it"
         ),
         "Reading only the largest current will do": (
-            f"{largest['accuracy'].iloc[0]:.1%} with every bitline, {largest['accuracy'].iloc[1]:.1%} with the largest "
-            f"of the last layer only, {largest['accuracy'].iloc[2]:.1%} of all layers (not retrained)"
+            "{} % with every bitline, {} % with the largest of the last layer only, {} % of all layers (not "
+            "retrained)".format(*map(_points, largest["accuracy"], largest["accuracy_interval"]))
         ),
         "An over-parameterised network loses less to quantization on tiled arrays than a compact one": (
             "; ".join(
-                f"{name} {_percent(figure.first)} % with {steps[0]:g} bit, {_percent(drop)} % less with {steps[-1]:g}"
+                f"{name} {_points(figure.first, figure.first_interval)} % with {steps[0]:g} bit, "
+                f"{_points(figure.last, figure.last_interval)} with {steps[-1]:g}, {_percent(drop)} less"
                 for name, (drop, figure) in drops.items()
             )
             + " (Fashion-MNIST, ADCs with calibrated full scale; the paper cites losses of 2.41 and 5.9 %)"

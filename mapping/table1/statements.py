@@ -184,8 +184,8 @@ def largest_current_only(
     Returns
     -------
     DataFrame
-        ``read-out``: every bitline, the largest of the last layer only, and of all layers; accuracy on the chip and in
-        software, and the spike rate of the first layer.
+        ``read-out``: every bitline, the largest of the last layer only, and of all layers; accuracy on the chip with
+        its interval and in software, and the spike rate of the first layer.
     """
     rows, ways = [], {"every bitline": 0, "largest, last layer": 1, "largest, all layers": len(network.layers)}
     for name, layers in ways.items():
@@ -195,6 +195,7 @@ def largest_current_only(
             {
                 "read-out": name,
                 "accuracy": report.accuracy,
+                "accuracy_interval": report.accuracy_interval,
                 "ideal_accuracy": report.ideal_accuracy,
                 "spike_rate": report.spike_rate[0],
             }
@@ -211,4 +212,5 @@ def with_winners(network: Network, n_layers: int) -> Network:
     )
     changed = Network(network.spec.replace(layers=layers), network.metadata)
     changed.load_state_dict(network.state_dict())
+    changed.name = network.name
     return changed.eval()
