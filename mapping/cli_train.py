@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mapping.intervals import wilson
+from mapping.render import with_interval
 from mapping.resources import writable, write_text, written
 from xbarsim.errors import ParameterError
 
@@ -129,7 +131,8 @@ def train(
     chosen = record["validation_accuracy"]
     how = f"{chosen:.2%} of the validation images" if chosen is not None else "the last one, no validation images"
     Console().print(
-        f"{out}: {accuracy:.2%} of {len(x_test)} test images; epoch {record['best_epoch']} of "
+        f"{out}: {_judged(accuracy, len(x_test))} of {len(x_test)} test images, in brackets the "
+        f"95% interval; epoch {record['best_epoch']} of "
         f"{record['trained_epochs']} ({how}), {record['seconds']} s",
         highlight=False,
     )
@@ -176,13 +179,17 @@ def search(
             bar.update(task, completed=done, description=f"searching, best validation {best:.2%}")
 
         found = mp.search(plan, data, test, storage, n_trials=trials, processes=processes, progress=show)
-    table = Table(title=f"The best of {len(found)} trials, {(found.state == 'PRUNED').sum()} of them pruned")
+    sizes = {"validation": plan.recipe.training.n_validation, "test": min(plan.test_images, len(test[0]))}
+    pruned = (found.state == "PRUNED").sum()
+    table = Table(
+        title=f"The best of {len(found)} trials, {pruned} of them pruned; in brackets: 95% intervals over images"
+    )
     for heading in ("trial", "validation", "test", "beta", "threshold", "slope", "rate", "dropout", "clips"):
         table.add_column(heading, justify="right")
     for row in found.nlargest(5, "validation_accuracy").to_dict("records"):
         clips = [what for what in ("membranes", "weights", "gradients") if row.get(_SWITCHES[what])]
         table.add_row(
-            str(row["number"]), f"{row['validation_accuracy']:.1%}", f"{row['test_accuracy']:.1%}",
+            str(row["number"]), *(_judged(row[f"{of}_accuracy"], n) for of, n in sizes.items()),
             f"{row['beta']:.3f}", f"{row['threshold']:.2f}", f"{row['slope']:.2f}", f"{row['learning_rate']:.1e}",
             f"{row['dropout']:.2f}", "\n".join(clips) if conditions else "recipe's",
         )  # fmt: skip
@@ -219,3 +226,7 @@ def _bar() -> Progress:
 
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     return Progress(*columns, console=Console(stderr=True), transient=True)
+
+
+def _judged(accuracy: float, n_images: int) -> str:
+    return with_interval(accuracy, wilson(accuracy, n_images))

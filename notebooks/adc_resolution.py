@@ -11,7 +11,7 @@
 # ---
 
 # %% [markdown]
-# # Resolution of the ADC: accuracy, TOPS/W, and the ADCs' share of power
+# # Resolution of the ADC: accuracy, TOPS/W, and the ADC power share
 #
 # The MNIST BSNN on `paper-ann`, whose bitlines are read by SAR ADCs, with 1 to 8 bits. It is the shipped study
 # `adc-bits` (cells spread by 5 % from device to device, two dies at each point) with one more axis: the full scale of
@@ -58,7 +58,7 @@ pd.concat({name: part.to_pandas() for name, part in parts.items()}, axis=1).roun
 # ## What resolution trades
 #
 # The same points, accuracy against energy, as far as the chip works at all: from 4 bits with the worst case as full
-# scale (left), from 2 bits with a calibrated one (right). The larger a point, the larger the ADCs' share of power.
+# scale (left), from 2 bits with a calibrated one (right). The larger a point, the larger the ADC power share.
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(12, 4), sharex=True, layout="constrained")
@@ -102,7 +102,7 @@ for name, adc in laws.items():
 axes[1].axhline(one_bit.tops_per_watt, color="0.3", linestyle=":", label="paper-bsnn, no ADC")
 axes[2].axhline(100 * one_bit.adc_power_share, color="0.3", linestyle=":", label="paper-bsnn, no ADC")
 axes[1].set(xlabel="resolution [bit]", ylabel="TOPS/W, dense", yscale="log")
-axes[2].set(xlabel="resolution [bit]", ylabel="data conversion's share of power [%]")
+axes[2].set(xlabel="resolution [bit]", ylabel="ADC power share [%]")
 for ax, title in zip(axes, ("a conversion", "the chip", "share of conversion in its power")):
     ax.set_title(title, fontsize="medium")
     ax.grid(alpha=0.3)
@@ -111,7 +111,7 @@ plt.show()
 
 # %% [markdown]
 # At 8 bits the three sources say 0.085, 1 and 27.6 pJ for a conversion: 264, 98 or 5 TOPS/W for the same chip, and a
-# share of data conversion of 16, 69 or 98 %. At 3 bits, where the lines cross, all say 6 %. A share, or TOPS/W, of a
+# ADC power share of 16, 69 or 98 %. At 3 bits, where the lines cross, all say 6 %. A share, or TOPS/W, of a
 # chip with ADCs means little unless the source of its converters is given.
 #
 # ## One bit, with and without an ADC

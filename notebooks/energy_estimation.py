@@ -139,7 +139,7 @@ for law, adc in published_adcs().items():
     share = 1 - (one.energy_per_inference - conversion) / energy
     bar = axes[1].barh(law, one.tops_per_watt * one.energy_per_inference / energy)
     axes[1].bar_label(bar, [f"{100 * share:.0f} %"], padding=4)
-axes[1].set(xlabel="TOPS/W of paper-ann, 8 bit (beside it, conversion's share of power)", xlim=(0, 300))
+axes[1].set(xlabel="TOPS/W of paper-ann, 8 bit (beside it, ADC power share)", xlim=(0, 300))
 axes[1].invert_yaxis()
 plt.show()
 

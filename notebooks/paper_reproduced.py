@@ -51,7 +51,7 @@ table.round(2)
 # Three of the four lie above the paper's, by 0.2 to 0.3 points, one 0.06 below. 10,000 images leave an uncertainty of
 # 0.1 points at 99 %, of 0.3 at 90 %: they are about as accurate as published, with 10 to 40 time steps instead of 100.
 #
-# ## The headline: TOPS/W, and the share of data conversion
+# ## The headline: TOPS/W, and the ADC power share
 #
 # The paper estimates about 74 TOPS/W for a conventional network of 8 bits, 4.77 % of its power for data conversion, and
 # about 153 TOPS/W and 0.03 % for the BSNN. It does not say what is counted. Ours come twice: under full accounting, the
@@ -78,8 +78,8 @@ pd.DataFrame(
         (line.network.upper(), line.accounting): {
             "TOPS/W": line.tops_per_watt,
             "TOPS/W, paper": line.paper_tops_per_watt,
-            "data conversion [% of power]": 100 * line.adc_power_share,
-            "data conversion, paper [% of power]": 100 * line.paper_adc_power_share,
+            "ADC power share [%]": 100 * line.adc_power_share,
+            "ADC power share, paper [%]": 100 * line.paper_adc_power_share,
         }
         for line in lines
     }
@@ -101,7 +101,7 @@ for name, color in (("ann", "C0"), ("bsnn", "C1")):
     others = [mapped[name].evaluate(x[:n_other], y[:n_other], accounting=other) for other in list(CONVENTIONS)[1:]]
     points = [(other.tops_per_watt, 100 * other.adc_power_share) for other in others]
     ax.plot(*zip(*points), "x", color=color, label=f"{name.upper()}, other conventions")
-ax.set(xscale="log", yscale="log", xlabel="TOPS/W, dense", ylabel="data conversion's share of power [%]")
+ax.set(xscale="log", yscale="log", xlabel="TOPS/W, dense", ylabel="ADC power share [%]")
 ax.grid(alpha=0.3)
 ax.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))
 plt.show()
@@ -137,7 +137,7 @@ for one in reports.values():
 # ## What could not be reproduced
 #
 # - The headline, as the paper does not say what it counts. Full accounting gives a seventh of the published TOPS/W for
-#   the ANN and 11 times those of the BSNN, and shares of data conversion 11 and 27 times as large. The compatibility
+#   the ANN and 11 times those of the BSNN, and ADC power shares 11 and 27 times as large. The compatibility
 #   accounting is a guess made to fit; nothing that we tried meets all four figures within rounding.
 # - Table 3 under the paper's own conditions: 100 time steps, and in three of the four networks a clip of the membrane.
 #   Its range is given for a threshold of 1; kept in [-1, 1] at the BSNN's threshold of 6.4, no neuron could fire.

@@ -27,7 +27,7 @@ def run(*arguments, cwd=None, **options):
 def test_report_compares_chips_from_any_folder(tmp_path):
     done = run("report", "--images", 40, "--seed", 3, "--json", tmp_path / "report.json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    for words in ("conv 16-64", "paper-ann", "paper-bsnn", "IR drop", "TOPS/W, dense", "data conversion share"):
+    for words in ("conv 16-64", "paper-ann", "paper-bsnn", "IR drop", "TOPS/W, dense", "ADC power share"):
         assert words in done.stdout
     assert "full accounting: every read" in done.stdout and "…" not in done.stdout
     reports = json.loads((tmp_path / "report.json").read_text())["reports"]
@@ -41,7 +41,9 @@ def test_report_compares_chips_from_any_folder(tmp_path):
 
     net, chip = mp.load_network("mnist-bsnn"), mp.load_chip("paper-bsnn")
     images, labels = mp.load_dataset("mnist")
-    same = mp.map_network(net, chip, seed=3).evaluate(images[:40], labels[:40])
+    drawn = mp.Sample.of(labels, 40, seed=3).index
+    same = mp.map_network(net, chip, seed=3).evaluate(images[drawn], labels[drawn])
+    assert same.run.images_hash == reports[1]["run"]["images_hash"] and np.bincount(labels[drawn]).tolist() == [4] * 10
     assert same.accuracy == reports[1]["accuracy"]
     assert json.loads(same.to_json())["energy_per_inference"] == pytest.approx(reports[1]["energy_per_inference"])
     assert same.to_dataframe()["energy"].sum() == pytest.approx(same.energy_per_inference)
@@ -123,8 +125,8 @@ def test_published_devices_are_listed_with_their_sources(tmp_path):
         (["report", "--chip", "tpu"], "chip 'tpu' is unknown"),
         (["report", "--chip", "none.toml"], "none.toml: no such file"),
         (["report", "--dataset", "cifar"], "dataset 'cifar' is unknown"),
-        (["report", "--images", "-5"], "--images -5: give a whole number above 0, or 'all'"),
-        (["report", "--images", "10001"], "--images 10001: the data set has 10000"),
+        (["report", "--images", "-5"], "images = '-5': give a whole number from 1 to 10000"),
+        (["report", "--images", "10001"], "images = '10001': give a whole number from 1 to 10000"),
         (["report", "--json", "no/such/folder.json"], "cannot be written"),
         (["train", "net.bin"], "must end in .safetensors"),
         (["train", "net.safetensors", "--folder", "nowhere"], "nowhere: holds neither"),

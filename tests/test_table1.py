@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 
 import mapping as mp
+from mapping.intervals import accuracy_interval
+from mapping.study.results import with_intervals
 from mapping.study.run import prepared
 from mapping.study.task import ChipTask
 from mapping.table1 import measure as measuring
 from mapping.table1 import page, statements
 from mapping.table1.challenges import CHALLENGES
-from mapping.table1.render import _cells
+from mapping.table1.render import _cells, _lines
 from tests.naive import solve_circuit
 
 mpl.use("Agg")
@@ -113,18 +115,41 @@ def test_every_row_can_run_and_has_a_name_of_its_own():
             assert quick.axes[0].values == (whole.axes[0].values[0], whole.axes[0].values[-2])
 
 
-def test_what_is_borne_is_read_off_the_accuracies():
+def row_of(shares, n_images=2000):
+    """A row with two designs, from the share of images that each of two dies gets wrong at each point."""
     import xarray as xr
 
     challenge = next(challenge for challenge in CHALLENGES if challenge.name == "d2d")
-    accuracy = np.array([[[0.99], [0.985], [0.90], [0.985]], [[0.9], [0.91], [0.895], [0.9]]]).swapaxes(0, 1)
+    wrong = (np.array(shares) * n_images).round().astype(int)  # (points, designs)
+    correct = np.arange(n_images) >= wrong[:, :, None, None] + np.zeros((1, 1, 2, 1), int)
+    dims = ("d2d", "design", "trial")
     data = xr.Dataset(
-        {"accuracy": (("d2d", "design", "trial"), accuracy), "adc_area_share": (("d2d", "design", "trial"), accuracy)},
-        {"d2d": [0.0, 0.1, 0.2, 0.3], "design": ["ANN", "BSNN"]},
+        {
+            "correct": ((*dims, "image"), correct),
+            "accuracy": (dims, correct.mean(-1)),
+            "ideal_accuracy": (dims, correct.mean(-1)),
+            "adc_area_share": (dims, np.full(correct.shape[:3], 0.2)),
+            "error": (dims, np.full(correct.shape[:3], "")),
+        },
+        {"d2d": np.arange(len(wrong)) / 10, "design": ["ANN", "BSNN"]},
     )
-    ann, bsnn = measuring.Row(challenge, data).figures
-    assert (ann.first, ann.last, ann.borne) == (0.99, 0.985, 0.1)  # not beyond the point that it does not bear
-    assert bsnn.borne == 0.3
+    return measuring.Row(challenge, with_intervals(data))
+
+
+def test_what_is_borne_and_by_whom_better_is_said_where_intervals_allow_it():
+    row = row_of([(0.01, 0.1), (0.012, 0.11), (0.03, 0.1), (0.011, 0.102)])
+    ann, bsnn = row.figures
+    assert (ann.first, ann.last, bsnn.first, bsnn.last) == pytest.approx((0.99, 0.989, 0.9, 0.898))
+    assert (ann.borne, ann.not_borne) == (0.1, 0.2)  # 2 % less is surely more than 1 %; not beyond that point
+    assert (bsnn.borne, bsnn.not_borne) == (None, None)  # 1 % less may be more, or less
+    assert ann.first_interval == accuracy_interval(np.arange(2000)[None].repeat(2, 0) >= 20)
+    assert row.verdict.value == pytest.approx(-0.001) and not row.verdict.sure
+    assert "which loses less: undecided" in str(_lines(row))
+    sure = row_of([(0.01, 0.1), (0.3, 0.12)])
+    assert sure.verdict.value == pytest.approx(0.29 - 0.02) and sure.verdict.sure
+    assert "BSNN loses less, by" in str(_lines(sure)) and "27 (" in str(_lines(sure))
+    assert row_of([(0.01, 0.1), (0.02, 0.39)]).verdict.value == pytest.approx(-0.28)
+    assert not row_of([(0.0, 0.1), (0.1, 0.1)], n_images=10).verdict.sure  # one image of ten is no verdict
 
 
 @pytest.mark.compiled
@@ -142,7 +167,7 @@ def test_the_command_shows_rows_and_statements(tmp_path, monkeypatch, command):
     assert d2d["designs"].keys() == {"ANN, 8 bit", "BSNN, 1 bit"} and d2d["values"] == [0.0, 0.5]
     assert [figure["first"] > figure["last"] for figure in d2d["figures"]] == [True, True]
     shares = [adc["designs"][name] for name in ("ANN, 8 bit", "ANN, 6 bit", "ANN, 4 bit", "BSNN, 1 bit")]
-    assert (np.diff(shares) < 0).all() and f"{100 * shares[0]:.1f}; " in text
+    assert (np.diff(shares) < 0).all() and f"{100 * shares[0]:.1f}; " in text and "95 % intervals" in text
     latency = [stalling["designs"][f"ANN, {n}/ADC"] for n in (1, 8, 64)]
     assert latency[1] / latency[0] == pytest.approx(8, rel=0.01) and latency[2] / latency[1] == pytest.approx(
         8, rel=0.01
@@ -187,7 +212,7 @@ def test_rows_without_results_say_so(monkeypatch):
             study = challenge.study(images=5, trials=1, seed=0, quick=True)
             rows.append(measuring.Row(challenge, mp.run_study(study, workers=1)))
     table = measuring.Table1(rows, {}, 5, 1, 0)
-    assert [_cells(row, row.figures[0]) for row in rows] == [("- to - %", ""), ("-; - %", ""), ("-", "")]
+    assert [_cells(row, row.figures[0]) for row in rows] == [("-", "-", "-"), ("-; -",), ("-",)]
     assert len(table.failures) == sum(row.data["error"].size for row in rows)
     assert "no luck" in json.dumps(table.failures) and '"first": null' in json.dumps(table.to_dict(), allow_nan=False)
     figure, axes = plt.subplots(3)

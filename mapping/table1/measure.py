@@ -156,9 +156,18 @@ class Table1:
         """How many there are at each point, in words."""
         return f"{self.trials} dies" if self.trials > 1 else "1 die"
 
+    @property
+    def run(self) -> dict[str, str]:
+        """What was run: networks with their hashes, images, chips, version, date of the last row."""
+        names = ("networks", "images", "chips", "version_xbarsim", "date")
+        found = {name: dict.fromkeys(str(row.data.attrs[name]) for row in self.rows) for name in names}
+        parts = {name: list(dict.fromkeys("; ".join(texts).split("; "))) for name, texts in found.items()}
+        return {name: "; ".join(texts if name != "date" else texts[-1:]) for name, texts in parts.items()}
+
     def to_dict(self) -> dict[str, Any]:
         """Return all numbers as plain values; what is no number is None."""
         values = {
+            "run": self.run,
             "images": self.images,
             "trials": self.trials,
             "seed": self.seed,

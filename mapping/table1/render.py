@@ -46,6 +46,8 @@ def render(table: Table1) -> Group:
         "for each neuron. Nothing is calibrated or retrained. Shares of power and area by full accounting: arrays, "
         "converters, drivers, neurons; excluded: programming, buffers, control, leakage."
     )
+    run = table.run
+    words += f"\n\nNetworks: {run['networks']}. Data: {run['images']}. xbarsim {run['version_xbarsim']}, {run['date']}."
     if table.failures:
         words += f"\n\n{len(table.failures)} trials failed, the first: {table.failures[0]}"
     return Group(made, said, Text(words))
