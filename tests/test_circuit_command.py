@@ -10,7 +10,6 @@ import pytest
 import xbarsim as xb
 from tests.test_command import run
 from xbarsim import plot
-from xbarsim.files import load_array
 
 mpl.use("Agg")
 G = np.array([[1e-5, 1e-6, 2e-5], [1e-6, 1e-5, 5e-6]])
@@ -75,7 +74,7 @@ def test_bad_csv_files(files, content, message):
     ("arguments", "message"),
     [
         (("none.csv", "v.npy"), "none.csv: cannot be read"),
-        (("g.txt", "v.npy"), "g.txt: is of an unknown kind"),
+        (("g.pdf", "v.npy"), "g.pdf: is of an unknown kind"),
         (("g.csv", "g.csv"), "the last axis must be the 2 rows"),
         (("g.csv", "v.npy", "--r-driver", "-1"), "a resistance is 0 or more"),
         (("g.csv", "v.npy", "--resistance", "--plot", "no/out.png"), "no/out.png: cannot be written"),
@@ -88,14 +87,14 @@ def test_bad_arguments(files, arguments, message):
 
 def test_npz_files(tmp_path):
     np.savez(tmp_path / "two.npz", a=G, b=2 * G)
-    np.testing.assert_array_equal(load_array(tmp_path / "two.npz", "S", name="b"), 2 * G)
+    np.testing.assert_array_equal(xb.read_table(tmp_path / "two.npz", "S", name="b"), 2 * G)
     with pytest.raises(xb.FileError, match="holds the arrays a, b; name the one to read"):
-        load_array(tmp_path / "two.npz", "S")
+        xb.read_table(tmp_path / "two.npz", "S")
     with pytest.raises(xb.FileError, match="has no array 'c'"):
-        load_array(tmp_path / "two.npz", "S", name="c")
+        xb.read_table(tmp_path / "two.npz", "S", name="c")
     np.save(tmp_path / "text.npy", np.array(["a"]))
     with pytest.raises(xb.FileError, match="not real numbers"):
-        load_array(tmp_path / "text.npy", "S")
+        xb.read_table(tmp_path / "text.npy", "S")
 
 
 def test_maps_show_the_array_with_units():
