@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,12 @@ from xbarsim.tables import Reading, interpret
 from xbarsim.units import parse_quantity
 
 def read_table(
-    path: str | Path, unit: str | None = None, *, name: str | None = None, missing: str | float = "error"
+    path: str | Path,
+    unit: str | None = None,
+    *,
+    name: str | None = None,
+    columns: Sequence[str | int] | None = None,
+    missing: str | float = "error",
 ) -> np.ndarray:
     """Read an array of numbers from a file, in SI units.
 
@@ -30,6 +36,8 @@ def read_table(
         The unit expected, for example ``"V"``; any if none is given. A file that states another is refused.
     name : str, optional
         The array of an ``.npz`` file, the variable of a ``.mat`` file or the worksheet, if there are several.
+    columns : sequence of str or int, optional
+        The columns to read of a text or worksheet, by name (without its unit) or counted from 0; all unless given.
     missing : "error", "open", or a quantity
         What becomes of empty cells and of nan: refused; open cells, 0 S or inf ohm; or this value.
 
@@ -48,7 +56,7 @@ def read_table(
     --------
     >>> v = xb.read_table("voltages.csv", "V")                                    # doctest: +SKIP
     """
-    return read(path, None if unit is None else (unit,), name=name, missing=missing).values
+    return read(path, None if unit is None else (unit,), name=name, columns=columns, missing=missing).values
 
 
 def read_conductances(
@@ -124,7 +132,12 @@ def shape(array: np.ndarray) -> str:
 
 
 def read(
-    path: str | Path, allowed: tuple[str, ...] | None, *, name: str | None = None, missing: str | float = "error"
+    path: str | Path,
+    allowed: tuple[str, ...] | None,
+    *,
+    name: str | None = None,
+    columns: Sequence[str | int] | None = None,
+    missing: str | float = "error",
 ) -> Reading:
     """Read a file whose numbers are in one of the ``allowed`` units, the first one unless it says so; None allows all.
 
@@ -134,15 +147,17 @@ def read(
     held = read_file(path, name)
     if isinstance(held, Sheet):
         try:
-            reading = interpret(held, allowed)
+            reading = interpret(held, allowed, None if columns is None else tuple(columns))
         except ValueError as error:
             raise FileError(f"{path}: {error}") from None
-    else:
+    elif columns is None:
         reading = Reading(held)
+    else:
+        raise FileError(f"{path}: has no named columns; read it whole")
     for k, unit in enumerate(reading.units):
         if allowed is not None and unit not in ("", reading.unit):
             raise FileError(
-                f"{path}: column {k + 1 + reading.shift} is in {unit}, others are in {reading.unit}; use one unit"
+                f"{path}: column {reading.columns[k]} is in {unit}, others are in {reading.unit}; use one unit"
             )
     return _filled(path, reading, missing, reading.unit or (allowed or ("",))[0])
 

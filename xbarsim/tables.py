@@ -37,10 +37,8 @@ class Reading(NamedTuple):
         The unit that the file states for each column and the name above it, "" where there is none.
     remarks : tuple of str
         What of the file is not in the values.
-    lines : tuple of int
-        The line of the file that each row stands in.
-    shift : int
-        How many columns of the file stand before the first one.
+    lines, columns : tuple of int
+        Where in the file each row and column stands, from 1.
     """
 
     values: np.ndarray
@@ -48,7 +46,7 @@ class Reading(NamedTuple):
     names: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     lines: tuple[int, ...] = ()
-    shift: int = 0
+    columns: tuple[int, ...] = ()
 
     @property
     def unit(self) -> str:
@@ -58,12 +56,16 @@ class Reading(NamedTuple):
     def place(self, where: tuple[int, ...]) -> str:
         """Say where in the file an entry stands."""
         if self.lines:
-            return f"row {self.lines[where[0]]}, column {where[1] + 1 + self.shift}"
+            return f"row {self.lines[where[0]]}, column {self.columns[where[1]]}"
         return f"entry {[int(k) for k in where]}"
 
 
-def interpret(sheet: Sheet, allowed: tuple[str, ...] | None) -> Reading:
+def interpret(
+    sheet: Sheet, allowed: tuple[str, ...] | None, chosen: tuple[str | int, ...] | None = None
+) -> Reading:
     """Make numbers of the cells of a sheet, in the ``allowed`` units; None allows all.
+
+    ``chosen`` are the columns to read, by name or counted from 0, names of rows left out; None is all.
 
     Raises
     ------
@@ -82,15 +84,20 @@ def interpret(sheet: Sheet, allowed: tuple[str, ...] | None) -> Reading:
     if shift:
         rows, labels, width = [row[1:] for row in rows], labels[1:], width - 1
         remarks.append("the first column names rows")
-    elif labels and labels[0] == "" and width > 1:
+    elif labels and labels[0] == "" and width > 1 and chosen is None:
         raise ValueError("column 1 has no name and does not count the rows; name it or delete it")
     if labels:
-        columns = [_heading(label, k + 1 + shift) for k, label in enumerate(labels)]
+        columns = [_heading(label, k + 1 + shift, strict=chosen is None) for k, label in enumerate(labels)]
     else:
         columns = _commented(sheet.comment, width)
-    for k, column in enumerate(columns):
+    places = [k + 1 + shift for k in range(width)]
+    if chosen is not None:
+        numbers = [_found(column, columns) for column in chosen]
+        columns, places = [columns[k] for k in numbers], [places[k] for k in numbers]
+        rows, width = [[row[k] for k in numbers] for row in rows], len(numbers)
+    for place, column in zip(places, columns):
         if allowed is not None and column.unit not in ("", *allowed):
-            raise ValueError(f"column {k + 1 + shift} is in {column.unit} where {_listed(allowed)}")
+            raise ValueError(f"column {place} is in {column.unit} where {_listed(allowed)}")
     values, units = np.empty((len(rows), width)), [column.unit for column in columns]
     cells = _Cells(allowed, sheet.comma)
     for i, row in enumerate(rows):
@@ -100,12 +107,26 @@ def interpret(sheet: Sheet, allowed: tuple[str, ...] | None) -> Reading:
                 if unit and units[j] not in ("", unit):
                     raise ValueError(f"{cell!r} is in {unit}, above it is {units[j]}; use one unit")
             except ValueError as error:
-                raise ValueError(f"row {lines[i]}, column {j + 1 + shift}: {error}") from None
+                raise ValueError(f"row {lines[i]}, column {places[j]}: {error}") from None
             units[j] = unit or units[j]
     if cells.comma:
         remarks.append("commas are decimal commas")
     names = tuple(column.name for column in columns)
-    return Reading(values, tuple(units), names, tuple(remarks), tuple(lines), shift)
+    return Reading(values, tuple(units), names, tuple(remarks), tuple(lines), tuple(places))
+
+
+def _found(wanted: str | int, columns: list[Column]) -> int:
+    """Return the number of a column, given by name or number."""
+    if isinstance(wanted, int):
+        if not 0 <= wanted < len(columns):
+            raise ValueError(f"column {wanted}: there are {len(columns)}, counted from 0")
+        return wanted
+    names = [column.name for column in columns]
+    places = [k for k, name in enumerate(names) if name.lower() == wanted.lower()]
+    if len(places) != 1:
+        listed = ", ".join(names[:8]) if any(names) else f"{len(names)} columns without names; give numbers from 0"
+        raise ValueError(f"{'several columns are' if places else 'no column is'} named {wanted!r}; it has {listed}")
+    return places[0]
 
 
 class _Cells:
@@ -208,12 +229,12 @@ def _labels(heads: list[list[Cell]], width: int) -> list[str]:
     return [""] * (width - len(names)) + names
 
 
-def _heading(label: str, place: int) -> Column:
+def _heading(label: str, place: int, strict: bool) -> Column:
     """Read the unit at the end of a name, "R (kOhm)", "R [kOhm]", "R / kOhm" or "kOhm"."""
     bracket, slash = _BRACKET.search(label), _SLASH.search(label)
     if bracket:
         unit = known_unit(bracket[1])
-        if unit is None and bracket[1] and not re.search(r"[0-9]", bracket[1]):
+        if unit is None and strict and bracket[1] and not re.search(r"[0-9]", bracket[1]):
             raise ValueError(f"column {place}: ({bracket[1]}) is no unit; write for example (kOhm), (uS) or (V)")
         name, text = label[: bracket.start()], bracket[1]
     elif slash:
@@ -225,10 +246,7 @@ def _heading(label: str, place: int) -> Column:
 
 def _commented(comment: str, width: int) -> list[Column]:
     """Return what a comment line right above the numbers says of their units, if it has one for each column or one."""
-    try:
-        columns = [_heading(part.strip(), 1) for part in re.split(r"[,;\t]", comment)]
-    except ValueError:
-        return [Column("")] * width
+    columns = [_heading(part.strip(), 1, strict=False) for part in re.split(r"[,;\t]", comment)]
     if len(columns) == 1:
         columns *= width
     return columns if len(columns) == width and all(column.unit for column in columns) else [Column("")] * width

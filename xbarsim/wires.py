@@ -81,7 +81,8 @@ class Wires(Parameters):
         """Say in one line what the wires are: "wires: r_wordline 2 Ohm, r_driver 1 kOhm", or that they are ideal."""
         parts = []
         for name in ("r_wordline", "r_bitline", "r_driver", "r_sense"):
-            low, high = np.min(getattr(self, name)), np.max(getattr(self, name))
+            value = getattr(self, name)
+            low, high = (np.min(value), np.max(value)) if np.size(value) else (0.0, 0.0)
             if high > 0:
                 ends = dict.fromkeys(format_quantity(float(value), "Ohm") for value in (low, high))
                 parts.append(f"{name} {' to '.join(ends)}")
