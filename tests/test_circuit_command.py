@@ -111,6 +111,12 @@ def test_maps_show_the_array_with_units():
         assert unit in ax.images[0].colorbar.ax.get_ylabel()
         assert "bitline" in ax.get_xlabel() and "wordline" in ax.get_ylabel()
         mpl.pyplot.close(ax.figure)
+    figure = plot.overview(one)
+    assert figure.get_suptitle() == "wires: r_wordline 2 Ohm, r_bitline 2 Ohm, r_driver 100 Ohm, r_sense 50 Ohm"
+    ideal = plot.overview(xb.solve(xb.Crossbar(G), [0.3, 0.1]))
+    assert ideal.get_suptitle() == "wires: 0 Ohm (ideal)"
+    assert [ax.get_title() for ax in ideal.axes[:3]] == ["", "0 everywhere", "0 everywhere"]
+    mpl.pyplot.close("all")
     with pytest.raises(xb.ParameterError, match="holds 2 reads; draw one"):
         plot.cell_currents(solution)
     with pytest.raises(xb.ParameterError, match="line = 'row'"):

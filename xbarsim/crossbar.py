@@ -41,9 +41,7 @@ class Crossbar:
     wires: Wires
     cell: Cell
 
-    def __init__(
-        self, g: Any, wires: Wires | None = None, cell: Cell | None = None, *, plausible: bool = True
-    ) -> None:
+    def __init__(self, g: Any, wires: Wires | None = None, cell: Cell | None = None, *, plausible: bool = True) -> None:
         if np.ndim(g) == 2:
             n_rows, n_cols = np.shape(g)
             check_memory(n_rows, n_cols, n_reads=1, arrays=12.0)

@@ -12,6 +12,7 @@ from xbarsim.files import read
 
 Branch = Literal["rising", "falling"]
 _TURN = 0.1  # of the range of voltages: what goes back by less is noise of the voltage
+_NEAR = 0.01  # of the range of voltages: so near to the extreme, points are at the turn
 _FLAT = 0.2  # of the largest voltage and of the largest current: longer and higher, a flat piece is a limit
 _FALL = 0.1  # of the largest current: what lies further off a rising curve is no noise
 
@@ -68,20 +69,26 @@ def monotone(
 
 
 def _rising(v: np.ndarray) -> np.ndarray:
-    """Tell of each point whether the voltage rises there; it turns where it then comes back by more than noise."""
-    rises, least = np.empty(len(v), bool), _TURN * np.ptp(v)
-    start = best = 0
+    """Tell of each point whether the voltage rises there; it turns where it then comes back by more than noise.
+
+    Points as far out as the turn itself are shared between both branches.
+    """
+    span = float(np.ptp(v))
+    rises, turns, extreme = np.empty(len(v), bool), [0], 0
     up: bool | None = None
     for k in range(1, len(v)):
         if up is None:
-            if abs(v[k] - v[0]) >= least > 0:
-                up, best = bool(v[k] > v[0]), k
-        elif (v[k] > v[best]) if up else (v[k] < v[best]):
-            best = k
-        elif abs(v[k] - v[best]) >= least:
-            rises[start : best + 1] = up
-            start, best, up = best + 1, k, not up
-    rises[start:] = up if up is not None else True
+            if abs(v[k] - v[0]) >= _TURN * span > 0:
+                up, extreme = bool(v[k] > v[0]), k
+        elif (v[k] > v[extreme]) if up else (v[k] < v[extreme]):
+            extreme = k
+        elif abs(v[k] - v[extreme]) >= _TURN * span:
+            near = np.flatnonzero(np.abs(v[turns[-1] : k] - v[extreme]) <= _NEAR * span) + turns[-1]
+            turn = int(near[0]) + (len(near) + 1) // 2
+            rises[turns[-1] : turn] = up
+            turns.append(turn)
+            extreme, up = k, not up
+    rises[turns[-1] :] = True if up is None else up
     return rises
 
 

@@ -13,6 +13,7 @@ from xbarsim.sheets import Sheet, read_file
 from xbarsim.tables import Reading, interpret
 from xbarsim.units import parse_quantity
 
+
 def read_table(
     path: str | Path,
     unit: str | None = None,
@@ -106,12 +107,12 @@ def conductances(
     g, resistances = reading.values, (unit or reading.unit) == "Ohm"
     wrong = g <= 0 if resistances else (g < 0) | np.isinf(g)
     if wrong.any():
-        place = first(wrong)
+        at = first(wrong)
         rule = "resistances are above 0, inf for an open cell" if resistances else "a conductance cannot be negative"
-        if g[place] == np.inf:
+        if g[at] == np.inf:
             rule = "a conductance is finite"
-        said = f"R{list(place)} = {g[place]:g} Ohm" if resistances else f"g{list(place)} = {g[place]:g} S"
-        raise FileError(f"{path}: {reading.place(place)}: {said}: {rule}")
+        said = f"R{list(at)} = {g[at]:g} Ohm" if resistances else f"g{list(at)} = {g[at]:g} S"
+        raise FileError(f"{path}: {reading.place(at)}: {said}: {rule}")
     if resistances:
         g = 1 / g
     place = implausible(g) if plausible else None

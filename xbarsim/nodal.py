@@ -137,10 +137,10 @@ def _check_law(cell: Cell, g: np.ndarray, v: np.ndarray, v_end: np.ndarray, outc
     v_cell = np.abs(u - x)
     beyond = (np.abs(current) > SHORT * v_cell) & (g <= SHORT)
     if beyond.any():
-        worst = float(v_cell[beyond].max())
+        worst, most = float(v_cell[beyond].max()), float(np.abs(current[beyond]).max())
         raise ParameterError(
-            f"a cell at {worst:.3g} V, {worst / cell.v_char:.3g} v_char, carries {np.abs(current[beyond]).max():.3g} A: "
-            "no sinh law holds there; lower the voltages or raise v_char"
+            f"a cell at {worst:.3g} V, {worst / cell.v_char:.3g} v_char, carries {most:.3g} A, where no sinh law holds; "
+            "lower the voltages or raise v_char"
         )
 
 

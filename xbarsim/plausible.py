@@ -10,8 +10,8 @@ SMALLEST, LARGEST = 1e-15, 0.1
 """Range of a memristor's conductance [S], from 1 fS to 100 mS.
 
 Tunnel junctions and undamaged oxides reach 1e12 to 1e14 ohm in the high state; metallic filaments, which start at the
-quantum of conductance, 77.5 uS for each channel, come down to some 10 ohm in unipolar cells. Resistances in ohm that are
-taken for conductances lie above: a memristor of 10 ohm to 1e15 ohm would become 10 S to 1e15 S.
+quantum of conductance, 77.5 uS for each channel, come down to some 10 ohm in unipolar cells. Resistances in ohm that
+are taken for conductances lie above: a memristor of 10 ohm to 1e15 ohm would become 10 S to 1e15 S.
 """
 SHORT = 1e3  # [S], 1 mohm: if most cells of an array conduct more, they are no cells
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import codecs
 import csv
 import re
+import struct
 import warnings
 import zlib
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, NamedTuple
 from zipfile import BadZipFile
 
@@ -18,7 +21,11 @@ from xbarsim.errors import FileError
 
 Cell = str | float | None
 KINDS = ".csv, .tsv, .txt, .dat, .xlsx, .npy, .npz or .mat"
-_DAMAGED = (OSError, ValueError, TypeError, KeyError, EOFError, AttributeError, NotImplementedError, MemoryError)
+# what readers raise on damaged files
+_DAMAGED = (
+    *(OSError, ValueError, TypeError, LookupError, EOFError, AttributeError, RuntimeError, MemoryError, SyntaxError),
+    *(ArithmeticError, AssertionError, BadZipFile, TokenError, csv.Error, struct.error, zlib.error),
+)
 
 
 class Sheet(NamedTuple):
@@ -59,19 +66,19 @@ def read_file(path: Path, name: str | None) -> Sheet | np.ndarray:
             return reader(path, name)
     except FileError:
         raise
-    except (*_DAMAGED, BadZipFile, zlib.error, csv.Error) as error:
+    except _DAMAGED as error:
         reason = getattr(error, "strerror", None) or (str(error) or type(error).__name__).splitlines()[0][:80]
         raise FileError(f"{path}: cannot be read ({reason}); give a whole {KINDS} file") from None
 
 
 def _text(path: Path, _: str | None) -> Sheet:
     lines = _decoded(path.read_bytes()).splitlines()
-    if lines and re.fullmatch(r"sep=.", lines[0].strip('"')):  # as spreadsheets write it
-        lines[0] = ""
+    told = re.fullmatch(r"sep=([;,\t])", lines[0].strip('"')) if lines else None  # as spreadsheets write it
+    lines = ["", *lines[1:]] if told else lines
     plain = ["" if line.lstrip().startswith(("#", "%")) else line for line in lines]
     first = next((k for k, line in enumerate(plain) if line.strip()), 0)
     above = lines[first - 1].lstrip(" \t#%") if first and not plain[first - 1] else ""
-    mark = _separator(plain)
+    mark = told[1] if told else _separator(plain)
     if mark == " ":
         rows: list[tuple[int, list[Cell]]] = [(k + 1, [*line.split()]) for k, line in enumerate(plain)]
     elif mark == "":
@@ -113,10 +120,8 @@ def _workbook(path: Path, name: str | None) -> Sheet:
         import openpyxl
     except ImportError:
         raise FileError(f"{path}: needs openpyxl; pip install 'xbarsim[files]', or save as .csv") from None
-    with path.open("rb") as file:
-        book = openpyxl.load_workbook(file, read_only=True, data_only=True)
-        sheets = {sheet.title: sheet for sheet in book.worksheets}
-        filled = {title: list(sheet.iter_rows(values_only=True)) for title, sheet in sheets.items()}
+    book = openpyxl.load_workbook(BytesIO(path.read_bytes()), read_only=True, data_only=True)
+    filled = {sheet.title: list(sheet.iter_rows(values_only=True)) for sheet in book.worksheets}
     filled = {title: rows for title, rows in filled.items() if any(cell is not None for row in rows for cell in row)}
     rows = filled[_chosen(path, list(filled), name, "sheet")]
     cells = [(k + 1, [_plain(cell) for cell in row]) for k, row in enumerate(rows)]
@@ -131,21 +136,26 @@ def _plain(cell: Any) -> Cell:
 
 
 def _npy(path: Path, _: str | None) -> np.ndarray:
-    return _numbers(path, np.load(path, allow_pickle=False))
+    with path.open("rb") as file:
+        return _numbers(path, np.load(file, allow_pickle=False))
 
 
 def _npz(path: Path, name: str | None) -> np.ndarray:
-    with np.load(path, allow_pickle=False) as file:
+    with np.load(BytesIO(path.read_bytes()), allow_pickle=False) as file:
         return _numbers(path, file[_chosen(path, list(file), name, "array")])
 
 
 def _mat(path: Path, name: str | None) -> np.ndarray:
     from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
 
-    with path.open("rb") as file:
-        if b"MATLAB 7.3" in file.read(20):
-            raise FileError(f"{path}: is of MATLAB 7.3; save it with the option -v7")
-    found = {key: value for key, value in loadmat(path).items() if not key.startswith("__")}
+    data = path.read_bytes()
+    if data.startswith((b"MATLAB 7.3", b"\x89HDF")):
+        raise FileError(f"{path}: is of MATLAB 7.3; save it with the option -v7")
+    try:
+        found = {key: value for key, value in loadmat(BytesIO(data)).items() if not key.startswith("__")}
+    except MatReadError as error:
+        raise ValueError(str(error)) from None
     return _numbers(path, np.asarray(found[_chosen(path, list(found), name, "variable")]))
 
 

@@ -60,9 +60,7 @@ class Reading(NamedTuple):
         return f"entry {[int(k) for k in where]}"
 
 
-def interpret(
-    sheet: Sheet, allowed: tuple[str, ...] | None, chosen: tuple[str | int, ...] | None = None
-) -> Reading:
+def interpret(sheet: Sheet, allowed: tuple[str, ...] | None, chosen: tuple[str | int, ...] | None = None) -> Reading:
     """Make numbers of the cells of a sheet, in the ``allowed`` units; None allows all.
 
     ``chosen`` are the columns to read, by name or counted from 0, names of rows left out; None is all.
@@ -85,7 +83,9 @@ def interpret(
         rows, labels, width = [row[1:] for row in rows], labels[1:], width - 1
         remarks.append("the first column names rows")
     elif labels and labels[0] == "" and width > 1 and chosen is None:
-        raise ValueError("column 1 has no name and does not count the rows; name it or delete it")
+        raise ValueError(
+            "column 1 has no name and does not count rows; name it (decimal commas need semicolons or tabs)"
+        )
     if labels:
         columns = [_heading(label, k + 1 + shift, strict=chosen is None) for k, label in enumerate(labels)]
     else:

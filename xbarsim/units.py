@@ -75,7 +75,9 @@ def parse_quantity(value: Any, unit: str) -> Any:
     power = unit_power(suffix, unit)
     others = f"; {', '.join(aliases)} will do too" if aliases else ""
     if power is None:
-        raise ValueError(f"{value!r} has the unit {known_unit(suffix) or suffix!r} where {unit or 'no unit'} is expected{others}")
+        raise ValueError(
+            f"{value!r} has the unit {known_unit(suffix) or suffix!r} where {unit or 'no unit'} is expected{others}"
+        )
     if suffix in _PREFIXES and suffix != "" and (aliases or suffix.lower() == unit.lower()) and suffix != unit:
         # of times and temperatures a prefix alone misleads, and so it does if it is the letter of the unit
         raise ValueError(f"{value!r} has no unit where {unit} is expected{others}")
