@@ -14,7 +14,8 @@ Branch = Literal["rising", "falling"]
 _TURN = 0.1  # of the range of voltages: what goes back by less is noise of the voltage
 _NEAR = 0.01  # of the range of voltages: so near to the extreme, points are at the turn
 _FLAT = 0.2  # of the largest voltage and of the largest current: longer and higher, a flat piece is a limit
-_FALL = 0.1  # of the largest current: what lies further off a rising curve is no noise
+_STRAYS = 2  # points of another state, where the voltage turns
+_FALL = 0.1  # of the largest current: what lies further off a rising curve, on average, is no noise
 
 
 def measured(file: str | Path, v: str | int, i: str | int, name: str | None) -> tuple[np.ndarray, np.ndarray]:
@@ -111,14 +112,16 @@ def _side(sign: int, v: np.ndarray, i: np.ndarray) -> tuple[np.ndarray, np.ndarr
     if not blocks:
         return np.empty(0), np.empty(0)
     most, fitted = float(np.abs(i).max()), np.repeat([block[1] for block in blocks], [block[2] for block in blocks])
+    off = np.abs(fitted - i)
+    strays = np.count_nonzero(off > 2.5 * _FALL * most)
+    if np.sqrt(np.mean(off**2)) > _FALL * most or strays > _STRAYS or fitted[-1] <= 0:
+        worst = sign * float(v[np.argmax(off)])
+        raise ValueError(f"the current does not rise with the voltage near {worst:.3g} V; leave that out by v_range")
     for (_, current, n), (low, high) in zip(blocks, spans):
         if n > 2 and current > _FLAT * most and high - low > _FLAT * v[-1]:
             raise ValueError(
                 f"the current stays near {sign * current:.3g} A from {sign * low:.3g} V to {sign * high:.3g} V "
                 "(a limit of the instrument?); leave that out by v_range"
             )
-    if np.sqrt(np.mean((fitted - i) ** 2)) > _FALL * most or fitted[-1] <= 0:
-        worst = sign * float(v[np.argmax(np.abs(fitted - i))])
-        raise ValueError(f"the current does not rise with the voltage near {worst:.3g} V; leave that out by v_range")
     kept = np.array([(voltage, current) for voltage, current, _ in blocks if current > 0])
     return kept[:, 0], kept[:, 1]

@@ -139,8 +139,8 @@ def _check_law(cell: Cell, g: np.ndarray, v: np.ndarray, v_end: np.ndarray, outc
     if beyond.any():
         worst, most = float(v_cell[beyond].max()), float(np.abs(current[beyond]).max())
         raise ParameterError(
-            f"a cell at {worst:.3g} V, {worst / cell.v_char:.3g} v_char, carries {most:.3g} A, where no sinh law holds; "
-            "lower the voltages or raise v_char"
+            f"a cell at {worst:.3g} V, {worst / cell.v_char:.3g} v_char, carries {most:.3g} A: "
+            "no sinh law holds there; lower voltages or raise v_char"
         )
 
 
