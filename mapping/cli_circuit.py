@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mapping.resources import writable, write_text, written
-from xbarsim.errors import ParameterError
+from xbarsim.plausible import RANGE
+from xbarsim.sheets import KINDS
 
 if TYPE_CHECKING:
     import numpy as np
 
     from xbarsim.crossbar import Crossbar
 
-Cells = Annotated[Path, typer.Argument(help="Conductances [S], wordlines x bitlines: .csv, .npy or .npz.")]
-Voltages = Annotated[Path, typer.Argument(help="Driver voltages [V]: one read per line, or one column.")]
-Resistance = Annotated[bool, typer.Option("--resistance", help="The first file holds resistances [ohm].")]
+Cells = Annotated[Path, typer.Argument(help=f"Conductances in S, wordlines x bitlines: {KINDS}.")]
+Voltages = Annotated[Path, typer.Argument(help="Driver voltages in V: one read per line, or one column.")]
+Resistance = Annotated[bool, typer.Option("--resistance", help="The first file holds resistances in ohm.")]
+AnyConductance = Annotated[
+    bool, typer.Option("--any-conductance", help=f"Also take cells that no memristor has, outside {RANGE}.")
+]
+Missing = Annotated[str, typer.Option(help="Empty cells and nan: 'error', 'open', or a value such as '1 MOhm'.")]
+Name = Annotated[str | None, typer.Option(help="Array, variable or worksheet of the first file, if it has several.")]
 Ohm = Annotated[str, typer.Option(help="Resistance, for example '2.5' or '1 kOhm'.")]
 BothEnds = Annotated[bool, typer.Option(help="Whether the lines are connected at both ends.")]
 WAITING = "solving (the first run also compiles, about half a minute)"
@@ -26,30 +32,48 @@ Characteristic = Annotated[str, typer.Option(help="Voltage scale of sinh cells; 
 
 
 def _circuit(
-    cells: Path, voltages: Path, resistance: bool, ends: dict[str, str], both: dict[str, bool], v_char: str
-) -> tuple[Crossbar, np.ndarray]:
+    cells: Path,
+    voltages: Path,
+    what: dict[str, Any],
+    ends: dict[str, str],
+    both: dict[str, bool],
+    v_char: str,
+) -> tuple[Crossbar, np.ndarray, list[str]]:
+    """Return crossbar, voltages (n, n_rows), and lines that say what was read."""
     import numpy as np
 
     import xbarsim as xb
-    from xbarsim.files import load_array
+    from xbarsim.files import conductances, read_table
+    from xbarsim.units import format_quantity
 
-    g = load_array(cells, "Ohm" if resistance else "S")
-    if resistance:
-        if (g <= 0).any():
-            raise ParameterError(f"{cells}: holds {g.min():g} ohm; resistances are above 0, inf for an open cell")
-        g = 1 / g
-    wires = xb.Wires(**ends, **both)
-    crossbar = xb.Crossbar(g, wires=wires, cell=xb.Sinh(v_char=v_char) if v_char else xb.Ohmic())
-    v = load_array(voltages, "V")
+    g, said = conductances(cells, **what)
+    crossbar = xb.Crossbar(
+        g,
+        wires=xb.Wires(**ends, **both),
+        cell=xb.Sinh(v_char=v_char) if v_char else xb.Ohmic(),
+        plausible=what["plausible"],
+    )
+    v = read_table(voltages, "V")
     if v.ndim == 2 and v.shape[1] == 1 and crossbar.n_rows == v.shape[0]:
         v = v.T
-    return crossbar, np.atleast_2d(v)
+    v = np.atleast_2d(v)
+    low, high = (format_quantity(float(value), "V") for value in (v.min(initial=np.inf), v.max(initial=-np.inf)))
+    reads = f"{len(v)} read{'s' if len(v) != 1 else ''} of {v.shape[-1]} wordlines"
+    return crossbar, v, [said, f"{voltages}: {reads}, {low} to {high}", crossbar.wires.summary()]
+
+
+def _what(resistance: bool, any_conductance: bool, missing: str, name: str | None) -> dict[str, Any]:
+    unit = "Ohm" if resistance else None
+    return {"unit": unit, "plausible": not any_conductance, "missing": missing, "name": name}
 
 
 def solve(
     cells: Cells,
     voltages: Voltages,
     resistance: Resistance = False,
+    any_conductance: AnyConductance = False,
+    missing: Missing = "error",
+    name: Name = None,
     r_wordline: Ohm = "0",
     r_bitline: Ohm = "0",
     r_driver: Ohm = "0",
@@ -71,9 +95,10 @@ def solve(
     writable(json_file)
     ends = {"r_wordline": r_wordline, "r_bitline": r_bitline, "r_driver": r_driver, "r_sense": r_sense}
     both = {"drive_both_ends": drive_both_ends, "sense_both_ends": sense_both_ends}
-    crossbar, v = _circuit(cells, voltages, resistance, ends, both, v_char)
+    crossbar, v, said = _circuit(cells, voltages, _what(resistance, any_conductance, missing, name), ends, both, v_char)
     with Console(stderr=True).status(WAITING):
         solution = xb.solve(crossbar, v)
+    typer.echo("\n".join(said))
     table = Table(title=f"{crossbar.n_rows} x {crossbar.n_cols}, bitline currents into the sense nodes")
     headings = ["read", *(f"bitline {j}" for j in range(min(3, crossbar.n_cols))), "all", "power", "residual"]
     for heading in headings:
@@ -89,13 +114,17 @@ def solve(
             overview(xb.solve(crossbar, v[0])).savefig(plot, dpi=150)
     if json_file is not None:
         names = ("i_bitline", "i_wordline", "power", "iterations", "residual", "power_balance")
-        write_text(json_file, json.dumps({name: getattr(solution, name).tolist() for name in names}, indent=2))
+        values = {name: getattr(solution, name).tolist() for name in names}
+        write_text(json_file, json.dumps({"read": said} | values, indent=2))
 
 
 def spice(
     cells: Cells,
     voltages: Voltages,
     resistance: Resistance = False,
+    any_conductance: AnyConductance = False,
+    missing: Missing = "error",
+    name: Name = None,
     r_wordline: Ohm = "0",
     r_bitline: Ohm = "0",
     r_driver: Ohm = "0",
@@ -114,14 +143,16 @@ def spice(
     writable(json_file)
     ends = {"r_wordline": r_wordline, "r_bitline": r_bitline, "r_driver": r_driver, "r_sense": r_sense}
     both = {"drive_both_ends": drive_both_ends, "sense_both_ends": sense_both_ends}
-    crossbar, v = _circuit(cells, voltages, resistance, ends, both, v_char)
+    crossbar, v, said = _circuit(cells, voltages, _what(resistance, any_conductance, missing, name), ends, both, v_char)
     if verify:
         with Console(stderr=True).status(WAITING):
             deviation = xb.verify(crossbar, v[0])
+        typer.echo("\n".join(said))
         typer.echo(f"largest deviation of xbarsim from ngspice: {deviation:.1e} of the largest current")
         result: dict[str, float | str] = {"deviation": deviation}
     else:
         result = {"netlist": xb.to_spice(crossbar, v[0])}
+        typer.echo("\n".join(said), err=True)
         typer.echo(result["netlist"], nl=False)
     if json_file is not None:
         write_text(json_file, json.dumps(result, indent=2))

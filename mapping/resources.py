@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +15,12 @@ def data_folder() -> Path:
     package = Path(__file__).resolve().parent
     inside_wheel = package / "data"
     return inside_wheel if inside_wheel.is_dir() else package.parent / "data"
+
+
+def located(name: str, folder: str | Path, known: Iterable[str]) -> str:
+    """Return a file or folder whose path is relative to ``folder``; what is known by name stays as it is."""
+    path = Path(folder) / name
+    return str(path) if name not in known and (Path(name).suffix or path.exists()) else name
 
 
 def writable(path: Path | None) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import brentq, root
 
@@ -17,6 +17,9 @@ CURVE = xb.Table(v=[-1.0, -0.3, 0.0, 0.2, 0.5, 1.0], i=[-9e-6, -1e-6, 0.0, 1e-6,
 
 def current(cell, g, v):
     """The cell laws, written from their definitions."""
+    if getattr(cell, "v_reference", None) is not None:
+        plain = xb.Sinh(v_char=cell.v_char) if isinstance(cell, xb.Sinh) else xb.Table(v=cell.v, i=cell.i)
+        return g * cell.v_reference * current(plain, 1.0, v) / current(plain, 1.0, cell.v_reference)
     if isinstance(cell, xb.Sinh):
         return g * cell.v_char * np.sinh(v / cell.v_char)
     if isinstance(cell, xb.OneSelectorOneResistor):
@@ -65,6 +68,8 @@ cells = st.one_of(
         v_selector=st.sampled_from([0.04, 0.2]),
     ),
     st.just(CURVE),
+    st.builds(xb.Sinh, v_char=st.just(0.2), v_reference=st.sampled_from([0.01, 0.3])),
+    st.just(CURVE.replace(v_reference=-0.4)),
 )
 
 
@@ -187,3 +192,107 @@ def test_transistors_that_are_off_can_cut_a_line_from_every_source():
         xb.solve(crossbar, [1.0, 1.0], selected=np.zeros(2, bool), floating_bitlines=np.array([True, False]))
     with pytest.raises(xb.ParameterError, match="bitline 0 has no path to any source"):
         xb.to_spice(crossbar, [1.0, 1.0], selected=np.zeros(2, bool), floating_bitlines=np.array([True, False]))
+
+
+def loop(n, noise, seed):
+    """A measured loop 0 -> 1 V -> -1 V -> 0, n steps a volt: a sinh law of 1 uS, of 10 uS while the voltage falls."""
+    rng = np.random.default_rng(seed)
+    v = np.r_[np.linspace(0, 1, n + 1), np.linspace(1, -1, 2 * n + 1), np.linspace(-1, 0, n + 1)]
+    g = np.r_[np.full(n + 1, 1e-6), np.full(2 * n + 1, 1e-5), np.full(n + 1, 1e-6)]
+    i = g * 0.3 * np.sinh(v / 0.3) * (1 + rng.normal(0, noise / 10, v.size)) + rng.normal(0, noise * 1e-7, v.size)
+    return v + rng.normal(0, noise * 1e-3, v.size), i
+
+
+def single(cell, g, v, wires=None):
+    return float(xb.solve(xb.Crossbar([[g]], cell=cell, wires=wires), [v]).i_bitline[0])
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.sampled_from([10, 30, 100, 300]),
+    st.sampled_from([0.0, 0.1, 0.3]),
+    st.sampled_from(["rising", "falling"]),
+    st.sampled_from([0.1, 0.3, -0.5]),
+    st.integers(0, 2**32 - 1),
+)
+def test_a_measured_loop_gives_its_law_at_any_resolution(tmp_path, n, noise, branch, v_reference, seed):
+    """Cells have their conductance at the reference, whatever noise and spacing make of the slope at 0 V."""
+    v, i = loop(n, noise, seed)
+    lines = [f"{k},{1e3 * a:.9g},{1e6 * b:.9g},ok" for k, (a, b) in enumerate(zip(v, i))]
+    (tmp_path / "iv.csv").write_text("# sample 7\nPoint,V (mV),I (\u00b5A),State\n" + "\n".join(lines))
+    cell = xb.Table.from_csv(tmp_path / "iv.csv", branch=branch, v_reference=v_reference)
+    g = 2e-5
+    assert single(cell, g, v_reference) == pytest.approx(g * v_reference, rel=1e-12)
+    i_reference = (1e-6 if branch == "rising" else 1e-5) * 0.3 * np.sinh(abs(v_reference) / 0.3)
+    scale = g * abs(v_reference) / i_reference
+    for at in (-0.8, -0.3, 0.2, 0.75):
+        expected = g * v_reference * np.sinh(at / 0.3) / np.sinh(v_reference / 0.3)
+        # six standard deviations, of the point's current and voltage and of the reference's; and a straight line of
+        # 1/n V in place of a curve, i'' / i = 1 / 0.09 V^2
+        relative = 6 * noise * (0.1 + 1e-3 / 0.3 + 1e-7 / i_reference) + 4 / (8 * 0.09 * n**2)
+        assert abs(single(cell, g, at) - expected) < abs(expected) * relative + 6 * noise * 1e-7 * scale + 1e-12
+
+
+def test_what_a_loop_needs(tmp_path):
+    v, i = loop(50, 0.0, 0)
+    path = tmp_path / "iv.csv"
+
+    def write(i, names="V,I\n", points=slice(None)):
+        path.write_text(names + "\n".join(f"{a},{b}" for a, b in zip(v[points], i[points])))
+
+    write(i)
+    with pytest.raises(xb.ParameterError, match=r"turns at 1 V \(point 52\); give branch='rising' or 'falling'"):
+        xb.Table.from_csv(path)
+    with pytest.raises(xb.ParameterError, match="branch = 'up'"):
+        xb.Table.from_csv(path, branch="up")
+    with pytest.raises(xb.FileError, match="no column is named 'U'; it has V, I"):
+        xb.Table.from_csv(path, v="U")
+    write(i, names="", points=slice(51, 152))
+    assert xb.Table.from_csv(path) == xb.Table.from_csv(path, branch="falling")  # one sweep, columns without names
+    write(i, names="V (V),I (V)\n")
+    with pytest.raises(xb.FileError, match="column 2 is in V where A is expected"):
+        xb.Table.from_csv(path, branch="rising")
+    write(np.clip(i, -5e-6, 5e-6))
+    with pytest.raises(xb.ParameterError, match="stays near -5e-06 A from"):
+        xb.Table.from_csv(path, branch="falling")
+    cut = xb.Table.from_csv(path, branch="falling", v_range=(-0.35, 0.35))
+    assert single(cut, cut.zero_bias * 1e-5, 0.2) > 0 and max(cut.v) <= 0.35
+    write(np.where(v < -0.8, 0.2, 1.0) * i)  # a reset: the current falls
+    with pytest.raises(xb.ParameterError, match="does not rise with the voltage near -"):
+        xb.Table.from_csv(path, branch="falling")
+    write(1e6 * i)
+    with pytest.raises(xb.ParameterError, match="memristors have 1 fS to 100 mS"):
+        xb.Table.from_csv(path, branch="falling")
+    assert xb.Table.from_csv(path, branch="falling", plausible=False).i[-1] > 1
+    with pytest.raises(xb.ParameterError, match="give a voltage of the curve, -1 V to 1 V, other than 0 V"):
+        xb.Table.from_csv(path, branch="falling", plausible=False, v_reference="1.5 V")
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.floats(-9, -3), st.floats(-3, 1), st.floats(-2, 2), st.sampled_from([0.0, 1.0, 1e4]))
+def test_no_sinh_cell_carries_what_none_can(log_g, log_scale, log_v, r):
+    """Either the current by the law and Ohm's law, or a refusal; never more than a short would take."""
+    g, scale, v = 10**log_g, 10**log_scale, 10**log_v
+    circuit = xb.Sinh(v_char=scale), g, v, xb.Wires(r_driver=r)
+    if r == 0:
+        beyond = g * np.sinh(min(v / scale, 700)) / min(v / scale, 700) > 1e3
+    else:
+        drop = brentq(lambda x: np.log(g * scale * r) + np.log(np.sinh(x / scale)) - np.log(v - x), *_within(v, scale))
+        beyond = (v - drop) / r > 1e3 * drop
+    if beyond:
+        with pytest.raises(xb.ParameterError, match="no sinh law holds there"):
+            single(*circuit)
+    else:
+        expected = g * scale * np.sinh(v / scale) if r == 0 else (v - drop) / r
+        assert single(*circuit) == pytest.approx(expected, rel=1e-6)
+
+
+def _within(v, scale):
+    """A range in which the logarithm of sinh is finite."""
+    return 1e-12 * min(v, scale), min(v * (1 - 1e-15), 700 * scale)
+
+
+def test_references_beyond_a_law():
+    with pytest.raises(xb.ParameterError, match=r"Sinh\.v_reference = 10 V: give at most 50 v_char, 0.5 V"):
+        xb.Sinh(v_char=0.01, v_reference=10)
+    assert xb.OneTransistorOneResistor(r_on="5 kOhm", g_off="1 nS").g_off == 1e-9

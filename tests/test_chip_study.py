@@ -23,7 +23,7 @@ import xbarsim as xb
 import xbarsim.plot
 from mapping.solved import Solved
 from mapping.study.run import prepared
-from mapping.study.setting import varied
+from mapping.study.setting import Setting, varied
 from mapping.study.table import rows
 from mapping.study.task import ChipTask
 
@@ -274,6 +274,31 @@ def test_the_command_writes_what_the_study_found(study, tmp_path, command):
     for option, full in (("--json", "/dev/full"), ("--csv", "/dev/full"), ("--plot", tmp_path / "full.png")):
         code, _, error = command("study", path, "--store", tmp_path / "s", "--workers", 1, option, full)
         assert code == 2 and f"{full}: cannot be written (No space left on device)" in error
+
+
+def test_paths_are_relative_to_the_study(study, tmp_path, monkeypatch):
+    """A folder that holds a study and all that it names gives the same from anywhere, also in its axes and changes."""
+    np.savetxt(tmp_path / "lrs.csv", np.full(9, 1.1e-5))
+    names = {"network": "tiny.safetensors", "chip": "small.toml", "dataset": "data.npz"}
+    text = "".join(f'{key} = "{value}"\n' for key, value in names.items()) + 'images = "all"\nseed = 4\n'
+    text += '[changes]\n"chip.device.d2d" = { samples_lrs = "lrs.csv" }\n[[axes]]\nname = "chip"\nsets = ["chip"]\n'
+    (tmp_path / "beside.toml").write_text(text + 'values = ["small.toml", "paper-bsnn"]\n')
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    found = []
+    for folder in (tmp_path, elsewhere):
+        monkeypatch.chdir(folder)
+        declared = mp.load_study(tmp_path / "beside.toml" if folder == elsewhere else "beside.toml")
+        plan, task = prepared(declared)
+        assert list(task.networks) == ["tiny.safetensors"] and list(task.data) == ["data.npz"]
+        setting = Setting.of(declared, plan.points[0])
+        assert setting.chip.rows == 8 and setting.chip.device.d2d.samples_lrs.tolist() == [1.1e-5] * 9
+        assert Setting.of(declared, plan.points[1]).chip.rows == 256
+        found.append(plan.identity)
+    assert found[0] == found[1]  # a store goes on from anywhere
+    with pytest.raises(xb.FileError, match=r"elsewhere/none\.toml: no such file"):
+        (elsewhere / "s.toml").write_text('chip = "none.toml"')
+        prepared(mp.load_study(elsewhere / "s.toml"))
 
 
 class Broken(ChipTask):

@@ -10,7 +10,6 @@ import pytest
 import xbarsim as xb
 from tests.test_command import run
 from xbarsim import plot
-from xbarsim.files import load_array
 
 mpl.use("Agg")
 G = np.array([[1e-5, 1e-6, 2e-5], [1e-6, 1e-5, 5e-6]])
@@ -75,7 +74,7 @@ def test_bad_csv_files(files, content, message):
     ("arguments", "message"),
     [
         (("none.csv", "v.npy"), "none.csv: cannot be read"),
-        (("g.txt", "v.npy"), "g.txt: is of an unknown kind"),
+        (("g.pdf", "v.npy"), "g.pdf: is of an unknown kind"),
         (("g.csv", "g.csv"), "the last axis must be the 2 rows"),
         (("g.csv", "v.npy", "--r-driver", "-1"), "a resistance is 0 or more"),
         (("g.csv", "v.npy", "--resistance", "--plot", "no/out.png"), "no/out.png: cannot be written"),
@@ -88,14 +87,14 @@ def test_bad_arguments(files, arguments, message):
 
 def test_npz_files(tmp_path):
     np.savez(tmp_path / "two.npz", a=G, b=2 * G)
-    np.testing.assert_array_equal(load_array(tmp_path / "two.npz", "S", name="b"), 2 * G)
+    np.testing.assert_array_equal(xb.read_table(tmp_path / "two.npz", "S", name="b"), 2 * G)
     with pytest.raises(xb.FileError, match="holds the arrays a, b; name the one to read"):
-        load_array(tmp_path / "two.npz", "S")
+        xb.read_table(tmp_path / "two.npz", "S")
     with pytest.raises(xb.FileError, match="has no array 'c'"):
-        load_array(tmp_path / "two.npz", "S", name="c")
+        xb.read_table(tmp_path / "two.npz", "S", name="c")
     np.save(tmp_path / "text.npy", np.array(["a"]))
     with pytest.raises(xb.FileError, match="not real numbers"):
-        load_array(tmp_path / "text.npy", "S")
+        xb.read_table(tmp_path / "text.npy", "S")
 
 
 def test_maps_show_the_array_with_units():
@@ -112,6 +111,12 @@ def test_maps_show_the_array_with_units():
         assert unit in ax.images[0].colorbar.ax.get_ylabel()
         assert "bitline" in ax.get_xlabel() and "wordline" in ax.get_ylabel()
         mpl.pyplot.close(ax.figure)
+    figure = plot.overview(one)
+    assert figure.get_suptitle() == "wires: r_wordline 2 Ohm, r_bitline 2 Ohm, r_driver 100 Ohm, r_sense 50 Ohm"
+    ideal = plot.overview(xb.solve(xb.Crossbar(G), [0.3, 0.1]))
+    assert ideal.get_suptitle() == "wires: 0 Ohm (ideal)"
+    assert [ax.get_title() for ax in ideal.axes[:3]] == ["", "0 everywhere", "0 everywhere"]
+    mpl.pyplot.close("all")
     with pytest.raises(xb.ParameterError, match="holds 2 reads; draw one"):
         plot.cell_currents(solution)
     with pytest.raises(xb.ParameterError, match="line = 'row'"):

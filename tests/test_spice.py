@@ -31,6 +31,7 @@ BOUNDARIES = {
 }
 CELLS = {
     "sinh": xb.Sinh(v_char=0.1),
+    "sinh at a reference": xb.Sinh(v_char=0.1, v_reference=0.3),
     "selector": xb.OneSelectorOneResistor(i_selector=1e-9, v_selector=0.03),
     "MIEC selector": xb.MIEC_SELECTOR,
     "table": xb.Table(v=[-1.0, -0.2, 0.0, 0.1, 0.4], i=[-8.0, -1.0, 0.0, 0.7, 4.0]),

@@ -8,6 +8,7 @@ from xbarsim.die import Die
 from xbarsim.drift import CustomDisturb, PowerLawDisturb, Retention, TableDisturb
 from xbarsim.errors import ConvergenceError, FileError, ParameterError, TrialError, XbarsimError
 from xbarsim.faults import Faults
+from xbarsim.files import read_conductances, read_table
 from xbarsim.memory import MemoryRead, read_cell, read_margin
 from xbarsim.nodal import solve
 from xbarsim.noise import OutputNoise, output_noise
@@ -61,7 +62,9 @@ __all__ = [
     "monte_carlo",
     "output_noise",
     "read_cell",
+    "read_conductances",
     "read_margin",
+    "read_table",
     "reduce",
     "sensitivities",
     "solve",

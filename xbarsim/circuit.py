@@ -74,7 +74,7 @@ def conductances(crossbar: Crossbar, selected: Any = None) -> np.ndarray:
     if not isinstance(cell, OneTransistorOneResistor):
         if selected is not None:
             raise ParameterError(f"selected is given, but cells are {type(cell).__name__}; only 1T1R cells have gates")
-        return g
+        return g * cell.zero_bias if isinstance(cell, Sinh | Table) and cell.v_reference is not None else g
     on = np.ones(crossbar.n_rows, bool) if selected is None else mask(selected, "selected", crossbar.n_rows)
     leak = g * cell.g_off / np.maximum(g + cell.g_off, np.finfo(float).tiny)
     return np.where(on[:, None], g / (1 + g * cell.r_on), leak)

@@ -9,6 +9,7 @@ import numpy as np
 from xbarsim.cells import Cell, Ohmic, OneTransistorOneResistor
 from xbarsim.errors import ParameterError
 from xbarsim.machine import check_memory
+from xbarsim.plausible import SHORT, both
 from xbarsim.wires import Wires
 
 
@@ -23,11 +24,15 @@ class Crossbar:
         Line, driver and sense resistances; none means ideal wires.
     cell : Ohmic, Sinh, OneTransistorOneResistor, OneSelectorOneResistor or Table, optional
         The cell model.
+    plausible : bool
+        Whether to refuse an array most of whose cells conduct more than 1 kS: those are resistances. Files are held to
+        the range of memristors, see :func:`xbarsim.read_conductances`.
 
     Raises
     ------
     ParameterError
-        If a shape is wrong, a conductance is negative or not finite, or a read would exceed this machine's memory.
+        If a shape is wrong, a conductance is negative, not finite or implausible, or a read would exceed this machine's
+        memory.
     """
 
     __slots__ = ("cell", "g", "wires")
@@ -36,7 +41,7 @@ class Crossbar:
     wires: Wires
     cell: Cell
 
-    def __init__(self, g: Any, wires: Wires | None = None, cell: Cell | None = None) -> None:
+    def __init__(self, g: Any, wires: Wires | None = None, cell: Cell | None = None, *, plausible: bool = True) -> None:
         if np.ndim(g) == 2:
             n_rows, n_cols = np.shape(g)
             check_memory(n_rows, n_cols, n_reads=1, arrays=12.0)
@@ -46,6 +51,12 @@ class Crossbar:
         if g.min() < 0:
             row, col = np.argwhere(g < 0)[0]
             raise ParameterError(f"g[{row}, {col}] = {g[row, col]:.6g} S: a conductance cannot be negative")
+        if plausible and g.max() > SHORT and np.median(g[g > 0]) > SHORT:
+            middle = float(np.median(g[g > 0]))
+            raise ParameterError(
+                f"g: half of the cells conduct {both(middle)} or more; give conductances in siemens, 1 / R of "
+                "resistances in ohm, or plausible=False"
+            )
         g.flags.writeable = False
         (wires or Wires()).check(*g.shape)
         object.__setattr__(self, "g", g)

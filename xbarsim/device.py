@@ -13,10 +13,13 @@ from xbarsim.drift import ReadDisturb, Retention
 from xbarsim.errors import ParameterError
 from xbarsim.faults import Faults
 from xbarsim.parameters import Parameters
+from xbarsim.plausible import RANGE, both, implausible
 from xbarsim.presets import load_preset
 from xbarsim.read_noise import ReadNoise
 from xbarsim.units import Conductance, ConductanceOrZero, Time, Voltage, parse_quantity, quantity
 from xbarsim.variation import C2C, D2D
+
+_FAR = 100.0  # how far measured samples may be from the device's own conductance
 
 
 class Device(Parameters):
@@ -47,6 +50,9 @@ class Device(Parameters):
     g_min, g_max : float
         The physical range [S]: conductances that variation, drift or noise would bring beyond are cut there, and
         counted.
+    plausible : bool
+        Whether to refuse states and measured samples outside 1 fS to 100 mS, and samples whose median is 100 times off
+        their state: those are other units, or resistances.
     """
 
     g_lrs: Conductance
@@ -61,6 +67,7 @@ class Device(Parameters):
     read_disturb: ReadDisturb | None = None
     g_min: ConductanceOrZero = 0.0
     g_max: Conductance | None = None
+    plausible: bool = True
 
     @model_validator(mode="before")
     @classmethod
@@ -92,6 +99,28 @@ class Device(Parameters):
                 f"Device: the states, {self.g_hrs:.3g} and {self.g_lrs:.3g} S, do not lie between g_min = {low:.3g} "
                 f"and g_max = {high:.3g} S"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _plausible(self) -> Self:
+        if not self.plausible:
+            return self
+        lift = "or plausible=False"
+        for name, g in (("g_lrs", self.g_lrs), ("g_hrs", self.g_hrs)):
+            if implausible(np.array(g)) is not None:
+                raise ValueError(f"Device.{name} is {both(g)}; memristors have {RANGE}: give siemens, {lift}")
+        for name, nominal in (("samples_lrs", self.g_lrs), ("samples_hrs", self.g_hrs)):
+            sample = getattr(self.d2d, name)
+            if sample is None or not sample.any():
+                continue
+            middle = float(np.median(sample[sample > 0]))
+            where = implausible(sample)
+            if where is not None or not 1 / _FAR < middle / nominal < _FAR:
+                worst = middle if where is None else float(sample[where])
+                raise ValueError(
+                    f"Device.d2d.{name}: {both(worst)} where the state is {both(nominal)}; if these are resistances, "
+                    f'give unit = "Ohm" beside them, {lift}'
+                )
         return self
 
     @property

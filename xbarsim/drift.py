@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from xbarsim.errors import ParameterError
-from xbarsim.files import load_array
+from xbarsim.files import read_table
 from xbarsim.kernels.disturb import power_law, ratios
 from xbarsim.kernels.elementary import LARGEST
 from xbarsim.parameters import Parameters, beside_toml
@@ -149,7 +149,7 @@ class PowerLawDisturb(Parameters):
 def _points(value: Any) -> np.ndarray:
     path = beside_toml(value) if isinstance(value, str | Path) else None
     try:
-        points = load_array(path, "") if path else np.array(value, dtype=np.float64)
+        points = read_table(path) if path else np.array(value, dtype=np.float64)
     except (TypeError, ValueError):
         raise ValueError("give rows of time [s], G/G0 in LRS, G/G0 in HRS, as a file or an array") from None
     where = str(path or "points")

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import BeforeValidator, Field, model_validator
 
 from xbarsim.errors import ParameterError
-from xbarsim.files import load_array
+from xbarsim.files import read_table
 from xbarsim.kernels.ladder import OPEN
 from xbarsim.parameters import Parameters, beside_toml
 from xbarsim.streams import stream, whole_number
@@ -31,7 +31,7 @@ def _places(value: Any) -> float | Pairs:
             raise ValueError(f"{value}: a probability lies in [0, 1]")
         return float(value)
     if isinstance(value, str | Path):
-        value = load_array(beside_toml(value), "")
+        value = read_table(beside_toml(value), "")
     if isinstance(value, np.ndarray):
         if value.ndim != 2 or value.dtype.kind not in "biuf" or not ((value == 0) | (value == 1)).all():
             raise ValueError(f"a map is an array (n_rows, n_cols) of 0 and 1; this one has the shape {value.shape}")

@@ -1,77 +1,189 @@
-"""Arrays from CSV, NPY and NPZ files, engineering notation included."""
+"""Arrays of quantities from files as laboratories write them: headers, units, index columns, missing cells."""
 
 from __future__ import annotations
 
-import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from xbarsim.errors import FileError
+from xbarsim.errors import FileError, ParameterError
+from xbarsim.plausible import RANGE, both, implausible, spread
+from xbarsim.sheets import Sheet, read_file
+from xbarsim.tables import Reading, interpret
 from xbarsim.units import parse_quantity
 
 
-def load_array(path: str | Path, unit: str, name: str | None = None) -> np.ndarray:
-    """Read numbers from a file.
+def read_table(
+    path: str | Path,
+    unit: str | None = None,
+    *,
+    name: str | None = None,
+    columns: Sequence[str | int] | None = None,
+    missing: str | float = "error",
+) -> np.ndarray:
+    """Read an array of numbers from a file, in SI units.
 
     Parameters
     ----------
     path : str or path
-        ``.csv``: one row per line, numbers or texts such as "100 kOhm"; ``.npy``; ``.npz`` with one array, or ``name``.
-    unit : str
-        The unit that texts may carry.
+        A text with one row on each line (``.csv``, ``.tsv``, ``.txt``, ``.dat``), a worksheet (``.xlsx``, needs
+        openpyxl), ``.npy``, ``.npz`` or ``.mat`` (up to version 7). In a text, cells are separated by semicolons, tabs,
+        commas or blanks, the first of these that occurs; a comma is a decimal comma where the separator is a semicolon
+        or a tab, and refused inside a cell elsewhere. Lines that begin with # or % are comments. A header and a first
+        column of names or counted rows are no data. Cells may be quantities such as "100 kOhm"; a unit in brackets or
+        after a slash in the header, "R (kOhm)", holds for the plain numbers below it.
+    unit : str, optional
+        The unit expected, for example ``"V"``; any if none is given. A file that states another is refused.
     name : str, optional
-        The array of an ``.npz`` file.
+        The array of an ``.npz`` file, the variable of a ``.mat`` file or the worksheet, if there are several.
+    columns : sequence of str or int, optional
+        The columns to read of a text or worksheet, by name (without its unit) or counted from 0; all unless given.
+    missing : "error", "open", or a quantity
+        What becomes of empty cells and of nan: refused; open cells, 0 S or inf ohm; or this value.
 
     Returns
     -------
-    array of float; from CSV (n_lines, n_columns)
+    array of float
+        (n_rows, n_cols) from texts and worksheets, otherwise as stored.
 
     Raises
     ------
     FileError
-        If the file is missing, of another kind, ragged, or holds something else than numbers; it names the place.
+        If the file is missing, damaged, of another kind, ragged, or holds something else; row and column are those of
+        the file, from 1.
+
+    Examples
+    --------
+    >>> v = xb.read_table("voltages.csv", "V")                                    # doctest: +SKIP
+    """
+    return read(path, None if unit is None else (unit,), name=name, columns=columns, missing=missing).values
+
+
+def read_conductances(
+    path: str | Path,
+    unit: str | None = None,
+    *,
+    name: str | None = None,
+    missing: str | float = "error",
+    plausible: bool = True,
+) -> np.ndarray:
+    """Read conductances, or resistances as such, from a file; return conductances [S].
+
+    Parameters
+    ----------
+    path, name, missing
+        See :func:`read_table`.
+    unit : {"S", "Ohm"}, optional
+        What plain numbers are; the file's own statement, or siemens, unless given. Resistances become conductances.
+    plausible : bool
+        Whether to refuse conductances that no memristor has, outside 1 fS to 100 mS; 0 is an open cell.
+
+    Returns
+    -------
+    array of float
+        See :func:`read_table`.
+
+    Raises
+    ------
+    FileError
+        See :func:`read_table`; also for a negative conductance, and for implausible ones.
+    """
+    return conductances(path, unit, name=name, missing=missing, plausible=plausible)[0]
+
+
+def conductances(
+    path: str | Path,
+    unit: str | None = None,
+    *,
+    name: str | None = None,
+    missing: str | float = "error",
+    plausible: bool = True,
+) -> tuple[np.ndarray, str]:
+    """Do :func:`read_conductances`, and return also one line that says what was read."""
+    if unit not in (None, "S", "Ohm"):
+        raise ParameterError(f"unit = {unit!r}: give 'S' or 'Ohm'")
+    reading = read(path, ("S", "Ohm") if unit is None else (unit,), name=name, missing=missing)
+    g, resistances = reading.values, (unit or reading.unit) == "Ohm"
+    wrong = g <= 0 if resistances else (g < 0) | np.isinf(g)
+    if wrong.any():
+        at = first(wrong)
+        rule = "resistances are above 0, inf for an open cell" if resistances else "a conductance cannot be negative"
+        if g[at] == np.inf:
+            rule = "a conductance is finite"
+        said = f"R{list(at)} = {g[at]:g} Ohm" if resistances else f"g{list(at)} = {g[at]:g} S"
+        raise FileError(f"{path}: {reading.place(at)}: {said}: {rule}")
+    if resistances:
+        g = 1 / g
+    place = implausible(g) if plausible else None
+    if place is not None:
+        other = "resistances? leave it out" if resistances else "resistances need unit='Ohm' (--resistance)"
+        raise FileError(
+            f"{path}: {reading.place(place)}: {both(float(g[place]))}; memristors have {RANGE}: {other}, "
+            "plausible=False (--any-conductance) takes all"
+        )
+    stated = f"{reading.unit}, as the file says" if reading.unit else "Ohm" if resistances else "S"
+    notes = "".join(f"; {remark}" for remark in reading.remarks)
+    return g, f"{path}: {shape(g)} cells, read in {stated}: {spread(g)}{notes}"
+
+
+def shape(array: np.ndarray) -> str:
+    """Write the shape of an array, "64 x 32"."""
+    return " x ".join(map(str, array.shape))
+
+
+def read(
+    path: str | Path,
+    allowed: tuple[str, ...] | None,
+    *,
+    name: str | None = None,
+    columns: Sequence[str | int] | None = None,
+    missing: str | float = "error",
+) -> Reading:
+    """Read a file whose numbers are in one of the ``allowed`` units, the first one unless it says so; None allows all.
+
+    The parameters are those of :func:`read_table`. With ``allowed`` given, all columns have one unit.
     """
     path = Path(path)
+    held = read_file(path, name)
+    if isinstance(held, Sheet):
+        try:
+            reading = interpret(held, allowed, None if columns is None else tuple(columns))
+        except ValueError as error:
+            raise FileError(f"{path}: {error}") from None
+    elif columns is None:
+        reading = Reading(held)
+    else:
+        raise FileError(f"{path}: has no named columns; read it whole")
+    for k, unit in enumerate(reading.units):
+        if allowed is not None and unit not in ("", reading.unit):
+            raise FileError(
+                f"{path}: column {reading.columns[k]} is in {unit}, others are in {reading.unit}; use one unit"
+            )
+    return _filled(path, reading, missing, reading.unit or (allowed or ("",))[0])
+
+
+def _filled(path: Path, reading: Reading, missing: str | float, unit: str) -> Reading:
+    """Return a reading with values where there are none."""
+    lost = np.isnan(reading.values)
+    count = np.count_nonzero(lost)
+    if not count:
+        return reading
+    if missing == "error":
+        raise FileError(
+            f"{path}: {reading.place(first(lost))} is empty or nan, {count} in all; fill the cell, or give "
+            "missing='open' or a value (--missing)"
+        )
+    if missing == "open" and unit not in ("S", "Ohm"):
+        raise FileError(f"{path}: missing = 'open': only cells are open; give a value with the unit {unit or '1'}")
     try:
-        if path.suffix == ".csv":
-            return _read_csv(path, unit)
-        if path.suffix == ".npy":
-            return _numbers(path, np.load(path, allow_pickle=False))
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as file:
-                keys = list(file)
-                if name is None and len(keys) != 1:
-                    raise FileError(f"{path}: holds the arrays {', '.join(keys)}; name the one to read")
-                if (name or keys[0]) not in keys:
-                    raise FileError(f"{path}: has no array {name!r}; it holds {', '.join(keys)}")
-                return _numbers(path, file[name or keys[0]])
-    except FileError:
-        raise
-    except (OSError, ValueError, EOFError) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise FileError(f"{path}: cannot be read ({reason}); give a .csv, .npy or .npz file") from None
-    raise FileError(f"{path}: is of an unknown kind; give a .csv, .npy or .npz file")
+        value = {"S": 0.0, "Ohm": np.inf}[unit] if missing == "open" else float(parse_quantity(missing, unit))
+    except (TypeError, ValueError) as error:
+        raise FileError(f"{path}: missing = {missing!r}: give 'error', 'open' or a value ({error})") from None
+    remarks = (*reading.remarks, f"{count} missing cells taken as {missing}")
+    return reading._replace(values=np.where(lost, value, reading.values), remarks=remarks)
 
 
-def _numbers(path: Path, array: np.ndarray) -> np.ndarray:
-    if array.dtype.kind not in "iuf":
-        raise FileError(f"{path}: holds {array.dtype}, not real numbers")
-    return array.astype(np.float64)
-
-
-def _read_csv(path: Path, unit: str) -> np.ndarray:
-    with path.open(newline="", encoding="utf-8") as file:
-        lines = [line for line in csv.reader(file, skipinitialspace=True) if line]
-    if not lines:
-        raise FileError(f"{path}: is empty; give one row of numbers per line")
-    values = np.empty((len(lines), len(lines[0])))
-    for i, line in enumerate(lines):
-        if len(line) != len(lines[0]):
-            raise FileError(f"{path}: row {i + 1} has {len(line)} entries where row 1 has {len(lines[0])}")
-        for j, text in enumerate(line):
-            try:
-                values[i, j] = parse_quantity(text, unit)
-            except ValueError as error:
-                raise FileError(f"{path}: row {i + 1}, column {j + 1}: {error}") from None
-    return values
+def first(where: np.ndarray) -> tuple[int, ...]:
+    """Return the index of the first entry of a mask."""
+    return tuple(int(k) for k in np.argwhere(where)[0])

@@ -7,11 +7,13 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from xbarsim.cells import Cell, Sinh
 from xbarsim.circuit import conductances, mask, resistances
 from xbarsim.crossbar import Crossbar, real_array
 from xbarsim.errors import ConvergenceError, ParameterError
 from xbarsim.kernels.schur import CONVERGED
 from xbarsim.machine import check_memory
+from xbarsim.plausible import SHORT
 from xbarsim.reads import Outcome, linear_reads, nonlinear_reads, port_reads, row_reads
 from xbarsim.solution import LARGEST_RESIDUAL, Solution, check_residual
 
@@ -69,7 +71,8 @@ def solve(
     Raises
     ------
     ParameterError
-        If a shape, voltage or tolerance is not allowed, or a node has no path to any source.
+        If a shape, voltage or tolerance is not allowed, a node has no path to any source, or a sinh cell would conduct
+        more than 1 kS.
     ConvergenceError
         If a read did not reach the tolerance.
     """
@@ -101,6 +104,7 @@ def solve(
     def complete() -> Outcome:
         outcome = linear_reads(*circuit) if crossbar.linear else nonlinear_reads(crossbar.cell, *circuit)
         check_certificates(outcome.certificates, tol, limit)
+        _check_law(crossbar.cell, g, circuit[2], circuit[3], outcome)
         return outcome
 
     if method == "ports" or (method == "auto" and crossbar.linear and n > _BATCH * crossbar.n_cols):
@@ -119,6 +123,25 @@ def solve(
         v_sense=v_end,
         _complete=later,
     )
+
+
+def _check_law(cell: Cell, g: np.ndarray, v: np.ndarray, v_end: np.ndarray, outcome: Outcome) -> None:
+    """Refuse cells that a sinh law makes conduct more than 1 kS: at 1000 v_char they would carry 1e430 A."""
+    if not isinstance(cell, Sinh) or not v.size:
+        return
+    span = max(v.max(), v_end.max(), 0.0) - min(v.min(), v_end.min(), 0.0)  # no cell sees more
+    a = min(span / cell.v_char, 700.0)
+    if span == 0 or g.max() * np.sinh(a) / a <= SHORT:
+        return
+    u, x, current = outcome.nodes()
+    v_cell = np.abs(u - x)
+    beyond = (np.abs(current) > SHORT * v_cell) & (g <= SHORT)
+    if beyond.any():
+        worst, most = float(v_cell[beyond].max()), float(np.abs(current[beyond]).max())
+        raise ParameterError(
+            f"a cell at {worst:.3g} V, {worst / cell.v_char:.3g} v_char, carries {most:.3g} A: "
+            "no sinh law holds there; lower voltages or raise v_char"
+        )
 
 
 def row_cells(

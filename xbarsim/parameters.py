@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
+from difflib import get_close_matches
 from numbers import Real
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, get_args
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -20,6 +23,16 @@ _folder: ContextVar[Path] = ContextVar("folder", default=Path())
 def beside_toml(path: str | Path) -> Path:
     """Return a path given by a parameter: relative to the TOML file that is being read, if there is one."""
     return _folder.get() / path
+
+
+@contextmanager
+def relative_to(folder: str | Path) -> Iterator[None]:
+    """Let paths given by parameters be relative to a folder."""
+    token = _folder.set(Path(folder))
+    try:
+        yield
+    finally:
+        _folder.reset(token)
 
 
 class Parameters(BaseModel):
@@ -81,13 +94,11 @@ class Parameters(BaseModel):
             If a field is unknown, missing or out of range.
         """
         values = read_toml(path) | values
-        token = _folder.set(Path(path).parent)
         try:
-            return cls(**values)
+            with relative_to(Path(path).parent):
+                return cls(**values)
         except ParameterError as error:
             raise ParameterError(f"{path}: {error}") from None
-        finally:
-            _folder.reset(token)
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:
@@ -101,13 +112,28 @@ def read_toml(path: str | Path) -> dict[str, Any]:
 
 
 def _one_line(model: type[BaseModel], error: ValidationError) -> str:
-    first = error.errors()[0]
-    field = ".".join(str(part) for part in first["loc"])
+    found = error.errors()
+    # what is missing may stand there under another name
+    first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])
+    place = list(first["loc"])
+    of = model.model_fields.get(str(place[0])) if place else None
+    if of is not None and of.discriminator and len(place) > 1:
+        del place[1]  # the kind is no field
+    field = ".".join(str(part) for part in place)
     where = f"{model.__name__}.{field}" if field else model.__name__
     if first["type"] == "extra_forbidden":
-        return f"{where} is not a field; the fields are {', '.join(model.model_fields)}"
+        return f"{where} is not a field; {_meant(field, list(model.model_fields)).strip() or _fields(model)}"
     if first["type"] == "missing":
         return f"{where} is missing; give it a value"
+    if first["type"].startswith("union_tag"):
+        kind, parts = (str(of.discriminator), get_args(of.annotation)) if of is not None else ("kind", ())
+        kinds = [str(tag) for part in parts for tag in get_args(part.model_fields[kind].annotation)]
+        given = first["input"].get(kind) if isinstance(first["input"], dict) else None
+        if given is not None:
+            return f"{where}.{kind} = {given!r:.40}: {_meant(str(given), kinds)}give one of {', '.join(kinds)}"
+        others = [name for name in first["input"] if _meant(name, [kind])] if isinstance(first["input"], dict) else []
+        said = f"{others[0]} is not a field; did you mean {kind}? " if others else ""
+        return f"{where}.{kind} is missing; {said}give one of {', '.join(kinds)}"
     if first["type"] == "value_error":
         reason = str(first["ctx"]["error"])
         part = re.match(r"[A-Z]\w*\.", reason)
@@ -115,4 +141,21 @@ def _one_line(model: type[BaseModel], error: ValidationError) -> str:
             return f"{where}.{reason[part.end() :]}"
         return f"{where}: {reason}" if field else reason
     remedy = first["msg"][0].lower() + first["msg"][1:]
-    return f"{where} = {first['input']!r}: {remedy}"
+    shown = repr(first["input"])
+    return f"{where} = {shown if len(shown) <= 80 else f'{shown[:77]}...'}: {remedy}"
+
+
+def _meant(name: str, known: list[str]) -> str:
+    """Return the question whether a known name was meant that is close to ``name``, or nothing."""
+    near = get_close_matches(name.lower(), known, n=1, cutoff=0.7)
+    return f"did you mean {near[0]}? " if near else ""
+
+
+def _fields(model: type[BaseModel]) -> str:
+    """List fields, as far as a line holds them."""
+    names = list(model.model_fields)
+    listed = ", ".join(names)
+    while len(listed) > 130:
+        names.pop()
+        listed = f"{', '.join(names)}, ..."
+    return f"the fields are {listed}"

@@ -39,7 +39,7 @@ def cell_currents(solution: Solution, ax: Axes | None = None) -> Axes:
 
 
 def overview(solution: Solution) -> Figure:
-    """Return a figure with wordline and bitline voltages, IR drop and cell currents of one read."""
+    """Return a figure with wordline and bitline voltages, IR drop and cell currents of one read, and its wires."""
     import matplotlib.pyplot as plt
 
     figure: Figure
@@ -48,6 +48,7 @@ def overview(solution: Solution) -> Figure:
     node_voltages(solution, "bitline", axes[0, 1])
     ir_drop(solution, axes[1, 0])
     cell_currents(solution, axes[1, 1])
+    figure.suptitle(solution.crossbar.wires.summary(), fontsize="medium")
     return figure
 
 
@@ -57,6 +58,8 @@ def _map(solution: Solution, values: np.ndarray, label: str, ax: Axes | None) ->
     axis = _axes(ax)
     image = axis.imshow(values, aspect="auto", interpolation="nearest")
     axis.set(xlabel="bitline (driven at column 0)", ylabel="wordline (sensed below the last)")
+    if np.ptp(values) == 0:  # a picture of one colour would look like one that failed
+        axis.set_title(f"{values.flat[0]:.3g} everywhere", fontsize="small")
     axis.figure.colorbar(image, ax=axis, label=label)
     return axis
 

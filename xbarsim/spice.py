@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from xbarsim.cells import Ohmic, OneSelectorOneResistor, OneTransistorOneResistor, Sinh, Table
-from xbarsim.circuit import every_segment, mask, resistances
+from xbarsim.circuit import conductances, every_segment, mask, resistances
 from xbarsim.crossbar import Crossbar, real_array
 from xbarsim.errors import FileError, ParameterError
 from xbarsim.kernels.ladder import OPEN
@@ -78,9 +78,11 @@ def to_spice(
         if 0 < r < OPEN:
             lines.append(f"rw{k} {name(a)} {name(b)} {r!r}")
     on = np.ones(crossbar.n_rows, bool) if selected is None else mask(selected, "selected", crossbar.n_rows)
+    # 1T1R cells are written with their transistor, the others at small voltages, as the kernels take them
+    g = crossbar.g if crossbar.gated else conductances(crossbar)
     for i, j in np.argwhere(crossbar.g > 0).tolist():
         ends = name(f"w{i}_{j}"), name(f"b{i}_{j}")
-        lines += _cell(crossbar, float(crossbar.g[i, j]), f"{i}_{j}", *ends, bool(on[i]))
+        lines += _cell(crossbar, float(g[i, j]), f"{i}_{j}", *ends, bool(on[i]))
     sources = [f"vd{i}" for i in range(crossbar.n_rows)] + [f"vs{j}" for j in range(crossbar.n_cols)]
     lines += [".control", "set numdgt=16", "op", *(f"print i({s})" for s in sources), "quit", ".endc", ".end"]
     return "\n".join(lines) + "\n"

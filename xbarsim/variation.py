@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
-from xbarsim.files import load_array
+from xbarsim.files import read
 from xbarsim.kernels.variation import autoregress
 from xbarsim.parameters import Parameters, beside_toml
 from xbarsim.streams import stream
@@ -36,17 +36,27 @@ class PerState(Parameters):
         return self.lrs if self.lrs == self.hrs else np.where(bits, self.lrs, self.hrs)
 
 
-def _measured(value: Any) -> np.ndarray | None:
+def _measured(value: Any, unit: str | None = None) -> np.ndarray | None:
+    """Return conductances [S] in rising order; ``unit`` tells what plain numbers are."""
     if value is None:
         return None
     path = beside_toml(value) if isinstance(value, str | Path) else None
-    try:
-        given = load_array(path, "S") if path else np.array([parse_quantity(one, "S") for one in np.ravel(value)])
-        if (np.ndim(value) == 0 and not path) or given.dtype.kind not in "iuf":
-            raise TypeError
-        sample = np.sort(given.astype(np.float64), axis=None)
-    except (TypeError, ValueError):
-        raise ValueError("give measured conductances in siemens, as a file or an array") from None
+    if path:
+        reading = read(path, ("S", "Ohm") if unit is None else (unit,))
+        given, unit = reading.values, reading.unit or unit
+    else:
+        try:
+            given = np.array([parse_quantity(one, unit or "S") for one in np.ravel(value)])
+            if np.ndim(value) == 0 or given.dtype.kind not in "iuf":
+                raise TypeError
+        except (TypeError, ValueError):
+            known = "siemens" if unit != "Ohm" else "ohm"
+            raise ValueError(f"give measured conductances in {known}, as a file or an array") from None
+    sample = np.sort(given.astype(np.float64), axis=None)
+    if unit == "Ohm":
+        if sample.size and not (sample[0] > 0 and np.isfinite(sample).all()):
+            raise ValueError(f"{path or 'the array'} holds {sample[0]:g} Ohm; resistances are finite and above 0")
+        sample = 1 / sample[::-1]
     if not (sample.size and np.isfinite(sample).all() and sample[0] >= 0):
         worst = (
             "no values" if not sample.size else f"{sample[0]:g} S" if sample[0] < 0 else "values that are not finite"
@@ -82,7 +92,8 @@ class D2D(Parameters):
     spread : PerState
         Relative standard deviation in either state.
     samples_lrs, samples_hrs : file or array, optional
-        Measured conductances [S], resampled instead of the law in that state.
+        Measured conductances [S], resampled instead of the law in that state. With ``unit="Ohm"`` beside them, or if
+        a file says so in its header, resistances.
     correlation_length : float
         L, in cells: draws at a distance of di rows and dj columns have the correlation exp(-(|di| + |dj|) / L); 0 for
         independent cells. A first-order autoregression in each direction, which is stationary from the first cell on.
@@ -102,6 +113,23 @@ class D2D(Parameters):
     correlation_length: Fraction = 0.0
     state_correlation: float = Field(default=1.0, ge=-1, le=1)
     die_spread: Fraction = 0.0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_unit(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or "unit" not in values:
+            return values
+        values, unit = dict(values), values["unit"]
+        del values["unit"]
+        samples = [name for name in ("samples_lrs", "samples_hrs") if values.get(name) is not None]
+        if unit not in ("S", "Ohm") or not samples:
+            raise ValueError(f"D2D.unit = {unit!r}: give 'S' or 'Ohm', beside samples_lrs or samples_hrs")
+        for name in samples:
+            try:
+                values[name] = _measured(values[name], unit)
+            except ValueError as error:
+                raise ValueError(f"D2D.{name}: {error}") from None
+        return values
 
     @property
     def varies(self) -> bool:

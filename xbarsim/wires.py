@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, ConfigDict
 from xbarsim.errors import ParameterError
 from xbarsim.kernels.ladder import OPEN
 from xbarsim.parameters import Parameters
-from xbarsim.units import parse_quantity
+from xbarsim.units import format_quantity, parse_quantity
 
 
 def _resistance(value: Any) -> float | np.ndarray:
@@ -76,6 +76,17 @@ class Wires(Parameters):
         """Whether any connection is open."""
         values = (self.r_wordline, self.r_bitline, self.r_driver, self.r_sense)
         return any(value >= OPEN if isinstance(value, float) else bool((value >= OPEN).any()) for value in values)
+
+    def summary(self) -> str:
+        """Say in one line what the wires are: "wires: r_wordline 2 Ohm, r_driver 1 kOhm", or that they are ideal."""
+        parts = []
+        for name in ("r_wordline", "r_bitline", "r_driver", "r_sense"):
+            value = getattr(self, name)
+            low, high = (np.min(value), np.max(value)) if np.size(value) else (0.0, 0.0)
+            if high > 0:
+                ends = dict.fromkeys(format_quantity(float(value), "Ohm") for value in (low, high))
+                parts.append(f"{name} {' to '.join(ends)}")
+        return f"wires: {', '.join(parts)}" if parts else "wires: 0 Ohm (ideal)"
 
     def arrays(self, n_rows: int, n_cols: int) -> list[np.ndarray]:
         """Return r_wordline, r_bitline, r_driver and r_sense as arrays for a crossbar that they fit.

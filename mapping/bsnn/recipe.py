@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from pydantic import field_validator
+
 from mapping.bsnn.settings import TrainingSettings
 from mapping.bsnn.spec import NetworkSpec
-from mapping.resources import data_folder
+from mapping.datasets import HASHES
+from mapping.resources import data_folder, located
 from xbarsim.errors import ParameterError
-from xbarsim.parameters import Parameters
+from xbarsim.parameters import Parameters, beside_toml
 
 
 class Recipe(Parameters):
@@ -18,7 +21,7 @@ class Recipe(Parameters):
     Attributes
     ----------
     dataset : str
-        Name, or folder with IDX files.
+        Name, or folder with IDX files, its path relative to the recipe's file.
     network : NetworkSpec
     training : TrainingSettings
     """
@@ -26,6 +29,11 @@ class Recipe(Parameters):
     dataset: str = "mnist"
     network: NetworkSpec
     training: TrainingSettings = TrainingSettings()
+
+    @field_validator("dataset")
+    @classmethod
+    def _beside_toml(cls, name: str) -> str:
+        return located(name, beside_toml(""), HASHES)
 
     def changed(self, **values: Any) -> Recipe:
         """Return a copy with fields of network or training changed, wherever they belong; None changes nothing."""

@@ -11,13 +11,13 @@ from mapping.ann.network import Ann
 from mapping.bsnn.encode import check_images
 from mapping.bsnn.fold import fold
 from mapping.bsnn.network import Network
-from mapping.chip import load_chip
 from mapping.cost import MODULES, convention
-from mapping.datasets import load_dataset
+from mapping.datasets import HASHES, load_dataset
 from mapping.provenance import digest, network_hash, now
+from mapping.resources import located
 from mapping.sample import Sample
 from mapping.study.results import DESCRIPTIONS, RESULTS, with_intervals
-from mapping.study.setting import Setting, load_any, varied
+from mapping.study.setting import Setting, chip_of, network_of, varied
 from mapping.study.spec import Study
 from mapping.study.task import ChipTask
 from xbarsim.errors import ParameterError
@@ -87,7 +87,7 @@ def prepared(study: Study) -> tuple[Plan, ChipTask]:
     convention(study.accounting)
     plan = Plan.of({axis.name: axis.values for axis in study.axes}, study.trials, study.seed, {})
     settings = [Setting.of(study, point) for point in plan.points]
-    networks = {setting.network: load_any(setting.network) for setting in settings}
+    networks = {setting.network: network_of(study, setting.network) for setting in settings}
     datasets = {
         name: study.dataset or str(network.metadata.get("dataset", "mnist")) for name, network in networks.items()
     }
@@ -103,7 +103,7 @@ def prepared(study: Study) -> tuple[Plan, ChipTask]:
     plan.identity.update(
         study=study.model_dump(mode="json", include={"images", "changes", "accounting"}),
         sets={axis.name: axis.cases or list(axis.sets) for axis in study.axes},
-        chips={str(name): repr(load_chip(str(name))) for name in study.named("chip")},
+        chips={str(name): repr(chip_of(study, str(name))) for name in study.named("chip")},
         networks={name: network_hash(network) for name, network in networks.items()},
         data={name: digest(*arrays) for name, (*arrays, _) in data.items()},
     )
@@ -111,7 +111,8 @@ def prepared(study: Study) -> tuple[Plan, ChipTask]:
 
 
 def _images(study: Study, dataset: str) -> tuple[np.ndarray, np.ndarray, Sample]:
-    images, labels = load_dataset(dataset)
+    there = located(dataset, study.folder, HASHES) if dataset == study.dataset else dataset
+    images, labels = load_dataset(there)
     try:
         sample = Sample.of(labels, study.images, seed=study.seed, dataset=dataset)
     except ParameterError as error:

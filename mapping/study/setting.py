@@ -14,11 +14,14 @@ from mapping.ann.network import Ann
 from mapping.ann.store import list_anns, load_ann
 from mapping.bsnn.load import load_network
 from mapping.bsnn.network import Network
-from mapping.chip import Chip, load_chip
+from mapping.bsnn.store import list_networks
+from mapping.chip import Chip, list_chips, load_chip
 from mapping.dies import Past
+from mapping.resources import located
 from mapping.study.spec import PAST, Study
 from xbarsim.drift import ROOM_TEMPERATURE
 from xbarsim.errors import FileError, ParameterError
+from xbarsim.parameters import relative_to
 from xbarsim.study.plan import Value
 from xbarsim.units import quantity
 
@@ -51,11 +54,12 @@ class Setting:
         given += [item for axis in study.axes for item in axis.settings(point[axis.name])]
         whole = {"chip": study.chip, "network": study.network} | dict(given)
         try:
-            chip, variant, past = load_chip(str(whole["chip"])), {}, {}
+            chip, variant, past = chip_of(study, str(whole["chip"])), {}, {}
             for path, value in given:
                 part, _, field = path.partition(".")
                 if part == "chip" and field:
-                    chip = chip.replace(**{field.replace(".", "__"): value})
+                    with relative_to(study.folder):
+                        chip = chip.replace(**{field.replace(".", "__"): value})
                 elif part == "network" and field:
                     variant[field] = value
                 elif part == "past":
@@ -72,6 +76,16 @@ class Setting:
     def work_key(self) -> tuple[object, ...]:
         """What the work that dies share depends on."""
         return self.network, *sorted(self.variant.items()), self.chip.driver, self.chip.constant_input
+
+
+def chip_of(study: Study, name: str) -> Chip:
+    """Load a chip that a study names, by name or by a path relative to the study."""
+    return load_chip(located(name, study.folder, list_chips()))
+
+
+def network_of(study: Study, name: str) -> Network | Ann:
+    """Load a network that a study names, by name or by a path relative to the study."""
+    return load_any(located(name, study.folder, (*list_networks(), *list_anns())))
 
 
 def load_any(source: str) -> Network | Ann:

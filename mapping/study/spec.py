@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from mapping.resources import data_folder
 from mapping.study.results import RESULTS
 from xbarsim.errors import FileError, ParameterError
-from xbarsim.parameters import Parameters
+from xbarsim.parameters import Parameters, beside_toml
 from xbarsim.units import parse_quantity
 
 NETWORK = ("t_steps", "threshold_scale", "weight_bits", "activation_bits")
@@ -83,6 +83,8 @@ class Study(Parameters):
         Names or files.
     dataset : str, optional
         Name, folder or file; what the network was trained for, unless given.
+    folder : str
+        What relative paths in the study are relative to: the folder of its TOML file; otherwise where it runs.
     images : int or str
         How many of the test set, drawn with the seed, of each class as many; "first:N"; or "all".
     trials : int
@@ -104,6 +106,7 @@ class Study(Parameters):
     network: str = "mnist-bsnn"
     chip: str = "paper-bsnn"
     dataset: str | None = None
+    folder: str = Field(default="", exclude=True)  # where results are shown, it would only tell machines apart
     images: int | str = 1000
     trials: int = Field(default=1, ge=1)
     seed: int = Field(default=0, ge=0)
@@ -111,6 +114,14 @@ class Study(Parameters):
     changes: dict[str, Any] = Field(default_factory=dict)
     axes: tuple[Axis, ...] = ()
     show: tuple[str, ...] = ("accuracy", "energy_per_inference")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _beside_toml(cls, values: Any) -> Any:
+        folder = beside_toml("")
+        if not isinstance(values, dict) or folder == Path():
+            return values
+        return values | {"folder": str((folder / str(values.get("folder", ""))).resolve())}
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -1,0 +1,247 @@
+"""Files of laboratories: every style a table is written in gives the numbers of the table, or one clear line."""
+
+import json
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from scipy.io import savemat
+
+import xbarsim as xb
+from xbarsim.files import conductances
+from xbarsim.plausible import LARGEST, SMALLEST
+
+IN_FOLDER = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture]}
+
+
+def refused(function, *arguments, words=None, path=None, **options):
+    """Check that a refusal is one line of at most 200 characters beyond the path; return it."""
+    with pytest.raises(xb.XbarsimError, match=words) as error:
+        function(*arguments, **options)
+    text = str(error.value)
+    assert "\n" not in text and len(text.replace(str(path or arguments[0]), "file")) <= 200, text
+    return text
+
+
+@st.composite
+def styles(draw):
+    """A way to write a table with pandas: separator and decimal sign, header with unit, index, comments, byte order."""
+    separator, decimal = draw(st.sampled_from([(",", "."), (";", "."), (";", ","), ("\t", "."), ("\t", ",")]))
+    unit, factor = draw(st.sampled_from([("Ohm", 1), ("kOhm", 1e3), ("k\u03a9", 1e3), ("M\u2126", 1e6), ("ohms", 1)]))
+    around = draw(st.sampled_from(["R{} ({})", "R{} [{}]", "R{} / {}", "cell {} ( {} )"]))
+    index = draw(st.sampled_from([None, "counted", "named"]))
+    above = draw(st.sampled_from(["", "# lab 3, 2026\n", "% a\n\n", "sep=" + separator + "\n"]))
+    encoding = draw(st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]))
+    end = draw(st.sampled_from(["\n", "\r\n"]))
+    return separator, decimal, unit, factor, around, index, above, encoding, end
+
+
+@settings(max_examples=80, **IN_FOLDER)
+@given(styles(), st.integers(1, 4), st.integers(1, 3), st.integers(0, 2**32 - 1))
+def test_any_style_gives_the_numbers_of_the_table(tmp_path, style, n_rows, n_cols, seed):
+    separator, decimal, unit, factor, around, index, above, encoding, end = style
+    r = 10 ** np.random.default_rng(seed).uniform(3, 9, (n_rows, n_cols))
+    frame = pd.DataFrame(r / factor, columns=[around.format(chr(97 + k), unit) for k in range(n_cols)])
+    if index == "named":
+        frame.index = [f"WL{k}" for k in range(n_rows)]
+    text = frame.to_csv(sep=separator, decimal=decimal, index=index is not None, lineterminator=end)
+    path = tmp_path / ("r.csv" if separator != "\t" else "r.tsv")
+    path.write_bytes((above + text).encode(encoding))
+    if decimal == "," and n_cols == 1 and index is None and "sep" not in above:  # no separator says what a comma is
+        refused(xb.read_conductances, path)
+        return
+    np.testing.assert_allclose(xb.read_conductances(path), 1 / r, rtol=1e-14)
+    np.testing.assert_allclose(xb.read_table(path, "Ohm"), r, rtol=1e-14)
+    _, said = conductances(path)
+    assert "read in Ohm, as the file says" in said and f"{n_rows} x {n_cols} cells" in said
+
+
+@settings(max_examples=60, **IN_FOLDER)
+@given(
+    st.floats(np.log10(1 / LARGEST) + 1e-9, np.log10(1 / SMALLEST) - 1e-9),
+    st.lists(st.floats(-2, 2), min_size=1, max_size=5),
+)
+def test_resistances_and_conductances_are_never_taken_for_each_other(tmp_path, level, steps):
+    """All that a memristor may have, in ohm: as siemens without a word it is refused, and the other way round."""
+    r = 10 ** np.clip(level + np.array(steps), 1 + 1e-9, 15 - 1e-9)
+    path = tmp_path / "r.npy"
+    np.save(path, r)
+    refused(xb.read_conductances, path, words="--resistance")
+    np.testing.assert_allclose(xb.read_conductances(path, "Ohm"), 1 / r, rtol=1e-15)
+    np.testing.assert_array_equal(xb.read_conductances(path, plausible=False), r)
+    np.save(path, 1 / r)
+    refused(xb.read_conductances, path, "Ohm", words="leave it out")
+    np.testing.assert_array_equal(xb.read_conductances(path), 1 / r)
+    if np.median(r) > 1e3:
+        with pytest.raises(xb.ParameterError, match="give conductances in siemens"):
+            xb.Crossbar(r[:, None])
+    assert xb.Crossbar(r[:, None], plausible=False).g.shape == (len(r), 1)
+
+
+@settings(max_examples=60, **IN_FOLDER)
+@given(st.binary(max_size=60), st.sampled_from([".csv", ".txt", ".npy", ".npz", ".mat", ".xlsx"]), st.booleans())
+def test_damaged_files_end_in_one_line(tmp_path, junk, kind, inside):
+    path, good = tmp_path / f"bad{kind}", tmp_path / f"good{kind}"
+    if not good.exists():
+        write(good, np.array([[1e-5, 2e-5], [3e-5, 4e-5]]))
+    data = good.read_bytes()
+    cut = int.from_bytes(junk[:2], "big") % len(data)
+    path.write_bytes(data[:cut] + junk[2:] + (data[cut + len(junk) :] if inside else b""))
+    try:
+        assert xb.read_conductances(path, plausible=False).dtype == float
+    except xb.XbarsimError as error:
+        assert "\n" not in str(error) and len(str(error).replace(str(path), "file")) <= 200
+
+
+def write(path, values):
+    """Write an array by the tool of its kind."""
+    match path.suffix:
+        case ".npy":
+            np.save(path, values)
+        case ".npz":
+            np.savez(path, g=values)
+        case ".mat":
+            savemat(path, {"g": values})
+        case ".xlsx":
+            pd.DataFrame(values).to_excel(path, header=False, index=False)
+        case ".csv":
+            np.savetxt(path, values, delimiter=",")
+        case _:
+            np.savetxt(path, values, header="G (S)")
+
+
+@pytest.mark.parametrize("kind", [".csv", ".txt", ".dat", ".npy", ".npz", ".mat", ".xlsx"])
+def test_every_kind_of_file(tmp_path, kind):
+    g = np.array([[1e-5, 2e-6, 3e-4], [4e-5, 5e-5, 0.0]])
+    write(tmp_path / f"g{kind}", g)
+    np.testing.assert_allclose(xb.read_conductances(tmp_path / f"g{kind}"), g, rtol=1e-15)
+
+
+def test_one_of_several(tmp_path):
+    with pd.ExcelWriter(tmp_path / "two.xlsx") as book:
+        pd.DataFrame({"R (kOhm)": [100, None, 50]}).to_excel(book, sheet_name="die 1")
+        pd.DataFrame({"R (kOhm)": [200, 25]}).to_excel(book, sheet_name="die 2")
+    assert xb.read_conductances(tmp_path / "two.xlsx", name="die 2").tolist() == [[1 / 2e5], [1 / 2.5e4]]
+    opened = xb.read_conductances(tmp_path / "two.xlsx", name="die 1", missing="open")
+    assert opened.tolist() == [[1e-5], [0.0], [2e-5]]
+    refused(xb.read_conductances, tmp_path / "two.xlsx", words="holds the sheets die 1, die 2; name the one to read")
+    refused(xb.read_conductances, tmp_path / "two.xlsx", name="die 1", words="row 3, column 2 is empty or nan, 1 in")
+    savemat(tmp_path / "two.mat", {"a": np.eye(2), "b": np.eye(3)})
+    refused(xb.read_table, tmp_path / "two.mat", words="holds the variables a, b; name the one to read")
+    assert xb.read_table(tmp_path / "two.mat", name="b").shape == (3, 3)
+
+
+def test_worksheets_need_their_reader(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    (tmp_path / "r.xlsx").write_bytes(b"PK")
+    refused(xb.read_table, tmp_path / "r.xlsx", words=r"needs openpyxl; pip install 'xbarsim\[files\]'")
+
+
+@pytest.mark.parametrize(
+    ("text", "g"),
+    [
+        ("100 kOhm, 1 MOhm\n50 k\u03a9, 200 kohms\n", [[1e-5, 1e-6], [2e-5, 5e-6]]),
+        (",0,1\n0,1e-5,1e-6\n1,2e-5,5e-6\n", [[1e-5, 1e-6], [2e-5, 5e-6]]),
+        ("WL,BL0,BL1\nWL0,1e-5,1e-6\n", [[1e-5, 1e-6]]),
+        ("Resistance,Resistance\n(kOhm),(MOhm)\n100,1\n", [[1e-5, 1e-6]]),
+        ("# R (kOhm)\n100;50\n", [[1e-5, 2e-5]]),
+        ("0,01 mS;20 uS\n", [[1e-5, 2e-5]]),
+        ("1e-5\t1E-06\n", [[1e-5, 1e-6]]),
+        ("10 uS\n\n20 uS\n", [[1e-5], [2e-5]]),
+        ("1e-5,2e-5,\n2e-5,1e-5,\n,,\n", [[1e-5, 2e-5], [2e-5, 1e-5]]),
+        ("kOhm\n100\n", [[1e-5]]),
+        ("G\n1e-5\n2e-5\n", [[1e-5], [2e-5]]),
+    ],
+)
+def test_tables_by_hand(tmp_path, text, g):
+    (tmp_path / "t.csv").write_text(text)
+    np.testing.assert_allclose(xb.read_conductances(tmp_path / "t.csv"), g, rtol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('"1,5",2\n', r"row 1, column 1: '1,5' is no quantity.*write 1\.5"),
+        ("# a comment\n1e-5,2e-5\n1e-5\n", "row 3 has 1 entries where row 2 has 2"),
+        ("1e-5;2,5\n1.5;2\n", "row 2, column 1: '1.5': some cells have a decimal comma, some a decimal point"),
+        ("R (kiloohm)\n100\n", r"column 1: \(kiloohm\) is no unit"),
+        ("R (kOhm),G (S)\n100,1e-5\n", "column 2 is in S, others are in Ohm"),
+        ("V (mV),R (Ohm)\n100,1e5\n", "column 1 is in V where S is expected, or Ohm"),
+        ("R (kOhm)\n100k\n", "'100k' has a prefix, and the heading a unit"),
+        (",a\n3e-6,1e-6\n", "column 1 has no name"),
+        ("1 000\n2 000\n", "write 1000, or put a semicolon or tab"),
+        ("1e-5,,nan\n", "row 1, column 2 is empty or nan, 2 in all"),
+        ("1e-5,inf\n", r"row 1, column 2: g\[0, 1\] = inf S: a conductance is finite"),
+        ("R (Ohm)\n0\n", r"row 2, column 1: R\[0, 0\] = 0 Ohm: resistances are above 0"),
+        ("1e-20\n", "memristors have 1 fS to 100 mS"),
+        ("a,b\n", "holds names, but no numbers"),
+    ],
+)
+def test_what_is_refused(tmp_path, text, words):
+    (tmp_path / "t.csv").write_text(text)
+    refused(xb.read_conductances, tmp_path / "t.csv", words=words)
+
+
+def test_missing_cells_and_columns(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("n,V (mV),I,state\n1,100,1e-6,ok\n2,200,NaN,ok\n")
+    assert xb.read_table(path, columns=["V", "I"], missing=0).tolist() == [[0.1, 1e-6], [0.2, 0.0]]
+    refused(xb.read_table, path, columns=["U"], words="no column is named 'U'; it has n, V, I, state")
+    refused(xb.read_table, path, columns=[7], words="column 7: there are 4, counted from 0")
+    refused(xb.read_table, path, columns=["V", "I"], missing="open", words="only cells are open")
+    refused(xb.read_table, path, columns=["V", "I"], missing="1,5", words="give 'error', 'open' or a value")
+    refused(xb.read_conductances, path, "A", words="give 'S' or 'Ohm'", path=path)
+
+
+def test_samples_of_devices(tmp_path):
+    """F6: 10 kohm read as 10 kS; by its unit it is 100 uS."""
+    r = np.array([9.5e3, 1e4, 1.1e4])
+    np.save(tmp_path / "r.npy", r)
+    fields = {"g_lrs": "100 uS", "on_off_ratio": 10, "v_read": 0.3, "t_read": 1e-8}
+    for samples in (tmp_path / "r.npy", r):
+        with pytest.raises(xb.ParameterError, match=r'samples_lrs: 11 kS = 90.9 uOhm where .* unit = "Ohm"'):
+            xb.Device(**fields, d2d={"samples_lrs": samples})
+        device = xb.Device(**fields, d2d={"samples_lrs": samples, "unit": "Ohm"})
+        np.testing.assert_allclose(device.d2d.samples_lrs, np.sort(1 / r), rtol=1e-15)
+        assert device.replace(v_read=0.2).d2d == device.d2d  # converted once
+    (tmp_path / "r.csv").write_text("R (kOhm)\n9.5\n10\n11\n")
+    device = xb.Device(**fields, d2d={"samples_lrs": tmp_path / "r.csv"})
+    np.testing.assert_allclose(device.d2d.samples_lrs, np.sort(1 / r), rtol=1e-14)
+    with pytest.raises(xb.ParameterError, match="the state is 10 uS = 100 kOhm"):
+        xb.Device(**fields, d2d={"samples_hrs": [5e-9, 6e-9]})  # 2,000 times off
+    assert xb.Device(**fields, d2d={"samples_hrs": [5e-9, 6e-9]}, plausible=False).d2d.samples_hrs[0] == 5e-9
+    with pytest.raises(xb.ParameterError, match="D2D.unit = 'kOhm'"):
+        xb.D2D(samples_lrs=r, unit="kOhm")
+    with pytest.raises(xb.ParameterError, match="Device.g_lrs is 100 kS = 10 uOhm"):
+        xb.Device(**fields | {"g_lrs": 1e5})
+
+
+def test_the_command_says_what_it_read(tmp_path, command):
+    r, v = tmp_path / "r.csv", tmp_path / "v.csv"
+    r.write_text("200000,100000\n50000,1e6\n")
+    v.write_text("0.3\n0.1\n")
+    code, out, err = command("solve", r, v)
+    assert code == 2 and out == "" and "1 MS = 1 uOhm" in err and "--resistance" in err and err.count("\n") == 1
+    code, out, err = command("solve", r, v, "--resistance", "--json", tmp_path / "out.json")
+    assert code == 0
+    for words in (
+        "2 x 2 cells, read in Ohm",
+        "smallest 1 uS = 1 MOhm, median 7.5 uS = 133 kOhm, largest 20 uS = 50 kOhm",
+        "1 read of 2 wordlines, 100 mV to 300 mV",
+        "wires: 0 Ohm (ideal)",
+    ):
+        assert words in out
+    i = json.loads((tmp_path / "out.json").read_text())["i_bitline"][0]
+    np.testing.assert_allclose(i, [0.3 / 2e5 + 0.1 / 5e4, 0.3 / 1e5 + 0.1 / 1e6], rtol=1e-12)  # by Ohm's law
+    code, out, _ = command("solve", r, v, "--any-conductance")
+    assert code == 0 and "largest 1 MS" in out
+    r.write_text("R (kOhm),R (kOhm)\n200,\n50,1e3\n")
+    code, _, err = command("solve", r, v)
+    assert code == 2 and "row 2, column 2 is empty" in err and "--missing" in err
+    code, out, _ = command("solve", r, v, "--missing", "open", "--r-driver", "2 k\u03a9")
+    assert code == 0 and "1 open" in out and "read in Ohm, as the file says" in out and "wires: r_driver 2 kOhm" in out
+    code, _, err = command("solve", r, v, "--missing", "open", "--r-wordline", "2,5")
+    assert code == 2 and "write 2.5" in err

@@ -1,0 +1,118 @@
+"""Quantities: against a parser that shares no line with ours, and separators that mean two things."""
+
+from decimal import Decimal, InvalidOperation
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import xbarsim as xb
+from xbarsim.units import format_quantity, parse_quantity
+
+PREFIX = dict(zip("yzafpnumckKMGTPEZY", (-24, -21, -18, -15, -12, -9, -6, -3, -2, 3, 3, 6, 9, 12, 15, 18, 21, 24)))
+PREFIX |= {"": 0, "\u00b5": -6, "\u03bc": -6}
+OHMS = ("Ohm", "ohm", "ohms", "Ohms", "OHM", "\u03a9", "\u2126")
+
+
+def naive(text):
+    """Read ohms by cutting at every place: what Python's Decimal takes, then a prefix and a unit from a list."""
+    found = set()
+    for cut in range(len(text), 0, -1):
+        try:
+            float(text[:cut])  # which is strict about underscores,
+            number = Decimal(text[:cut].strip())  # and this about rounding
+        except (ValueError, InvalidOperation):
+            continue
+        if not number.is_finite():
+            continue
+        for prefix, power in PREFIX.items():
+            if text[cut:].strip() in (prefix, *(prefix + ohm for ohm in OHMS)):
+                found.add(float(number.scaleb(power)))
+    assert len(found) <= 1
+    return found.pop() if found else None
+
+
+digits = st.from_regex(r"[+-]?([0-9]{1,9}(\.[0-9]{0,9})?|\.[0-9]{1,9})([eE][+-]?[0-9]{1,2})?", fullmatch=True)
+
+
+@settings(max_examples=300, deadline=None)
+@given(digits, st.sampled_from(["", " ", "\u00a0"]), st.sampled_from(sorted(PREFIX)), st.sampled_from(OHMS))
+def test_every_spelling_is_read_as_another_parser_reads_it(number, space, prefix, ohm):
+    text = f"{number}{space}{prefix}{ohm}"
+    assert parse_quantity(text, "Ohm") == naive(text.replace("\u00a0", " ")) != None  # noqa: E711
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.text("0123456789.,eE+-_' kKmMu\u00b5\u03bc\u03a9\u2126Ohms", max_size=9))
+def test_any_text_is_read_right_or_refused(text):
+    expected = naive(text)
+    try:
+        value = parse_quantity(text, "Ohm")
+    except ValueError as error:
+        assert expected is None and "\n" not in str(error) and len(str(error)) < 200
+    else:
+        assert value == expected
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.integers(1, 10**9),
+    st.integers(0, 999),
+    st.sampled_from([(",", "."), (".", ","), ("'", "."), ("\u2019", ","), (" ", ","), (" ", "."), ("", ",")]),
+    st.sampled_from(["", "", " kOhm"]),
+)
+def test_separators_are_refused_and_the_remedy_is_the_number(whole, part, marks, unit):
+    """One number as different countries write it: whatever is proposed instead includes the number meant."""
+    thousands, decimal = marks
+    text = f"{whole:,}".replace(",", thousands) + (f"{decimal}{part}" if part else "")
+    meant = float(f"{whole}.{part}") * (1e3 if unit else 1)
+    if not set(text) & set(",'\u2019 ") and text.count(".") < 2:
+        return  # with points alone this is a number
+    with pytest.raises(ValueError, match="no other separator") as error:
+        parse_quantity(text + unit, "Ohm")
+    proposed = str(error.value).split("; write ")[1].split(", or put")[0].split(" or ")
+    assert meant == pytest.approx(parse_quantity(proposed[0], "Ohm")) or (
+        len(proposed) == 2 and meant == pytest.approx(parse_quantity(proposed[1], "Ohm"))
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("2,5", "write 2.5$"),
+        ("2,5 Ohm", "write 2.5 Ohm$"),
+        ("1,2,3", "write one number$"),
+        ("1,234", "write 1.234 or 1234$"),
+        ("1e999", "beyond the range"),
+        ("0x10", "is no quantity"),
+        ("9" * 8000, r"'99999999999999999999\.\.\.' is no quantity"),
+    ],
+)
+def test_what_is_refused(text, words):
+    for refused in (lambda: parse_quantity(text, "Ohm"), lambda: xb.Wires(r_wordline=text)):
+        with pytest.raises(ValueError, match=words) as error:
+            refused()
+        assert len(str(error.value)) < 200
+
+
+def test_a_letter_that_is_prefix_and_unit_is_no_unit():
+    for text, unit in (("2 a", "A"), ("5 f", "F"), ("5 m", "s")):
+        with pytest.raises(ValueError, match="has no unit"):
+            parse_quantity(text, unit)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.floats(1e-20, 1e20), st.sampled_from(["S", "Ohm", "A", "V"]))
+def test_what_is_written_is_read(value, unit):
+    assert parse_quantity(format_quantity(value, unit, digits=6), unit) == pytest.approx(value, rel=1e-5)
+
+
+def test_areas_with_both_micro_signs():
+    from mapping.periphery.driver import Driver
+
+    fields = {"dac_bits": 8, "power_per_bit": "3.9 uW"}
+    areas = [Driver(**fields, area=f"0.166 {mu}m^2").area for mu in "u\u00b5\u03bc"]
+    np.testing.assert_allclose(areas, 0.166e-12, rtol=1e-15)
+    with pytest.raises(xb.ParameterError, match="write 0.166"):
+        Driver(**fields, area="0,166 um^2")

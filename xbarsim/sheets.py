@@ -1,0 +1,185 @@
+"""What files of numbers hold, before it means anything: rows of cells, or arrays."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import re
+import struct
+import warnings
+import zlib
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from tokenize import TokenError
+from typing import Any, NamedTuple
+from zipfile import BadZipFile
+
+import numpy as np
+
+from xbarsim.errors import FileError
+
+Cell = str | float | None
+KINDS = ".csv, .tsv, .txt, .dat, .xlsx, .npy, .npz or .mat"
+# what readers raise on damaged files
+_DAMAGED = (
+    *(OSError, ValueError, TypeError, LookupError, EOFError, AttributeError, RuntimeError, MemoryError, SyntaxError),
+    *(ArithmeticError, AssertionError, BadZipFile, TokenError, csv.Error, struct.error, zlib.error),
+)
+
+
+class Sheet(NamedTuple):
+    """Rows of cells.
+
+    Attributes
+    ----------
+    rows : list of list
+        Texts, numbers, and None where a cell is empty.
+    lines : list of int
+        The number of each row in the file, from 1.
+    comment : str
+        The comment line right above the rows, if there is one.
+    comma : bool
+        Whether a comma may be a decimal comma, since something else is between the cells.
+    """
+
+    rows: list[list[Cell]]
+    lines: list[int]
+    comment: str = ""
+    comma: bool = False
+
+
+def read_file(path: Path, name: str | None) -> Sheet | np.ndarray:
+    """Return what a file holds; ``name`` is that of an array, variable or worksheet.
+
+    Raises
+    ------
+    FileError
+        If the file is missing, damaged or of another kind, or does not say which of several arrays is meant.
+    """
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise FileError(f"{path}: is of an unknown kind; give a {KINDS} file")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # readers warn of styles and of old formats
+            return reader(path, name)
+    except FileError:
+        raise
+    except _DAMAGED as error:
+        reason = getattr(error, "strerror", None) or (str(error) or type(error).__name__).splitlines()[0][:80]
+        raise FileError(f"{path}: cannot be read ({reason}); give a whole {KINDS} file") from None
+
+
+def _text(path: Path, _: str | None) -> Sheet:
+    lines = _decoded(path.read_bytes()).splitlines()
+    told = re.fullmatch(r"sep=([;,\t])", lines[0].strip('"')) if lines else None  # as spreadsheets write it
+    lines = ["", *lines[1:]] if told else lines
+    plain = ["" if line.lstrip().startswith(("#", "%")) else line for line in lines]
+    first = next((k for k, line in enumerate(plain) if line.strip()), 0)
+    above = lines[first - 1].lstrip(" \t#%") if first and not plain[first - 1] else ""
+    mark = told[1] if told else _separator(plain)
+    if mark == " ":
+        rows: list[tuple[int, list[Cell]]] = [(k + 1, [*line.split()]) for k, line in enumerate(plain)]
+    elif mark == "":
+        rows = [(k + 1, [line.strip().strip('"')] if line.strip() else []) for k, line in enumerate(plain)]
+    else:
+        reader = csv.reader(plain, delimiter=mark, skipinitialspace=True, strict=True)
+        rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
+    rows = [(line, row) for line, row in rows if row]
+    return Sheet([row for _, row in rows], [line for line, _ in rows], above, mark in ";\t" and mark != "")
+
+
+def _decoded(data: bytes) -> str:
+    """Return a text in UTF-8 or UTF-16, with a mark of byte order or without, else in the code page of old programs."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        if b"\0" in data:
+            raise ValueError("this is no text") from None
+        return data.decode("cp1252", errors="replace")
+
+
+def _separator(lines: list[str]) -> str:
+    """Return what stands between cells: semicolons, tabs, commas or blanks, or "" if each line is one cell."""
+    bare = [re.sub(r'"[^"]*"', "", line) for line in lines]
+    for mark in ";\t,":
+        if any(mark in line.strip() for line in bare):
+            return mark
+    lists = [line.split() for line in bare if len(line.split()) > 1]
+    if all(re.fullmatch(r"[0-9]{1,3}( [0-9]{3})+", " ".join(words)) for words in lists):
+        return ""  # thousands, or nothing
+    # "0.1 0.2" are two cells, "100 kOhm" is one
+    return " " if any(all(re.match(r"[+-]?\.?[0-9]|nan$", word) for word in words) for words in lists) else ""
+
+
+def _workbook(path: Path, name: str | None) -> Sheet:
+    try:
+        import openpyxl
+    except ImportError:
+        raise FileError(f"{path}: needs openpyxl; pip install 'xbarsim[files]', or save as .csv") from None
+    book = openpyxl.load_workbook(BytesIO(path.read_bytes()), read_only=True, data_only=True)
+    filled = {sheet.title: list(sheet.iter_rows(values_only=True)) for sheet in book.worksheets}
+    filled = {title: rows for title, rows in filled.items() if any(cell is not None for row in rows for cell in row)}
+    rows = filled[_chosen(path, list(filled), name, "sheet")]
+    cells = [(k + 1, [_plain(cell) for cell in row]) for k, row in enumerate(rows)]
+    cells = [(k, row) for k, row in cells if any(cell is not None for cell in row)]
+    return Sheet([row for _, row in cells], [k for k, _ in cells])
+
+
+def _plain(cell: Any) -> Cell:
+    if cell is None or (isinstance(cell, int | float) and not isinstance(cell, bool)):
+        return cell
+    return str(cell).strip() or None
+
+
+def _npy(path: Path, _: str | None) -> np.ndarray:
+    with path.open("rb") as file:
+        return _numbers(path, np.load(file, allow_pickle=False))
+
+
+def _npz(path: Path, name: str | None) -> np.ndarray:
+    with np.load(BytesIO(path.read_bytes()), allow_pickle=False) as file:
+        return _numbers(path, file[_chosen(path, list(file), name, "array")])
+
+
+def _mat(path: Path, name: str | None) -> np.ndarray:
+    from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
+
+    data = path.read_bytes()
+    if data.startswith((b"MATLAB 7.3", b"\x89HDF")):
+        raise FileError(f"{path}: is of MATLAB 7.3; save it with the option -v7")
+    try:
+        found = {key: value for key, value in loadmat(BytesIO(data)).items() if not key.startswith("__")}
+    except MatReadError as error:
+        raise ValueError(str(error)) from None
+    return _numbers(path, np.asarray(found[_chosen(path, list(found), name, "variable")]))
+
+
+def _chosen(path: Path, known: list[str], name: str | None, what: str) -> str:
+    if not known:
+        raise FileError(f"{path}: is empty; give a {what} of numbers")
+    listed = ", ".join(known[:8])
+    if name is None and len(known) != 1:
+        raise FileError(f"{path}: holds the {what}s {listed}; name the one to read")
+    if name is not None and name not in known:
+        raise FileError(f"{path}: has no {what} {name!r}; it holds {listed}")
+    return name or known[0]
+
+
+def _numbers(path: Path, array: np.ndarray) -> np.ndarray:
+    if array.dtype.kind not in "iuf":
+        raise FileError(f"{path}: holds {array.dtype}, not real numbers")
+    return array.astype(np.float64)
+
+
+_READERS: dict[str, Callable[[Path, str | None], Sheet | np.ndarray]] = {
+    **dict.fromkeys((".csv", ".tsv", ".txt", ".dat"), _text),
+    ".xlsx": _workbook,
+    ".npy": _npy,
+    ".npz": _npz,
+    ".mat": _mat,
+}
