@@ -27,8 +27,7 @@ def certify(rng, largest=12):
     if expected is None:
         return "wrong", np.inf
     apart = max(
-        np.abs(found - right).max()
-        for found, right in zip((solution.i_wordline, solution.i_bitline), expected)
+        np.abs(found - right).max() for found, right in zip((solution.i_wordline, solution.i_bitline), expected)
     )
     scale = max(np.abs(right).max() for right in expected)
     error = apart / scale if apart > 0 else 0.0

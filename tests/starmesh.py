@@ -52,14 +52,13 @@ def branches(crossbar, floating_rows=(), floating_cols=(), selected=None, number
 
     for a, b, r in wire:
         if r == 0:
-            a, b = sorted((merged(a), merged(b)), key=lambda name: len(name))  # a port, if any, keeps its name
-            of[b] = a
+            kept, joined = sorted((merged(a), merged(b)), key=len)  # a port, if any, keeps its name
+            of[joined] = kept
         elif r < xb.kernels.ladder.OPEN:
             edges.append((a, b, 1 / number(float(r))))
     node = {name: merged(name) for name in of}
     mesh = {name: {} for name in sorted(set(node.values()))}
-    for a, b, g in edges:
-        a, b = node[a], node[b]
+    for a, b, g in ((node[a], node[b], g) for a, b, g in edges):
         if a != b:
             mesh[a][b] = mesh[a].get(b, 0) + g
             mesh[b][a] = mesh[a][b]
@@ -84,7 +83,7 @@ def port_conductances(ports, mesh):
     for e in inner:
         star = list(mesh.pop(e).items())
         total = sum(g for _, g in star)
-        for a, g_a in star:
+        for a, _ in star:
             del mesh[a][e]
         for k, (a, g_a) in enumerate(star):
             share = g_a / total

@@ -10,7 +10,7 @@ import numpy as np
 from xbarsim.certain import SMALLEST_TOLERANCE, certain_reads, largest_residual
 from xbarsim.circuit import Resistances, conductances, mask, resistances
 from xbarsim.crossbar import Crossbar, real_array
-from xbarsim.elimination import eliminated_reads
+from xbarsim.elimination import Eliminated, eliminated_reads
 from xbarsim.errors import ConvergenceError, ParameterError
 from xbarsim.kernels.ladder import OPEN
 from xbarsim.kernels.schur import CONVERGED
@@ -169,6 +169,12 @@ def row_cells(
     _check_limits(tol, max_iterations)
     circuit = conductances(crossbar, None), resistances(crossbar, None, None, None)
     v_cell, certificates = row_reads(*circuit, v, rows, tol, max_iterations)
+    stalled = np.flatnonzero((certificates[:, 1] != CONVERGED) & (certificates[:, 0] < max_iterations))
+    if len(stalled):
+        eliminated = Eliminated(*circuit)
+        for k in stalled:
+            u, x, _ = eliminated.nodes(v[k : k + 1], np.zeros((1, crossbar.n_cols)))
+            v_cell[k], certificates[k, 1] = (u - x)[0, rows[k]], CONVERGED
     check_certificates(certificates, tol, LARGEST_RESIDUAL)
     return v_cell
 

@@ -72,7 +72,8 @@ class SilentRows:
         tied = np.bincount(cluster, passed) > _NOTHING * diagonal.max()
         if not tied[cluster[self._live]].all():
             raise ConvergenceError(
-                "open wordlines: next to nothing ties the array to its sense nodes; connect its bitlines, or use 'gated'"
+                "open wordlines: next to nothing ties the array to its sense nodes; "
+                "connect its bitlines, or use 'gated'"
             )
         weight = np.where(self._live, 1 / np.sqrt(np.where(self._live, diagonal, 1.0)), 0.0)
         scaled = seen * np.outer(weight, weight)

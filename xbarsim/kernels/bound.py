@@ -2,10 +2,12 @@
 
 Currents are sums of g (u - x) over a line's cells. Rounding moves node voltages by some units in the last place of the
 largest source V, and so a line's current by that times the conductance of its cells: much, where lines conduct far less
-than their cells and u - x is far below V. An error e of the bitline nodes x moves the current of a port by a' S e, a
-being the nodes with that port at 1 V and all others at 0 V, at most sqrt(a' S a) sqrt(e' S e): of these, the first is at
-most the root of the conductance of the line, the second ``tol`` times the root of x' S x (see ``schur.py``), and that
-at most V times what drivers at V deliver into bitlines held at 0 V.
+than their cells and u - x is far below V.
+
+An error e of the bitline nodes x moves the current of a port by a' S e, a being the nodes with that port at 1 V and all
+others at 0 V, by at most sqrt(a' S a) sqrt(e' S e). The first is at most the root of the conductance of the line, the
+second ``tol`` times the root of x' S x (see ``schur.py``), and that at most V times what drivers at V deliver into
+bitlines held at 0 V.
 """
 
 import numpy as np

@@ -19,11 +19,11 @@ from xbarsim.kernels.chebyshev import LINES, deliver
 from xbarsim.kernels.jit import jit, parallel_jit, prange
 from xbarsim.kernels.ladder import ROWS, bitline_sources, bitline_voltages, piece_of, wordline_voltages
 
-CONVERGED, STALLED = 0, 1
+CONVERGED, STALLED, ROUNDED = 0, 1, 2  # the last: rounding ended it, next to nothing being tied to any source
 _LOOSEST = 1e-14  # the conductance that ties a line to any source, over that of its cells
 _TIED, _STARTS = 0.05, 10  # where 1 - rho is above the first, one start is enough
 _FLOOR = 1e-30  # of the squared norm of the solution: what may be left where rounding ends a start,
-_ROUNDED = 1e-26  # and where another start does not lower it
+_SETTLED = 1e-26  # and where another start does not lower it
 
 
 @jit
@@ -134,7 +134,7 @@ def _conjugate_gradients(n_pieces, wordlines, bitlines, rho, v, v_end, added, to
                 settled = rz > 0.1 * begun or start == starts - 1
                 begun = rz
                 if settled:  # rounding leaves no more
-                    iterations, status = 0, CONVERGED if rz <= _ROUNDED * gained else STALLED
+                    iterations, status = 0, CONVERGED if rz <= _SETTLED * gained else ROUNDED
                     break
             for block in prange(n_blocks):
                 begin, end = block * LINES, min((block + 1) * LINES, n_rows)
