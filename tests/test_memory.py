@@ -20,12 +20,14 @@ def test_equals_dense_nodal_analysis(scheme):
     v[row], v_sense[col] = v_read, 0.0
     open_lines = ([0, 1, 3], [0, 2, 3, 4]) if scheme == "float" else ((), ())
     v_w, v_b, _, i_b = solve_circuit(G, WIRES, v, v_sense, *open_lines)
-    across = v_w - v_b
-    assert read.i_selected == pytest.approx(G[row, col] * across[row, col], rel=1e-9)
+    across, opened = v_w - v_b, G.copy()
+    opened[row, col] = 0.0
+    sneak = solve_circuit(opened, WIRES, v, v_sense, *open_lines)[3][col]
+    assert read.i_sneak == pytest.approx(sneak, rel=1e-9)
     assert read.i_selected + read.i_sneak == pytest.approx(i_b[col], rel=1e-9)
     half = np.concatenate([np.delete(across[row], col), np.delete(across[:, col], row)])
     assert read.v_half_select == pytest.approx(np.abs(half).max(), rel=1e-9)
-    assert read.margin == pytest.approx(read.i_selected / i_b[col], rel=1e-9)
+    assert read.margin == pytest.approx(1 - sneak / i_b[col], rel=1e-9)
     if scheme == "float":
         assert np.isnan(read.v_wordline).sum() == 3 and np.isnan(read.v_bitline).sum() == 4
     else:
@@ -39,11 +41,44 @@ def test_sneak_paths_without_wires_by_hand():
     assert read.i_selected == pytest.approx(0.3e-6)
     assert read.i_sneak == pytest.approx(0.3 * 1e-4 / 3)
     grounded = xb.read_cell(xb.Crossbar(g), 0, 0, v_read=0.3, scheme="ground")
-    assert grounded.i_sneak == pytest.approx(0, abs=1e-18) and grounded.margin == pytest.approx(1)
+    assert grounded.i_sneak == 0 and grounded.margin == 1
     half = xb.read_cell(xb.Crossbar(g), 0, 0, v_read=0.3, scheme="v/2")
     assert half.v_half_select == pytest.approx(0.15) and half.i_sneak == pytest.approx(0.15e-4)
     third = xb.read_cell(xb.Crossbar(g), 0, 0, v_read=0.3, scheme="v/3")
     assert third.v_half_select == pytest.approx(0.1) and third.i_sneak == pytest.approx(0.1e-4)
+
+
+def test_shares_behind_a_sense_resistance_by_hand():
+    """Four cells of g = 0.1 mS, R = 1/g between the selected bitline and its sense node, 0.3 V.
+
+    Grounded: the bitline node is at x = V g / (g + g + 1/R) = V/3; the cell carries 2/3 g V, of which half reaches the
+    sense node and half leaks through the cell below. Open lines: the other three cells in series add g/3, before R.
+    Half voltages: the cell below brings V/2 through g.
+    """
+    crossbar, one = xb.Crossbar(np.full((2, 2), 1e-4), wires=xb.Wires(r_sense=1e4)), 0.3e-4
+    ground, floating, half = (xb.read_cell(crossbar, 0, 0, scheme=scheme) for scheme in ("ground", "float", "v/2"))
+    assert ground.i_selected == pytest.approx(one / 3) and ground.solution.i_cell[0, 0] == pytest.approx(2 * one / 3)
+    assert ground.i_sneak == 0 and ground.margin == 1
+    assert floating.i_selected + floating.i_sneak == pytest.approx(one * 4 / 7)  # 4/3 g before 1/g
+    assert floating.i_sneak == pytest.approx(one / 4) and floating.margin == pytest.approx(1 - 7 / 16)
+    assert half.i_selected + half.i_sneak == pytest.approx(one / 2) and half.i_sneak == pytest.approx(one / 4)
+    assert half.margin == pytest.approx(0.5)
+
+
+def test_a_cell_that_takes_from_the_sensed_current_has_no_share():
+    """Bitline 0 is open and lifts wordline 1 and bitline 1; wordline 0 is cut off and grounded through bitline 2."""
+    wires = xb.Wires(r_wordline=[[1e9, 0.0], [0.0, 0.0]], r_driver=[0.0, 1e9], r_sense=[np.inf, 1e5, 0.0])
+    g = np.array([[1e-4, 1e-4, 1e-3], [1e-4, 1e-4, 0.0]])
+    read = xb.read_cell(xb.Crossbar(g, wires=wires), 0, 1)
+    assert read.solution.i_cell[0, 1] < 0 and read.i_selected < 0 < read.i_sneak and np.isnan(read.margin)
+
+
+def test_where_nothing_is_sensed_there_is_no_share():
+    read = xb.read_cell(xb.Crossbar([[0.0]]), 0, 0)
+    assert read.i_selected == 0 and read.i_sneak == 0 and np.isnan(read.margin)
+    cut = xb.read_cell(xb.Crossbar(G, wires=WIRES.replace(r_sense=[50, np.inf, 50, 50, 50])), 2, 1)
+    assert cut.i_selected == 0 and cut.i_sneak == 0 and np.isnan(cut.margin)
+    np.testing.assert_allclose(xb.read_margin([1, 3], [np.inf], g_lrs=1e-5), 1)
 
 
 def test_margin_of_floating_arrays_by_hand():
@@ -74,5 +109,13 @@ def test_bad_reads():
         xb.read_cell(crossbar, 0, 0, scheme="v/4")
     with pytest.raises(xb.ParameterError, match="v_read = 0"):
         xb.read_cell(crossbar, 0, 0, v_read=0)
+    with pytest.raises(xb.ParameterError, match="row = 0.5: give a whole number"):
+        xb.read_cell(crossbar, 0.5, 0)
     with pytest.raises(xb.ParameterError, match="each ratio must be above 1"):
         xb.read_margin([4], [0.5], g_lrs=1e-5)
+    with pytest.raises(xb.ParameterError, match=r"on_off_ratios\[1\] = nan"):
+        xb.read_margin([4], [2, np.nan], g_lrs=1e-5)
+    with pytest.raises(xb.ParameterError, match="g_lrs = 0: give a conductance above 0 S"):
+        xb.read_margin([4], [2], g_lrs=0)
+    with pytest.raises(xb.ParameterError, match="sizes holds 0"):
+        xb.read_margin([4, 0], [2], g_lrs=1e-5)

@@ -55,6 +55,16 @@ def every_segment(r: Resistances, n_rows: int, n_cols: int) -> Resistances:
     return Resistances(*segments, *r[2:])
 
 
+def exchanged(r: Resistances) -> Resistances:
+    """Return the resistances, every segment given, of the same circuit with wordlines and bitlines exchanged.
+
+    Both are counted from their other ends, so that near ends are again at column 0 and after the last row.
+    """
+    turned = (r.bitline[::-1, ::-1].T, r.wordline[::-1, ::-1].T)
+    ends = (r.near_bitline, r.far_bitline, r.near_wordline, r.far_wordline)
+    return Resistances(*map(np.ascontiguousarray, (*turned, *(end[::-1] for end in ends))))
+
+
 def mask(values: Any, name: str, length: int) -> np.ndarray:
     """Return a boolean mask (length,); None means nowhere."""
     if values is None:

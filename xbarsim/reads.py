@@ -105,21 +105,18 @@ def row_reads(
 
 def port_reads(
     g: np.ndarray, r: Resistances, v: np.ndarray, v_end: np.ndarray, tol: float, max_iterations: int
-) -> tuple[np.ndarray, np.ndarray]:
+) -> Outcome:
     """Read bitline currents only, through the port matrices of the sense nodes; arguments as for :func:`linear_reads`.
 
     With sense node k at 1 V and all others at 0 V, drivers and sense nodes deliver row k of -T and of -Y: by
-    reciprocity, one solve for each bitline serves every read.
-
-    Returns
-    -------
-    i_bitline : array, (n, n_cols)
-    certificate : array, (4,)
-        Most iterations, worst status, largest residual of those solves.
+    reciprocity, one solve for each bitline serves every read. Each read has the worst certificate of those solves;
+    currents of wordlines come as (n, 0), nodes are unknown.
     """
     n_rows, n_cols = g.shape
     fields = linear_reads(g, r, np.zeros((n_cols, n_rows)), np.eye(n_cols), tol, max_iterations)
-    return v_end @ fields.i_bitline.T - v @ fields.i_wordline.T, fields.certificates.max(0)
+    certificates = np.broadcast_to(fields.certificates.max(0), (len(v), 4))
+    i_bitline = v_end @ fields.i_bitline.T - v @ fields.i_wordline.T
+    return Outcome(np.empty((len(v), 0)), i_bitline, certificates, fields.nodes)
 
 
 def nonlinear_reads(

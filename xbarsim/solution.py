@@ -35,12 +35,18 @@ class Solution:
     crossbar : Crossbar
         The circuit that was solved.
     i_bitline : array, (..., n_cols)
-        Current into each sense node, both ends together [A].
+        Current into each sense node, both ends together [A]; with linear cells, it and those of the wordlines are right
+        to 1e-9 of the largest of them (of the bitlines alone through port matrices). Where a line's true current is 0
+        while others are not, rounding may remain, about 1e-15 of the conductance of its cells times the largest source
+        voltage and never more than that 1e-9; it is exactly 0 on lines open at both ends, without any source voltage,
+        and where nodes were eliminated.
     iterations : int array, (...)
-        Sweeps or conjugate-gradient iterations; with non-linear cells summed over Newton steps.
+        Sweeps or conjugate-gradient iterations; with non-linear cells summed over Newton steps; 0 where nodes were
+        eliminated.
     residual : array, (...)
         Largest |sum of branch currents at a node| over the sum of |branch conductance| (|v_a| + |v_b| + V) there, V
-        being the largest source voltage; for reads through port matrices that of the solves that these come from.
+        being the largest source voltage; for reads through port matrices that of the solves that these come from; for
+        reads by elimination that of the first of them.
     v_driver, v_sense : array, (..., n_rows), (..., n_cols)
         The voltages given [V].
 

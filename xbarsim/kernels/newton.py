@@ -14,7 +14,7 @@ from xbarsim.kernels.certificate import certify
 from xbarsim.kernels.jit import jit, parallel_jit, prange
 from xbarsim.kernels.ladder import ROWS, ladders, wordline_voltages
 from xbarsim.kernels.linear import solve_bitlines
-from xbarsim.kernels.schur import CONVERGED, STALLED
+from xbarsim.kernels.schur import CONVERGED, ROUNDED, STALLED
 
 _NEWTON_STEPS = 100
 _CELL_ERROR = 1e-11  # largest difference of cell and tangent current, relative to the largest cell current,
@@ -103,7 +103,7 @@ def _descend(g, ends, law, parameters, v, v_end, tol, max_iterations, work, x, u
                 offset[i, j] = current[i, j] / slope[i, j] - v_old[i, j] if slope[i, j] > 0.0 else 0.0
         more, status = _linear(slope, offset, ends, v, v_end, tol, max_iterations, work[:9], x_new, u_new, c_new)
         total += more
-        if status != CONVERGED:
+        if status not in (CONVERGED, ROUNDED):  # what rounding leaves shows in the currents of cells
             return total, status
         v_new[:] = u_new - x_new
         start = abs(_along(current, c, v_old, v_new))

@@ -19,10 +19,11 @@ from xbarsim.kernels.chebyshev import LINES, deliver
 from xbarsim.kernels.jit import jit, parallel_jit, prange
 from xbarsim.kernels.ladder import ROWS, bitline_sources, bitline_voltages, piece_of, wordline_voltages
 
-CONVERGED, STALLED = 0, 1
+CONVERGED, STALLED, ROUNDED = 0, 1, 2  # the last: rounding ended it, next to nothing being tied to any source
 _LOOSEST = 1e-14  # the conductance that ties a line to any source, over that of its cells
-_TIED, _STARTS = 1e-6, 4  # where 1 - rho is above the first, one start is enough
-_FLOOR = 1e-30  # of the squared norm of the solution: where rounding ends a start, whatever else is left
+_TIED, _STARTS = 0.05, 10  # where 1 - rho is above the first, one start is enough
+_FLOOR = 1e-30  # of the squared norm of the solution: what may be left where rounding ends a start,
+_SETTLED = 1e-26  # and where another start does not lower it
 
 
 @jit
@@ -98,7 +99,9 @@ def _conjugate_gradients(n_pieces, wordlines, bitlines, rho, v, v_end, added, to
     enough = tol * tol * max(1.0 - rho, _LOOSEST)
     total, gained, status = 0, 0.0, STALLED
     q[:] = 0.0
-    for start in range(_STARTS if 1.0 - rho < _TIED else 1):
+    starts = _STARTS if 1.0 - rho < _TIED else 1
+    begun = np.inf  # r.z at the beginning of the start before
+    for start in range(starts):
         for piece in prange(n_pieces):
             begin, end = piece_of(piece, n_pieces, n_cols)
             for i in range(n_rows):
@@ -122,18 +125,24 @@ def _conjugate_gradients(n_pieces, wordlines, bitlines, rho, v, v_end, added, to
                 _precondition(begin, end, alpha, q, keep, z_line, lean_b, r, z, share_b)
             rz_new = share_b.sum()
             beta, rz = rz_new / rz if iteration > 0 else 0.0, rz_new
-            if rz <= enough * gained:
+            if abs(rz) <= enough * gained:
                 iterations, status = iteration, CONVERGED
                 break
             if iteration == most:
                 break
+            if start > 0 and iteration == 0:
+                settled = rz > 0.1 * begun or start == starts - 1
+                begun = rz
+                if settled:  # rounding leaves no more
+                    iterations, status = 0, CONVERGED if rz <= _SETTLED * gained else ROUNDED
+                    break
             for block in prange(n_blocks):
                 begin, end = block * LINES, min((block + 1) * LINES, n_rows)
                 share_w[block] = _direction(begin, end, alpha, beta, z, r, g, pull, lean_w, x, p, q)
             pq = share_w.sum()
-            if not pq > 0.0:  # rounding: all that a start can gain is gained, if next to nothing is left
+            if not (pq > 0.0 and rz > 0.0):  # rounding: a start has gained all it can
                 iterations, alpha = iteration, 0.0
-                status = CONVERGED if start > 0 or rz <= _FLOOR * gained else STALLED
+                status = CONVERGED if abs(rz) <= _FLOOR * gained else STALLED
                 break
             alpha = rz / pq
             gained += alpha * rz
@@ -141,7 +150,7 @@ def _conjugate_gradients(n_pieces, wordlines, bitlines, rho, v, v_end, added, to
             for j in range(n_cols):
                 x[i, j] += alpha * p[i, j]
         total += iterations
-        if total >= max_iterations or (status == CONVERGED and iterations == 0):
+        if total >= max_iterations or (start > 0 and iterations == 0):
             break
         for block in prange(n_blocks):
             deliver(block * LINES, min((block + 1) * LINES, n_rows), v, x, g, pull, lean_w, added, q)

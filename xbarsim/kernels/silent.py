@@ -69,7 +69,7 @@ def open_reads(threads, impedance, spread, v, i_bitline, power):
 
 
 @jit
-def _segments(rows, r_bitline, near, far):
+def segments(rows, r_bitline, near, far):
     """Return bitline segments and ends of the active rows alone: (count - 1, n_cols), (n_cols), (n_cols)."""
     count, n_cols = len(rows), len(near)
     between, below, above = np.zeros((max(count - 1, 1), n_cols)), near.copy(), far.copy()
@@ -100,7 +100,7 @@ def gated_reads(threads, g, ends, v, tol, max_iterations, i_bitline, power, cert
                 i_bitline[k], power[k], certificates[k] = 0.0, 0.0, 0.0
                 continue
             active = rows[:count]
-            between, below, above = _segments(active, r_bitline, near_b, far_b)
+            between, below, above = segments(active, r_bitline, near_b, far_b)
             part = (r_wordline[active], between, near_w[active], far_w[active], below, above)
             wires = (1.0 / part[0], 1.0 / part[1], 1.0 / part[2], 1.0 / part[3], 1.0 / part[4], 1.0 / part[5])
             cells, i_wordline, memory = g[active], np.empty(count), np.empty((11, count, n_cols))

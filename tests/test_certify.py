@@ -1,0 +1,202 @@
+"""Currents right to 1e-9 of the largest in any circuit, against the star-mesh rule; and that against fractions."""
+
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import xbarsim as xb
+from tests.certify import certify
+from tests.starmesh import (
+    branches,
+    connected,
+    exact_currents,
+    floating_lines,
+    line_currents,
+    oracle,
+    port_conductances,
+    random_circuit,
+)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_the_star_mesh_rule_equals_nodal_analysis_in_fractions(seed):
+    crossbar, v, v_bitline, floating = random_circuit(np.random.default_rng(seed), largest=3)
+    lines = floating_lines(floating)
+    ports, _, mesh = branches(crossbar, *lines)
+    if not connected(ports, mesh):
+        return
+    found = line_currents(port_conductances(ports, mesh), *crossbar.g.shape, v, v_bitline)
+    expected = exact_currents(crossbar, v, v_bitline, *lines)
+    scale = max(np.abs(part).max() for part in expected)
+    for ours, theirs in zip(found, expected):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-13 * scale)
+
+
+@pytest.mark.compiled
+def test_solve_is_right_or_refuses():
+    """300 circuits of 1e-12 to 1 S and 0, wires of 0 and 1e-6 to 1e6 ohm, breaks, any boundary."""
+    verdicts = [certify(np.random.default_rng((0, k))) for k in range(300)]
+    assert {verdict for verdict, _ in verdicts} <= {"right", "refused"}
+    assert sum(verdict == "right" for verdict, _ in verdicts) > 250
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("method", ["ports", "elimination"])
+def test_batches_and_nodes(method):
+    """Reads through ports or by elimination; cell currents of the latter add up to those of their lines."""
+    for k in range(40):
+        rng = np.random.default_rng((1, k))
+        crossbar, v, v_bitline, floating = random_circuit(rng, largest=7)
+        v = np.array([v, rng.uniform(-1, 1, len(v)), np.full(len(v), 0.3)])
+        try:
+            solution = xb.solve(crossbar, v, v_bitline=v_bitline, method=method, **floating)
+        except xb.ParameterError:
+            assert oracle(crossbar, v[0], v_bitline, *floating_lines(floating)) is None
+            continue
+        for read in range(len(v)):
+            i_wordline, i_bitline = oracle(crossbar, v[read], v_bitline, *floating_lines(floating))
+            scale = max(np.abs(i_wordline).max(), np.abs(i_bitline).max())
+            if method == "ports":  # of the currents it works with
+                np.testing.assert_allclose(
+                    solution.i_bitline[read], i_bitline, rtol=0, atol=1e-9 * np.abs(i_bitline).max()
+                )
+                continue
+            np.testing.assert_allclose(solution.i_bitline[read], i_bitline, rtol=0, atol=1e-12 * scale)
+            np.testing.assert_allclose(solution.i_wordline[read], i_wordline, rtol=0, atol=1e-12 * scale)
+            np.testing.assert_allclose(solution.i_cell[read].sum(0), i_bitline, rtol=0, atol=1e-12 * scale)
+            np.testing.assert_allclose(solution.i_cell[read].sum(1), i_wordline, rtol=0, atol=1e-12 * scale)
+            inside = (v[read].min(), v[read].max(), v_bitline.min(), v_bitline.max(), 0.0)
+            for nodes in (solution.v_wordline[read], solution.v_bitline[read]):
+                assert nodes.min() >= min(inside) - 1e-12 and nodes.max() <= max(inside) + 1e-12
+
+
+@pytest.mark.compiled
+def test_port_matrices_of_every_kind_of_circuit():
+    """Each entry to 1e-9 of its port's own admittance, by the star-mesh rule; or a refusal."""
+    compared = 0
+    for k in range(60):
+        crossbar, _, _, floating = random_circuit(np.random.default_rng((2, k)), largest=7)
+        ports, _, mesh = branches(crossbar, *floating_lines(floating))
+        if not connected(ports, mesh):
+            continue
+        try:
+            model = xb.reduce(crossbar, **floating)
+        except xb.ConvergenceError:
+            continue
+        compared += 1
+        mesh = port_conductances(ports, mesh)
+        own = {port: sum(mesh[port].values()) for port in ports}
+        for i, j in np.ndindex(*crossbar.g.shape):
+            driver, sense = ("driver", i), ("sense", j)
+            between, least = mesh[driver].get(sense, 0.0), min(own[driver], own[sense])
+            assert model.transfer[j, i] == pytest.approx(between, rel=0, abs=1e-9 * least + 1e-22 * max(own.values()))
+        for kind, matrix in (("driver", model.driver_admittance), ("sense", model.admittance)):
+            for p in range(len(matrix)):
+                assert matrix[p, p] == pytest.approx(own[(kind, p)], rel=1e-9, abs=1e-22 * max(own.values()))
+    assert compared > 40
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("kind", ["open", "gated"])
+def test_silent_rows_of_every_kind_of_circuit(kind):
+    """Currents and power to 1e-9 of the largest current, dead rows and weak lines included."""
+    compared = 0
+    for k in range(40):
+        rng = np.random.default_rng((3, k))
+        crossbar, v, _, _ = random_circuit(rng, largest=6)
+        g = np.where(rng.random((crossbar.n_rows, 1)) < 0.2, 0.0, crossbar.g)
+        wires = crossbar.wires.replace(drive_both_ends=False, r_driver=10 ** rng.uniform(-3, 4, len(g)))
+        crossbar = xb.Crossbar(g, wires=wires)
+        v = rng.uniform(0.1, 1, (4, len(v))) * (rng.random((4, len(v))) < 0.5)
+        v[0, 0] = 1.0
+        try:
+            i_bitline, power = xb.SilentRows(crossbar, kind).read(v)
+        except xb.XbarsimError:  # nothing leads anywhere
+            continue
+        for read, volts in enumerate(v):
+            if kind == "open":
+                circuit, silent = crossbar, np.flatnonzero(volts == 0)
+            else:  # wires of cells that are gated off carry nothing
+                circuit, silent = xb.Crossbar(g * (volts[:, None] != 0), wires=wires), ()
+            mesh = port_conductances(*branches(circuit, silent)[::2]) if kind == "gated" else floated(circuit, silent)
+            if mesh is None:
+                continue
+            compared += 1
+            right = line_currents(mesh, *g.shape, volts, np.zeros(g.shape[1]))
+            scale = max(np.abs(part).max() for part in right)
+            np.testing.assert_allclose(i_bitline[read], right[1], rtol=0, atol=1e-9 * scale)
+            assert power[read] == pytest.approx(volts @ right[0], rel=1e-8, abs=1e-9 * scale)
+    assert compared > 60
+
+
+def floated(crossbar, silent):
+    """Port conductances with the drivers of silent rows eliminated; nodes without a path to a port left out."""
+    ports, _, mesh = branches(crossbar)
+    if not connected(ports, mesh):
+        return None
+    return port_conductances([port for port in ports if port not in {("driver", i) for i in silent}],
+                             port_conductances(ports, mesh)) | {("driver", i): {} for i in silent}  # fmt: skip
+
+
+def test_lines_without_a_current_carry_exactly_none():
+    wires = xb.Wires(r_wordline=1.0, r_bitline=2.0, r_driver=10.0, r_sense=[10.0, np.inf])
+    g = np.array([[1e-4, 2e-4], [3e-4, 1e-5]])
+    solution = xb.solve(xb.Crossbar(g, wires=wires), [0.3, 0.2], floating_wordlines=np.array([False, True]))
+    assert solution.i_bitline[1] == 0 and solution.i_wordline[1] == 0 and solution.i_bitline[0] > 0
+    assert not xb.solve(xb.Crossbar(g, wires=wires), [0.3, 0.3], v_bitline=0.3).i_bitline.any()  # all at one voltage
+
+
+def test_arrays_too_large_to_eliminate_are_refused():
+    wires = xb.Wires(r_wordline=1e3, r_bitline=1e3, r_driver=1e15, r_sense=1e15)
+    with pytest.raises(xb.ConvergenceError, match="drown in rounding, and are too many to eliminate|missed tol"):
+        xb.solve(xb.Crossbar(np.full((700, 600), 1e-2), wires=wires), np.full(700, 0.3))
+
+
+odd = st.sampled_from([0.0, 1e-300, 1e-12, 1e-5, 1.0, 1e6, 1e300])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    st.lists(odd, min_size=9, max_size=9),
+    st.sampled_from([0.0, 1.0, 1e6, 1e29, np.inf]),
+    st.sampled_from([-1e3, 1e-12, 0.3]),
+    st.sampled_from(["ground", "float", "v/2", "v/3"]),
+    st.booleans(),
+)
+def test_memory_reads_give_a_share_or_a_refusal(shape, cells, r, v_read, scheme, gated):
+    g = np.array(cells[: shape[0] * shape[1]]).reshape(shape)
+    wires = xb.Wires(r_wordline=min(r, 1.0), r_bitline=1.0, r_driver=r, r_sense=min(r, 1e6))
+    cell = xb.OneTransistorOneResistor(r_on=1e3, g_off=1e-12) if gated else None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            read = xb.read_cell(xb.Crossbar(g, wires=wires, cell=cell), 0, shape[1] - 1, v_read, scheme)
+        except xb.XbarsimError:
+            return
+    assert np.isfinite([read.i_selected, read.i_sneak, read.v_half_select]).all()
+    assert read.i_sneak * v_read >= 0 and (0 <= read.margin <= 1 or np.isnan(read.margin))
+    if not np.isnan(read.margin) and read.margin > 0:
+        assert read.margin == pytest.approx(read.i_selected / (read.i_selected + read.i_sneak), rel=1e-6)
+
+
+anything = st.one_of(odd, st.sampled_from([-1.0, np.nan, np.inf, -np.inf, True, None, "x", 2, [1.0], 1.5, 1 + 1e-15]))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.one_of(st.integers(-1, 3), anything), max_size=2), st.lists(anything, max_size=2), anything, anything
+)
+def test_margins_of_anything_are_shares_or_a_refusal(sizes, ratios, g_lrs, v_read):
+    sizes = [size for size in sizes if not isinstance(size, float) or size < 4 or size != size]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            margins = xb.read_margin(sizes, ratios, g_lrs=g_lrs, v_read=v_read, scheme="float")
+        except xb.XbarsimError:
+            return
+    assert margins.shape == (len(sizes), len(ratios))
+    assert (np.isnan(margins) | ((margins >= 0) & (margins <= 1))).all()

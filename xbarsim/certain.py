@@ -1,0 +1,78 @@
+"""Reads whose line currents are right to 1e-9 of the largest, whatever the circuit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from xbarsim.circuit import Resistances
+from xbarsim.elimination import eliminated_reads
+from xbarsim.errors import ConvergenceError
+from xbarsim.kernels.bound import doubts, drawn, line_conductances
+from xbarsim.kernels.schur import CONVERGED
+from xbarsim.reads import Outcome, port_reads
+from xbarsim.solution import LARGEST_RESIDUAL
+
+SMALLEST_TOLERANCE = float(np.finfo(float).eps)
+
+
+def largest_residual(tol: float) -> float:
+    """Return the residual, and the error of currents over the largest, that is accepted at a tolerance."""
+    return max(LARGEST_RESIDUAL, 100 * tol)
+
+
+def certain_reads(
+    way: Callable[..., Outcome],
+    reads: tuple[np.ndarray, Resistances, np.ndarray, np.ndarray],
+    tol: float,
+    max_iterations: int,
+) -> Outcome:
+    """Read one way; more tightly, or by elimination, where that may be off by more than is accepted.
+
+    Parameters
+    ----------
+    way : :func:`linear_reads` or :func:`port_reads`
+    reads : tuple
+        g, r, v and v_end, as these take them.
+    tol, max_iterations
+        Likewise. Reads that miss the tolerance within the iterations allowed come back as they are.
+
+    Raises
+    ------
+    ConvergenceError
+        If elimination is needed, but too large.
+    """
+    g, r, v, v_end = reads
+    line, cells = line_conductances(g)
+    limit = largest_residual(tol)
+
+    def doubt(outcome: Outcome, tol: float, driven: float) -> tuple[float, float]:
+        held_to = tol if limit == LARGEST_RESIDUAL else 0.0  # a loose tolerance is what was asked for
+        into = cells if way is port_reads else line
+        doubted: tuple[float, float] = doubts(
+            line, into, driven, v, v_end, outcome.i_wordline, outcome.i_bitline, held_to, limit
+        )
+        return doubted
+
+    outcome = way(*reads, tol, max_iterations)
+    rounding, loose = doubt(outcome, tol, cells)
+    if loose > 1:
+        driven = drawn(g, tuple(r), *np.empty((3, *g.shape)))
+        loose = doubt(outcome, tol, driven)[1]
+        tighter = 0.5 * tol / max(loose, 1.0)
+        if loose > 1 >= rounding and tighter >= SMALLEST_TOLERANCE:
+            outcome = way(*reads, tighter, max_iterations)
+            rounding, loose = doubt(outcome, tighter, driven)
+    iterations, status, residual = outcome.certificates[:, 0], outcome.certificates[:, 1], outcome.certificates[:, 2]
+    missed = status != CONVERGED
+    if (iterations[missed] >= max_iterations).any():
+        return outcome
+    if rounding <= 1 and loose <= 1 and not missed.any() and (residual <= limit).all():
+        return outcome
+    try:
+        return eliminated_reads(*reads)
+    except ConvergenceError:
+        if missed.any() or not (residual <= limit).all():
+            return outcome
+        raise
