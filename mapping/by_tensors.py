@@ -14,6 +14,7 @@ from mapping.ageing import Ageing, CellVoltages, wear
 from mapping.cost import Charges
 from mapping.draws import normal
 from mapping.periphery.sar_adc import SarAdc
+from mapping.reading import Sums
 from mapping.row_tile import noisy, weighted
 
 if TYPE_CHECKING:
@@ -162,5 +163,5 @@ def noise_draws(layer: MappedLayer, t_steps: int, n: int, first: int) -> Draws:
     return drawn
 
 
-def _sums(layer: MappedLayer, x: np.ndarray, analog: bool) -> tuple[float, float, float]:
+def _sums(layer: MappedLayer, x: np.ndarray, analog: bool) -> Sums:
     return layer.reading.sums(x, analog, layer.admittance, layer.line_conductance)

@@ -71,7 +71,7 @@ class Neurons:
         if spread:
             shape = (self.n_votes * layer.out_shape[0], *layer.out_shape[1:])
             z = stream(key[0], "leak", *key[1:]).standard_normal(shape)
-            self.beta = np.where(self.beta > 0, self.beta, 1e-300) ** np.maximum(1 + spread * z, 0)
+            self.beta = np.where(self.beta > 0, self.beta ** np.maximum(1 + spread * z, 0), 0.0)
         self.offset = np.zeros((self.n_votes * layer.spec.out, 1, 1))
         if isinstance(chip.readout, SenseAmp):
             self.offset = stream(key[0], "comparators", *key[1:]).standard_normal(self.offset.shape)

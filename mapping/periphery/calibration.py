@@ -75,4 +75,4 @@ def _nearest(wanted: np.ndarray, low: float, high: float, n_bits: int | None, un
     if n_bits is None or low == high:
         return np.full_like(wanted, untrimmed)
     step = (high - low) / (2**n_bits - 2)
-    return np.asarray(low + step * np.rint((np.clip(wanted, low, high) - low) / step))
+    return np.asarray(untrimmed + step * np.rint((np.clip(wanted, low, high) - untrimmed) / step))
