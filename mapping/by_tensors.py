@@ -57,9 +57,9 @@ def forward(
         layer.charge_reads(len(flat), _sums(layer, flat, analog), analog, repeats, charges)
     else:
         current = currents_while_ageing(layer, flat, inputs, analog, held, noise, charges, ageing)
-    fired, membrane = layer.neurons.fire(current, first)
+    fired, membrane, reset = layer.neurons.fire(current, first)
     spikes = fired.contiguous().numpy()
-    layer.neurons.charge(n, float(spikes.sum()), float(np.count_nonzero(spikes.any(2))), charges)
+    layer.neurons.charge(n, float(spikes.sum()), float(np.count_nonzero(spikes.any(2))), reset, charges)
     return spikes, membrane, charges
 
 

@@ -57,7 +57,7 @@ class Chip(Parameters):
         What carries spikes from layer to layer; without it they cost neither energy nor time.
     constant_input : {"every-step", "once"}
         Whether a constant first-layer input is read again at every time step, or read once and held in registers
-        (digital neurons only).
+        (digital neurons only). Spikes, and the inputs of conventional networks, have nothing that is read again.
     held : {"sampled", "driven"}
         While several bitlines wait for one converter, their currents are held by samplers, or the array stays on.
     replication : tuple of int
@@ -66,7 +66,8 @@ class Chip(Parameters):
         Whether a layer works on a time step, or an image of a conventional network, while the next layer works on the
         one before.
     c_wordline, c_bitline : float
-        Capacitance of a line per cell [F]: charging wordlines takes energy, and reads wait until lines have settled.
+        Capacitance of a line per cell [F]: charging wordlines takes energy, and reads wait until lines have settled;
+        bitlines of passive neurons have theirs in ``neuron.capacitance`` and do not settle.
     cell_area : float, optional
         Of one cell [m^2].
     """

@@ -78,7 +78,8 @@ def run(
     quadratic, driven, *supplied = (float(totals[k]) for k in (sums.QUADRATIC, sums.DRIVEN, sums.SUPPLIED, sums.COPIED))
     supplies = tuple(supplied[: len(layer.line_conductance)])
     layer.charge_reads(n * frames, (quadratic, supplies, driven), len(events.value) > 0, repeats, charges)
-    layer.neurons.charge(n, float(totals[sums.SPIKES]), float(totals[sums.PLACES]), charges)
+    spiked, places = float(totals[sums.SPIKES]), float(totals[sums.PLACES])
+    layer.neurons.charge(n, spiked, places, spiked, charges)
     return spikes, states, charges
 
 
