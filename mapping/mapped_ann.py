@@ -147,7 +147,7 @@ class MappedAnn(MappedLayers):
         serial, driven = self.inputs == "bit-serial", self._driven(k, x)
         current, charges = read(mapped, driven, not serial, first)
         if serial:  # each plane has paid for its drivers; as an operation an input counts once
-            charges.driven = mapped.reading.driven(driven.any(0))
+            charges.driven = mapped.reading.driven(driven.max(0))
         sums = current.double().numpy().reshape(*current.shape[:2], -1, layer.spec.out, *layer.out_shape[1:])
         shifts = 2.0 ** np.arange(sums.shape[2])
         planes = 2.0 ** np.arange(len(sums)) if serial else np.array([float(self.network.spec.top_activation)])

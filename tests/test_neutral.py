@@ -138,7 +138,7 @@ def assert_same(reports, mapped):
 
 @pytest.mark.compiled
 @pytest.mark.filterwarnings("ignore:divide by zero")
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(cases("spiking"), layers(), st.integers(0, 99), st.sampled_from(["direct", "rate", "given"]))
 def test_neutral_options_change_nothing_of_spiking_networks(case, layers, seed, encoding):
     option, *chips = case
@@ -168,7 +168,7 @@ def test_neutral_options_change_nothing_of_spiking_networks(case, layers, seed, 
 
 @pytest.mark.compiled
 @pytest.mark.filterwarnings("ignore:divide by zero")
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(cases("conventional"), layers(), st.integers(0, 99), st.sampled_from(["dac", "bit-serial"]))
 def test_neutral_options_change_nothing_of_conventional_networks(case, layers, seed, inputs):
     option, *chips = case

@@ -1293,6 +1293,8 @@ def test_one_can_tell_what_an_account_leaves_out(tiny, everything):
     assert report.energy_by_module() == approx(
         {module: energy if module in ("array", "link") else 0 for module, energy in sampled.items()}
     )
+    shorter = mapped.evaluate(images, np.zeros(7, int), accounting=mp.Accounting(arrays_on="read"))
+    assert shorter.energy_by_module() | {"calibration": 0} == approx(sampled | {"calibration": 0})
 
 
 def test_accounts_that_do_not_exist_are_refused(tiny, chip):
