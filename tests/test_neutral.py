@@ -47,7 +47,7 @@ OPTIONS = {  # what is set; the read-outs that have it; what it takes to be neut
     "a free link": ({"link": {"energy_per_spike": 0, "t_spike": 0, "lanes": 3, "area": 0}}, ALL, {}),
     "one copy": ({"replication": (1, 1)}, ALL, {}),
     "shared charges": ({"merge": "charge-sharing"}, COMPARATORS, {"merge": "charge", "readout": SENSE}),
-    "a majority of one": ({"merge": "majority"}, COMPARATORS, {"merge": "charge", "rows": 64} | UNEVEN),
+    "a majority of one": ({"merge": "majority"}, COMPARATORS, {"merge": "charge", "rows": 256} | UNEVEN),
     "no gain to trim": ({"calibration": TRIMS | {"gain_bits": 5}}, CLAMPED, PERFECT),
     "no threshold to trim": ({"calibration": TRIMS | {"gain_bits": 3, "threshold_bits": 4}}, CLAMPED, PERFECT),
     "fast conversions": ({"held": "driven"}, ADCS, {"readout__f_sample": 1e9}),

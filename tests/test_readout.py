@@ -314,6 +314,7 @@ def test_a_full_scale_that_clips_nearly_everything_is_warned_of(tiny, sar):
 # --- reference weights ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("engine", ["events", "tensors"])
 @pytest.mark.parametrize("limiter", [None, {"i_max": "1 mA"}, {"i_max": "100 uA"}])
 def test_every_output_has_a_reference_current_of_its_own(chip, engine, limiter):
@@ -976,6 +977,7 @@ def test_a_full_scale_can_be_the_largest_possible_current(tiny, sar):
     assert mapped.evaluate(images, np.zeros(7, int)).fraction_clipped == 0
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("limiter", [None, {"i_max": "1 A"}, {"i_max": "1 mA"}, {"i_max": "20 uA", "kind": "smooth"}])
 @pytest.mark.parametrize(("weights", "largest"), [("differential", 64.8e-6), ("reference", 32.4e-6)])
 def test_the_largest_difference_is_that_of_the_arrays_limited_or_not(chip, limiter, weights, largest):
