@@ -14,6 +14,7 @@ from mapping.ageing import Ageing, CellVoltages, wear
 from mapping.cost import Charges
 from mapping.draws import normal
 from mapping.periphery.sar_adc import SarAdc
+from mapping.reading import Sums
 from mapping.row_tile import noisy, weighted
 
 if TYPE_CHECKING:
@@ -56,9 +57,9 @@ def forward(
         layer.charge_reads(len(flat), _sums(layer, flat, analog), analog, repeats, charges)
     else:
         current = currents_while_ageing(layer, flat, inputs, analog, held, noise, charges, ageing)
-    fired, membrane = layer.neurons.fire(current, first)
+    fired, membrane, reset = layer.neurons.fire(current, first)
     spikes = fired.contiguous().numpy()
-    layer.neurons.charge(n, float(spikes.sum()), float(np.count_nonzero(spikes.any(2))), charges)
+    layer.neurons.charge(n, float(spikes.sum()), float(np.count_nonzero(spikes.any(2))), reset, charges)
     return spikes, membrane, charges
 
 
@@ -162,5 +163,5 @@ def noise_draws(layer: MappedLayer, t_steps: int, n: int, first: int) -> Draws:
     return drawn
 
 
-def _sums(layer: MappedLayer, x: np.ndarray, analog: bool) -> tuple[float, float, float]:
+def _sums(layer: MappedLayer, x: np.ndarray, analog: bool) -> Sums:
     return layer.reading.sums(x, analog, layer.admittance, layer.line_conductance)

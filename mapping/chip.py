@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from mapping.periphery.calibration import Calibration
@@ -47,7 +48,7 @@ class Chip(Parameters):
         added digitally; or, wrongly, each row tile decides by itself, with an equal part of threshold and constant, and
         the majority counts. The default is "digital" with a SarAdc, otherwise "charge".
     limiter : CurrentLimit, optional
-        What each bitline passes at most.
+        What each bitline passes at most; one far above any current changes nothing.
     driver : Driver
     neuron : ChargeNeuron or PassiveNeuron (with SenseAmp), or DigitalNeuron (with SarAdc)
     calibration : Calibration, optional
@@ -56,15 +57,17 @@ class Chip(Parameters):
         What carries spikes from layer to layer; without it they cost neither energy nor time.
     constant_input : {"every-step", "once"}
         Whether a constant first-layer input is read again at every time step, or read once and held in registers
-        (digital neurons only).
+        (digital neurons only). Spikes, and the inputs of conventional networks, have nothing that is read again.
     held : {"sampled", "driven"}
         While several bitlines wait for one converter, their currents are held by samplers, or the array stays on.
     replication : tuple of int
         Copies of the arrays of the first, second, ... layer, which read several positions at a time; 1 for the rest.
     pipelined : bool
-        Whether a layer works on a time step while the next layer works on the one before.
+        Whether a layer works on a time step, or an image of a conventional network, while the next layer works on the
+        one before.
     c_wordline, c_bitline : float
-        Capacitance of a line per cell [F]: charging wordlines takes energy, and reads wait until lines have settled.
+        Capacitance of a line per cell [F]: charging wordlines takes energy, and reads wait until lines have settled;
+        bitlines of passive neurons have theirs in ``neuron.capacitance`` and do not settle.
     cell_area : float, optional
         Of one cell [m^2].
     """
@@ -126,6 +129,7 @@ class Chip(Parameters):
         if isinstance(self.neuron, PassiveNeuron):
             for what, clash in (
                 (f"inactive = {self.inactive!r}", self.inactive != "ground"),
+                ("weights = 'reference'", self.weights == "reference"),
                 ("a limiter", self.limiter is not None),
                 ("read noise", bool(self.device.read_noise.gaussian)),
             ):
@@ -139,14 +143,21 @@ class Chip(Parameters):
         return self.merge or ("digital" if isinstance(self.readout, SarAdc) else "charge")
 
     @property
+    def limiting(self) -> CurrentLimit | None:
+        """The limiter, unless it lies a thousand times above what a bitline of LRS or shorted cells carries."""
+        device = self.device
+        most = max(device.g_lrs, 1 / (device.faults.r_short or np.inf)) * device.v_read * self.rows
+        return self.limiter if self.limiter is not None and self.limiter.i_max < 1000 * most else None
+
+    @property
     def by_bitline(self) -> bool:
         """Whether each bitline's current matters by itself, or only how they combine into outputs."""
-        return self.limiter is not None or (isinstance(self.readout, SarAdc) and self.readout.sense == "bitline")
+        return self.limiting is not None or (isinstance(self.readout, SarAdc) and self.readout.sense == "bitline")
 
     @property
     def linear(self) -> bool:
         """Whether a layer's currents are a product with one matrix."""
-        return self.inactive == "ground" and self.limiter is None and self.merging in ("charge", "charge-sharing")
+        return self.inactive == "ground" and self.limiting is None and self.merging in ("charge", "charge-sharing")
 
     @property
     def full_scale_needs_images(self) -> bool:

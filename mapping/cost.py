@@ -31,8 +31,9 @@ class Accounting(Parameters):
     columns : {"used", "all"}
         Whether only bitlines in use are converted, or all that an array has.
     arrays_on : {"as-built", "read", "conversion"}
-        Arrays draw power as the chip drives them (``Chip.held``); only for the read pulse; or until all bitlines of a
-        converter are converted.
+        Arrays, and with them the drivers of active wordlines, draw power as long as the chip drives them
+        (``Chip.held``); only for the read pulse; or until all bitlines of a converter are converted. Wordlines are
+        charged once.
     cells : {"all", "used"}
         Arrays draw what their drivers deliver, into unused cells and silent wordlines too; or v_read times the currents
         of the bitlines in use, which for analog inputs, below v_read, is too much.
@@ -60,9 +61,9 @@ class Accounting(Parameters):
         left_out = ", ".join(text for module, text in MODULES.items() if module not in self.modules)
         operations = "operation" if self.operations_per_mac == 1 else "operations"
         return (
-            f"{self.name} accounting: every read of every used array at every time step, {cells}, {on}; conversions of "
-            f"{self.columns} bitlines, or decisions; drivers of active wordlines; neurons with the constant that batch "
-            "norm folds into; spikes sent on; scheduled calibration. "
+            f"{self.name} accounting: every read of every used array at every time step, {cells}; arrays and drivers "
+            f"of active wordlines {on}; conversions of {self.columns} bitlines, or decisions; neurons with the "
+            "constant that batch norm folds into; spikes sent on; scheduled calibration. "
             f"1 MAC = {self.operations_per_mac} {operations}, dense operations of all time steps. "
             f"Excluded: {left_out + ', ' if left_out else ''}programming, buffers, control, leakage."
         )
@@ -102,13 +103,17 @@ class Charges:
         ADC conversions or sense-amplifier decisions.
     driver, neuron, link : float
         Wordline drivers with their DACs and line capacitances; neuron circuits; spikes on their way to the next layer.
+    charging : float
+        The part of ``driver`` that charges wordlines, however long they are driven then.
     driven : float
-        Active wordlines, summed over reads, each counted once however many arrays lie side by side.
+        Active wordlines, summed over reads, each counted once however many arrays lie side by side; as inputs of which
+        one bit is read after the other, once for all of these.
     arrived : float
         v_read times the currents of the bitlines in use [J]: what remains of ``array`` without wires, unused bitlines
         and what silent wordlines sink.
     mirrored : float
-        Current [A], summed over reads, that mirrors still have to be charged for.
+        Current [A], summed over reads, that mirrors still have to be charged for; that of a reference bitline once for
+        each output that it is subtracted from.
     conversions, clipped : int
         ADC conversions that were simulated (a constant input once), and those beyond full scale.
     passed, limited : int
@@ -120,6 +125,7 @@ class Charges:
     array: float = 0.0
     conversion: float = 0.0
     driver: float = 0.0
+    charging: float = 0.0
     neuron: float = 0.0
     link: float = 0.0
     driven: float = 0.0

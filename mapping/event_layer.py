@@ -30,7 +30,7 @@ def runs_by_events(layer: MappedLayer) -> bool:
         chip.inactive == "ground"
         and chip.merging != "majority"
         and layer.layer.spec.pool_by == "average"
-        and not (differences and chip.limiter is not None)
+        and not (differences and chip.limiting is not None)
     )
 
 
@@ -71,13 +71,15 @@ def run(
     charges = Charges(clipped=int(totals[sums.CLIPPED]), limited=int(totals[sums.LIMITED]))
     if isinstance(layer.chip.readout, SarAdc):
         charges.conversions = reads * sum(row.n_conversions for row in layer.row_tiles)
-    if layer.chip.limiter is not None:
+    if layer.chip.limiting is not None:
         charges.passed = reads * sum(row.n_lines for row in layer.row_tiles)
         if isinstance(layer.chip.neuron, ChargeNeuron):
             charges.mirrored = times * layer.chip.unit_current * float(totals[sums.PASSED])
-    quadratic, supplied, driven = (float(totals[k]) for k in (sums.QUADRATIC, sums.SUPPLIED, sums.DRIVEN))
-    layer.charge_reads(n * frames, (quadratic, supplied, driven), len(events.value) > 0, repeats, charges)
-    layer.neurons.charge(n, float(totals[sums.SPIKES]), float(totals[sums.PLACES]), charges)
+    quadratic, driven, *supplied = (float(totals[k]) for k in (sums.QUADRATIC, sums.DRIVEN, sums.SUPPLIED, sums.COPIED))
+    supplies = tuple(supplied[: len(layer.line_conductance)])
+    layer.charge_reads(n * frames, (quadratic, supplies, driven), len(events.value) > 0, repeats, charges)
+    spiked, places = float(totals[sums.SPIKES]), float(totals[sums.PLACES])
+    layer.neurons.charge(n, spiked, places, spiked, charges)
     return spikes, states, charges
 
 
@@ -158,9 +160,10 @@ def _readout(layer: MappedLayer) -> Readout:
         )
     else:
         made = made._replace(offset=np.zeros((len(rows), rows[0].n_seen), dtype))
-    if chip.limiter is not None:
-        limit = chip.limiter.i_max / chip.unit_current / layer.lsb(rows[0])
-        made = made._replace(limit=number(limit), smooth=chip.limiter.kind == "smooth")
+    if chip.limiting is not None:
+        limit = chip.limiting.i_max / chip.unit_current / layer.lsb(rows[0])
+        copies = np.concatenate([tile.copies for tile in rows[0].tiles]).astype(dtype)
+        made = made._replace(limit=number(limit), smooth=chip.limiting.kind == "smooth", copies=copies)
     return made._replace(
         pairing=SINGLE if not chip.by_bitline else PAIRS if chip.weights == "differential" else REFERENCE,
         tile_stop=np.cumsum([tile.patch.n_outputs for tile in rows[0].tiles]),

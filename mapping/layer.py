@@ -20,7 +20,7 @@ from mapping.periphery.neuron_circuit import ChargeNeuron, PassiveNeuron
 from mapping.periphery.sar_adc import SarAdc
 from mapping.periphery.sense_amp import SenseAmp
 from mapping.placement import Patch, place
-from mapping.reading import Reading
+from mapping.reading import Reading, Sums
 from mapping.row_tile import RowTile
 from mapping.tile import Solve, Tile
 from mapping.trims import Trims, find_trims
@@ -137,6 +137,8 @@ class MappedLayer:
                 raise ParameterError(f"{self.chip.name}, layer {self.number + 1}: nothing of its weights arrives")
             self._untrimmed /= arrives
             self.neurons.set_unit(arrives)
+            for row in self.row_tiles:
+                row.arrives = arrives
         gains = np.hstack([np.repeat(row.gains[:, None], row.n_rows, 1) for row in self.row_tiles])
         self.effective_weights = self._untrimmed * gains
         if self.reads_are_noisy and self.chip.linear:
@@ -234,12 +236,17 @@ class MappedLayer:
         return float(np.sum(ideal * weights) / np.sum(ideal**2))
 
     def _driver_model(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return H summed over the arrays on the same wordlines, and each wordline's sum over bitlines of T."""
+        """Return H summed over the arrays on the same wordlines, and each wordline's sums over bitlines of T.
+
+        The first of these counts every bitline in use once, a second one as often as mirrors copy it, if they do.
+        """
         admittance = np.zeros((len(self.row_tiles), self.chip.rows, self.chip.rows))
         for block, row in zip(admittance, self.row_tiles):
             block[: row.n_rows, : row.n_rows] = sum(tile.driver_admittance for tile in row.tiles)
-        supply = [sum(tile.transfer.sum(0) for tile in row.tiles) for row in self.row_tiles]
-        return admittance, np.concatenate(supply)
+        supply = [[sum(tile.transfer.sum(0) for tile in row.tiles) for row in self.row_tiles]]
+        if isinstance(self.chip.neuron, ChargeNeuron) and self.chip.weights == "reference":
+            supply.append([sum(tile.copies @ tile.transfer for tile in row.tiles) for row in self.row_tiles])
+        return admittance, np.stack([np.concatenate(one) for one in supply])
 
     @property
     def number_type(self) -> np.dtype:
@@ -272,24 +279,24 @@ class MappedLayer:
             self._tables = event_layer(self, after)
         return self._tables
 
-    def charge_reads(
-        self, n: int, sums: tuple[float, float, float], analog: bool, repeats: int, charges: Charges
-    ) -> None:
+    def charge_reads(self, n: int, sums: Sums, analog: bool, repeats: int, charges: Charges) -> None:
         """Add what reading n samples, each ``repeats`` times, costs with the arrays as they were solved.
 
         ``sums`` are those of :meth:`mapping.reading.Reading.sums`.
         """
-        chip, device, (quadratic, linear, driven) = self.chip, self.chip.device, sums
+        chip, device, (quadratic, supplied, driven) = self.chip, self.chip.device, sums
         reads = repeats * n * self.layer.n_positions
         charges.driven += repeats * driven
         charges.array += repeats * chip.t_on * device.v_read**2 * quadratic
         # a tile column adds arrays on the same wordlines, each with drivers of its own
-        per_line = chip.driver.energy(chip.t_on, analog) + chip.c_wordline * chip.cols * device.v_read**2
-        charges.driver += repeats * driven * len(self.row_tiles[0].tiles) * per_line
+        lines = repeats * driven * len(self.row_tiles[0].tiles)
+        charging = lines * chip.c_wordline * chip.cols * device.v_read**2
+        charges.charging += charging
+        charges.driver += lines * chip.driver.energy(chip.t_on, analog) + charging
         if chip.inactive == "ground":
-            charges.arrived += repeats * chip.t_on * device.v_read**2 * linear
+            charges.arrived += repeats * chip.t_on * device.v_read**2 * supplied[0]
             if isinstance(chip.neuron, ChargeNeuron) and not chip.by_bitline:
-                charges.mirrored += repeats * device.v_read * linear
+                charges.mirrored += repeats * device.v_read * supplied[-1]
         if isinstance(chip.neuron, ChargeNeuron):
             charges.neuron += chip.neuron.energy_per_ampere(device.t_read) * charges.mirrored
             charges.mirrored = 0.0

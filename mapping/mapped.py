@@ -32,6 +32,12 @@ from xbarsim.units import format_time, quantity
 Reads = tuple[np.ndarray, bool, int]  # samples (n, ...) that drive a layer, whether a DAC does, how often each is read
 
 
+def check_replication(chip: Chip, n_layers: int) -> None:
+    """Raise an error if a chip tells of copies of more layers than a network has."""
+    if len(chip.replication) > n_layers:
+        raise ParameterError(f"{chip.name}: replication = {chip.replication} for {n_layers} layers; give no more")
+
+
 class MappedLayers(ABC):
     """Layers on their arrays.
 

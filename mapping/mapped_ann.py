@@ -15,7 +15,7 @@ from mapping.by_tensors import read
 from mapping.chip import Chip
 from mapping.cost import Accounting, Charges, convention
 from mapping.layer import MappedLayer
-from mapping.mapped import MappedLayers, Reads
+from mapping.mapped import MappedLayers, Reads, check_replication
 from mapping.periphery.neuron_circuit import DigitalNeuron
 from mapping.report import LayerReport, Report
 from mapping.sample import Sample
@@ -67,7 +67,7 @@ def map_ann(
     Raises
     ------
     ParameterError
-        If the chip has no converters, or needs images and has none.
+        If the chip has no converters, has copies of more layers than there are, or needs images and has none.
     """
     if not isinstance(chip.neuron, DigitalNeuron):
         raise ParameterError(f"{chip.name}: {chip.neuron.kind} neurons give spikes; an Ann needs a sar-adc")
@@ -77,6 +77,7 @@ def map_ann(
         raise ParameterError(f"inputs = {inputs!r}: give 'dac' or 'bit-serial'")
     if chip.full_scale_needs_images and images is None:
         raise ParameterError(f"{chip.name}: SarAdc.full_scale = 'calibrated' needs images; give some to map_ann")
+    check_replication(chip, len(network.spec.layers))
     n_planes = network.spec.activation_bits if inputs == "bit-serial" else 1
     topology = network.spec.topology.replace(t_steps=n_planes)
     pairs = [
@@ -145,9 +146,12 @@ class MappedAnn(MappedLayers):
     def _forward(self, k: int, x: np.ndarray, first: int = 0) -> tuple[np.ndarray, Charges]:
         """Return the outputs of layer k for inputs (n, ...) in whole numbers, and what that costs."""
         layer, mapped, neuron = self._integer[k], self.layers[k], self.chip.neuron
-        current, charges = read(mapped, self._driven(k, x), self.inputs == "dac", first)
+        serial, driven = self.inputs == "bit-serial", self._driven(k, x)
+        current, charges = read(mapped, driven, not serial, first)
+        if serial:  # each plane has paid for its drivers; as an operation an input counts once
+            charges.driven = mapped.reading.driven(driven.max(0))
         sums = current.double().numpy().reshape(*current.shape[:2], -1, layer.spec.out, *layer.out_shape[1:])
-        shifts, serial = 2.0 ** np.arange(sums.shape[2]), self.inputs == "bit-serial"
+        shifts = 2.0 ** np.arange(sums.shape[2])
         planes = 2.0 ** np.arange(len(sums)) if serial else np.array([float(self.network.spec.top_activation)])
         y = np.einsum("p,s,pns...->n...", planes, shifts, sums)
         y = layer.gain[:, None, None] * y + layer.offset[:, None, None]
@@ -204,7 +208,7 @@ class MappedAnn(MappedLayers):
         -------
         Report
             Operations count once for each weight and position, whatever the bits; the zeros of depthwise convolutions
-            are no weights.
+            are no weights. Those that inputs cause (``synaptic_operations``) are those of inputs that are not 0.
         """
         counted, labels = convention(accounting), np.asarray(labels)
         if len(images) == 0 or batch_size < 1 or labels.shape != (len(images),):
@@ -242,6 +246,7 @@ class MappedAnn(MappedLayers):
             ),
             t_steps=n_planes,
             macs_per_step=self.network.spec.macs / n_planes,
+            bit_serial=self.inputs == "bit-serial",
         )
 
     def _classify(self, images: np.ndarray, first: int) -> tuple[np.ndarray, list[Charges]]:

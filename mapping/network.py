@@ -16,7 +16,7 @@ from mapping.chip import Chip
 from mapping.cost import Accounting, Charges, convention
 from mapping.inference import Engine, Inference, Inputs, Progress
 from mapping.layer import MappedLayer
-from mapping.mapped import MappedLayers, Reads
+from mapping.mapped import MappedLayers, Reads, check_replication
 from mapping.report import LayerReport, Report
 from mapping.sample import Sample
 from mapping.tile import Solve
@@ -62,8 +62,7 @@ def map_network(
     if chip.full_scale_needs_images and images is None:
         raise ParameterError(f"{chip.name}: SarAdc.full_scale = 'calibrated' needs images; give some to map_network")
     folded = fold(network)
-    if len(chip.replication) > len(folded):
-        raise ParameterError(f"{chip.name}: replication = {chip.replication} for {len(folded)} layers; give no more")
+    check_replication(chip, len(folded))
     layers = [MappedLayer(layer, chip, network.spec, seed, die, k, dtype, solve) for k, layer in enumerate(folded)]
     mapped = MappedNetwork(network, chip, layers, seed)
     if chip.full_scale_needs_images:

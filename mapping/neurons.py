@@ -71,7 +71,7 @@ class Neurons:
         if spread:
             shape = (self.n_votes * layer.out_shape[0], *layer.out_shape[1:])
             z = stream(key[0], "leak", *key[1:]).standard_normal(shape)
-            self.beta = np.where(self.beta > 0, self.beta, 1e-300) ** np.maximum(1 + spread * z, 0)
+            self.beta = np.where(self.beta > 0, self.beta ** np.maximum(1 + spread * z, 0), 0.0)
         self.offset = np.zeros((self.n_votes * layer.spec.out, 1, 1))
         if isinstance(chip.readout, SenseAmp):
             self.offset = stream(key[0], "comparators", *key[1:]).standard_normal(self.offset.shape)
@@ -101,8 +101,8 @@ class Neurons:
         if self._chip.merging == "charge-sharing":
             self.v_unit /= self._row_tiles
 
-    def fire(self, current: Tensor, first: int) -> tuple[Tensor, Tensor]:
-        """Run all time steps; return spikes and membranes, (t_steps, n, out, height, width).
+    def fire(self, current: Tensor, first: int) -> tuple[Tensor, Tensor, float]:
+        """Run all time steps; return spikes and membranes, (t_steps, n, out, height, width), and how many were reset.
 
         Parameters
         ----------
@@ -116,9 +116,9 @@ class Neurons:
         spec, t_steps = self._layer.neuron, self._network.t_steps
         spikes, membrane = lif(current + constant, threshold, beta, spec, t_steps, level=level, noise=noise)
         if self.n_votes == 1:
-            return spikes, membrane
+            return spikes, membrane, float(spikes.sum(dtype=torch.float64))
         votes, parts = (x.unflatten(2, (self.n_votes, -1)).sum(2) for x in (spikes, membrane))
-        return (2 * votes > self.n_votes).to(votes), parts
+        return (2 * votes > self.n_votes).to(votes), parts, float(votes.sum(dtype=torch.float64))
 
     def parameters(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Return constants, thresholds, where comparators fire, and decays, (n_votes out, 1 or height, 1 or width)."""
@@ -140,7 +140,7 @@ class Neurons:
         seed, *key = self._key
         return noise_key(seed, "comparator noise", *key)
 
-    def charge(self, n: int, fired: float, places: float, charges: Charges) -> None:
+    def charge(self, n: int, fired: float, places: float, reset: float, charges: Charges) -> None:
         """Add the energy of the neurons, of their decisions, and of what their spikes send.
 
         Parameters
@@ -149,6 +149,8 @@ class Neurons:
             Images.
         fired, places : float
             Spikes, and positions and time steps with any.
+        reset : float
+            Membranes that crossed their threshold: spikes, or votes for them.
         charges : Charges
             Added to.
         """
@@ -159,7 +161,7 @@ class Neurons:
         if isinstance(chip.neuron, DigitalNeuron):
             charges.neuron += chip.neuron.energy_per_update * updates
         else:
-            charges.neuron += chip.neuron.energy_per_spike * fired
+            charges.neuron += chip.neuron.energy_per_spike * reset
         if isinstance(chip.neuron, ChargeNeuron):
             times = outputs / self._layer.spec.out * self._layer.spec.pool**2  # as large as the reads of a pool
             constants = np.abs(self.constant * self.scale).sum() * times * chip.unit_current

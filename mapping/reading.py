@@ -13,6 +13,8 @@ from mapping.bsnn.fold import FoldedLayer
 from mapping.kernels.reads import pair_counts, read_sums
 from xbarsim.kernels.jit import launching
 
+Sums = tuple[float, tuple[float, ...], float]
+
 _AT_ONCE = 64  # samples whose reads are held in memory
 
 
@@ -36,10 +38,8 @@ class Reading:
             samples = torch.from_numpy(x[first : first + _AT_ONCE]).double()
             yield F.unfold(samples, side, padding=margin, stride=stride).transpose(1, 2).flatten(0, 1).numpy()
 
-    def sums(
-        self, x: np.ndarray, analog: bool, admittance: np.ndarray, supply: np.ndarray
-    ) -> tuple[float, float, float]:
-        """Return sums over all reads: of s^t H s, of supply.s, and of driven wordlines.
+    def sums(self, x: np.ndarray, analog: bool, admittance: np.ndarray, supply: np.ndarray) -> Sums:
+        """Return sums over all reads: of s^t H s, of each supply.s, and of driven wordlines.
 
         Parameters
         ----------
@@ -48,22 +48,26 @@ class Reading:
             Whether x has other levels than 0 and 1.
         admittance : array, (n_row_tiles, rows, rows)
             H of each row tile.
-        supply : array, (n_wordlines,)
+        supply : array, (n_supplies, n_wordlines)
         """
         if not analog:
-            quadratic, linear, driven = (np.empty(len(x)) for _ in range(3))
+            quadratic, linear, driven = np.empty(len(x)), np.empty((len(x), len(supply))), np.empty(len(x))
             with launching:
                 read_sums(x, *self.geometry, admittance, supply, self.rows, quadratic, linear, driven)
-            return float(quadratic.sum()), float(linear.sum()), float(driven.sum())
-        total = drawn = lines = 0.0
+            return float(quadratic.sum()), tuple(linear.sum(0).tolist()), float(driven.sum())
+        total, drawn, lines = 0.0, np.zeros(len(supply)), 0.0
         for reads in self.patches(x):
-            drawn += float((reads @ supply).sum())
+            drawn += (reads @ supply.T).sum(0)
             lines += float(np.count_nonzero(reads))
             for tile, block in enumerate(admittance):
                 part = reads[:, tile * self.rows : (tile + 1) * self.rows]
                 used = part.shape[1]
                 total += float(np.einsum("ij,ij->", part @ block[:used, :used], part))
-        return total, drawn, lines
+        return total, tuple(drawn.tolist()), lines
+
+    def driven(self, x: np.ndarray) -> float:
+        """Return how many wordlines are driven in all reads of samples (n, ...)."""
+        return float(sum(np.count_nonzero(reads) for reads in self.patches(x)))
 
     def activity(self, x: np.ndarray, analog: bool, rows: Sequence[slice]) -> list[Activity]:
         """Count what the wordlines of each row tile, given by its inputs, do in the reads of samples (n, ...)."""

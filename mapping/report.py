@@ -45,7 +45,8 @@ class LayerReport:
     utilization : float
         Used cells over all cells of those arrays.
     spikes, spike_rate : float
-        Output spikes per inference, and per neuron and time step.
+        Output spikes per inference, and per neuron and time step; of conventional networks outputs that are not 0, and
+        their share.
     weights_kept : float
         Share of the weights that the cells hold, after variation, faults and drift: the projection of what they hold on
         what they should.
@@ -61,7 +62,7 @@ class LayerReport:
     collided : float
         Share of its spikes that had to wait for another one of their position and time step.
     synaptic_operations : float
-        Operations for each weight that an input spike, or a non-zero analog input, meets; per inference.
+        Operations for each weight that an input spike, or another input that is not 0, meets; per inference.
     time_settle, time_read, time_conversion, time_decision, time_link, time_first : float
         See :class:`mapping.timing.LayerTiming`.
     area_array, area_conversion, area_driver, area_neuron, area_link, area_calibration : float, optional
@@ -127,7 +128,9 @@ class LayerReport:
             "read": chip.device.t_read,
             "conversion": max(chip.device.t_read, chip.t_conversion),
         }
-        energies["array"] *= on[accounting.arrays_on] / chip.t_on
+        longer = on[accounting.arrays_on] / chip.t_on
+        energies["array"] *= longer
+        energies["driver"] += (longer - 1) * (charges.driver - charges.charging) / n_images
         if accounting.columns == "all" and isinstance(chip.readout, SarAdc):
             used = sum(row.n_conversions for row in layer.row_tiles)
             energies["conversion"] *= layer.n_tiles * chip.converted_lines / used
@@ -137,7 +140,7 @@ class LayerReport:
             copies=chip.copies(layer.number),
             utilization=layer.utilization,
             spikes=charges.spikes / n_images,
-            spike_rate=charges.spikes / (n_images * t_steps * n_out * prod(layer.layer.out_shape[1:])),
+            spike_rate=charges.spikes / (n_images * t_steps * updates * n_out * prod(layer.layer.out_shape[1:])),
             weights_kept=layer.weights_kept,
             ir_drop=layer.ir_drop,
             **{name: energy if name in accounting.modules else 0.0 for name, energy in energies.items()},
@@ -207,7 +210,9 @@ class Report:
         Write pulses.
     operations_per_mac : int
     pipelined : bool
-        Whether layers work on different time steps at the same time.
+        Whether layers work on different time steps, or images of a conventional network, at the same time.
+    bit_serial : bool
+        Whether the time steps are bits of the same inputs: a layer has no output before it has read all of them.
     accuracy_uncalibrated : float, optional
         Without the trims of the chip's calibration.
     warnings : tuple of str
@@ -241,6 +246,7 @@ class Report:
     pulses_per_cell: float = 1.0
     operations_per_mac: int = 2
     pipelined: bool = True
+    bit_serial: bool = False
     accuracy_uncalibrated: float | None = None
     warnings: tuple[str, ...] = ()
     accuracies: tuple[float, ...] = ()
@@ -348,13 +354,19 @@ class Report:
 
     @property
     def latency(self) -> float:
-        """Time from an image to its class [s]."""
+        """Time from an image to its class [s].
+
+        Every layer takes max(time_first, time_link) until its first outputs have been sent on. With T time steps, the
+        others follow one step_time after the other: latency = sum_layers max(time_first, time_link) + (T - 1)
+        step_time. With T bits of each input, a layer's outputs exist after all of them, and the next layer cannot begin
+        before: latency = T sum_layers max(time_first, time_link).
+        """
         first = sum(max(layer.time_first, layer.time_link) for layer in self.layers)
-        return first + (self.t_steps - 1) * self.step_time
+        return self.t_steps * first if self.bit_serial else first + (self.t_steps - 1) * self.step_time
 
     @property
     def throughput(self) -> float:
-        """Images per second, one after the other without a gap."""
+        """Images per second, one after the other without a gap: 1 / (t_steps step_time)."""
         return 1 / (self.t_steps * self.step_time)
 
     @property
@@ -417,7 +429,7 @@ class Report:
             "tops_per_watt", "synaptic_tops_per_watt", "adc_power_share", "adc_area_share", "energy_per_inference",
             "latency", "throughput", "power", "stall_fraction", "area", "utilization", "spike_rate",
             "spikes_per_inference", "fraction_clipped", "t_steps", "macs_per_step", "operations_per_mac", "pipelined",
-            "past", "refresh_tolerance", "refreshes", "truncated_cells", "faulty_cells", "faulty_lines",
+            "bit_serial", "past", "refresh_tolerance", "refreshes", "truncated_cells", "faulty_cells", "faulty_lines",
             "noise_beyond_range", "pulses_per_cell", "n_dies", "accuracies", "accuracy_spread",
         )  # fmt: skip
         values = {name: getattr(self, name) for name in names}

@@ -45,6 +45,8 @@ class RowTile:
         How many these are, and bitlines in use.
     gains : array, (n_out,)
         Trims of its outputs.
+    arrives : float
+        What a unit of weight is at passive neurons, over that of a current; 1 for others.
     full_scale : float
         Of its converters [A], those of the whole layer alike.
     converters : list of Converters
@@ -63,7 +65,7 @@ class RowTile:
         self.tiles, self._layer, self._chip, self._reading, self._dtype = tiles, layer, chip, reading, dtype
         self.rows, self.n_rows = tiles[0].patch.rows, tiles[0].patch.n_rows
         self.n_lines = sum(tile.n_lines for tile in tiles)
-        self.gains, self.full_scale = np.ones(layer.spec.out), 0.0
+        self.gains, self.arrives, self.full_scale = np.ones(layer.spec.out), 1.0, 0.0
         self.converters: list[Converters] = []
         if isinstance(chip.readout, SarAdc):
             self.full_scale = self._given_full_scale(chip.readout)
@@ -88,10 +90,11 @@ class RowTile:
         return sum(map(self._conversions, self.tiles))
 
     def _given_full_scale(self, adc: SarAdc) -> float:
-        """Return the full scale that is given, or the largest current that all rows at v_read can drive [A]."""
+        """Return the full scale that is given, or the largest that rows at v_read can drive without a limiter [A]."""
         least = self._chip.device.v_read * self._chip.device.g_hrs
         if not isinstance(adc.full_scale, float):
-            return float(np.abs(self.lines("transfer")).sum(1).max()) * self._chip.device.v_read
+            converted = (t.decode @ t.transfer if adc.sense == "difference" else t.transfer for t in self.tiles)
+            return max(float(np.abs(lines).sum(1).max()) for lines in converted) * self._chip.device.v_read
         if adc.full_scale < least:
             raise ParameterError(
                 f"{self._chip.name}: SarAdc.full_scale = {adc.full_scale:g} A is below {least:.3g} A, what one cell in "
@@ -133,8 +136,9 @@ class RowTile:
             return self._combined(codes, readout.sense == "bitline", lsb * self.gains[:, None])
         if isinstance(chip.neuron, ChargeNeuron) and chip.by_bitline:  # mirrors pass what the limiter does
             reads = repeats * len(x) / len(seen)  # drawn noise tells repeated reads apart
-            charges.mirrored += reads * chip.unit_current * float(seen.double().sum())
-        return self._averaged(self._combined(seen, chip.by_bitline, self.gains[:, None]))
+            copies = torch.from_numpy(np.concatenate([tile.copies for tile in self.tiles]))
+            charges.mirrored += reads * chip.unit_current * float(seen.double().sum((0, 2, 3)) @ copies)
+        return self._averaged(self._combined(seen, chip.by_bitline, self.gains[:, None] / self.arrives))
 
     def seen(self, x: Tensor, read_noise: Tensor | None, repeats: int, charges: Charges) -> Tensor:
         """Return what the read-out sees, in units of a weight, (n, n_seen or n_conversions, rows, cols)."""
@@ -145,8 +149,8 @@ class RowTile:
             seen = self._patterns(x, repeats, charges)
         if read_noise is not None:
             seen = noisy(seen, self._weighted(x**2, self.lines("noise") * scale**2), read_noise)
-        if chip.limiter is not None:
-            seen = self._limited(seen, chip.limiter, charges)
+        if chip.limiting is not None:
+            seen = self._limited(seen, chip.limiting, charges)
             if isinstance(chip.readout, SarAdc) and chip.readout.sense == "difference":
                 seen = self._combined(seen, True, 1.0)
         return seen
@@ -174,7 +178,7 @@ class RowTile:
                 charges.array += repeats * chip.t_on * power
                 charges.arrived += repeats * chip.t_on * chip.device.v_read * float(lines.sum())
                 if isinstance(chip.neuron, ChargeNeuron) and not chip.by_bitline:
-                    charges.mirrored += repeats * float(lines.sum())
+                    charges.mirrored += repeats * float((lines @ tile.copies).sum())
                 currents.append(lines @ (tile.seen.T / chip.unit_current))
             parts.append(np.hstack(currents))
         seen = torch.from_numpy(np.concatenate(parts)).to(self._dtype)

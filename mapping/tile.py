@@ -55,6 +55,9 @@ class Tile:
         How bitline currents combine into outputs.
     seen : array, (n_lines or n_outputs, n_lines)
         How they combine into what the read-out sees: each bitline by itself (a SAR ADC per bitline), or the outputs.
+    copies : array, (n_lines,)
+        How often mirrors copy each used bitline's current: into its own output, or half into each that it is a
+        reference of.
     noise : array, (n_seen, n_rows), or None
         Variance that white read noise gives what the read-out sees, per squared volt on each used wordline [S^2], to
         first order with nominal cell voltages; None without it. What several outputs see is drawn independently: the
@@ -75,6 +78,7 @@ class Tile:
     ) -> None:
         self.patch, self.chip, self._solve = patch, chip, solve
         self.decode = decoder(patch, chip)
+        self.copies = np.abs(self.decode).sum(0)
         self.seen = np.eye(self.decode.shape[1]) if chip.by_bitline else self.decode
         self.die = chip.device.fabricate((chip.rows, chip.cols), seed=seed, die=die, key=key)
         self.die.program(cell_bits(weights, patch, chip))

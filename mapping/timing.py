@@ -78,7 +78,7 @@ def layer_timing(
     held : bool
         Whether its constant input is read in the first time step only.
     updates : float
-        Updates of a digital neuron in a time step.
+        Updates of a digital neuron in a time step: 1, or 1 / n where n steps read the bits of the same inputs.
     """
     chip, folded, t_steps = layer.chip, layer.layer, layer.network.t_steps
     copies = chip.copies(layer.number)

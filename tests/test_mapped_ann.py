@@ -9,6 +9,7 @@ import torch
 import mapping as mp
 import xbarsim as xb
 from mapping import paper
+from mapping.ann.spec import AnnSpec
 from mapping.mapped_ann import map_ann
 from mapping.periphery.neuron_circuit import DigitalNeuron
 from tests.test_ann import ODD, as_trained
@@ -84,6 +85,49 @@ def test_conversions_and_operations_are_counted(network, images, sar, inputs, re
     assert report.layers[0].name == "conv 2-4" and "6 two-state cells" in report.first_layer
 
 
+@pytest.fixture
+def by_hand():
+    """A convolution of 1 x 1 at two positions, 2 to 3 channels, and a dense layer; activations of 2 bits."""
+    layers = [mp.LayerSpec(kind="conv", out=3, kernel=1), mp.LayerSpec(kind="dense", out=2)]
+    network = mp.Ann(AnnSpec(input_shape=(2, 1, 2), layers=layers, weight_bits=2, activation_bits=2)).eval()
+    first, second = network.layers
+    first.weight.data = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, -1.0]])[:, :, None, None]
+    second.weight.data = torch.ones_like(second.weight)
+    first.log_clip.data.zero_()  # the largest activation stands for 1, as that of the inputs does
+    images = np.array([[[[3, 1]], [[0, 2]]], [[[0, 0]], [[0, 1]]]]) / 3  # positions (3, 0), (1, 2) and (0, 0), (0, 1)
+    return network, images
+
+
+@pytest.mark.parametrize(("inputs", "planes"), [("dac", 1), ("bit-serial", 2)])
+def test_operations_outputs_and_times_do_not_depend_on_how_bits_are_read(by_hand, sar, inputs, planes):
+    network, images = by_hand
+    outputs = [[[[3, 3]], [[3, 0]], [[0, 0]]], [[[0, 1]], [[0, 0]], [[0, 0]]]]  # (3, 3, 0), (3, 0, 0); 0, (1, 0, 0)
+    np.testing.assert_array_equal(network.integers(images)[0], outputs)
+    labels = np.zeros(2, int)
+
+    def report(**changes):
+        return map_ann(network, sar.replace(**changes), inputs=inputs).evaluate(images, labels)
+
+    one = report()
+    # 3 and 1 inputs are not 0, and 3 and 1 outputs of the first layer: 2 an image, for 3 and 2 outputs
+    assert [row.synaptic_operations for row in one.layers] == [2 * 3 * 2, 2 * 2 * 2]
+    assert sum(row.synaptic_operations for row in one.layers) <= 2 * network.spec.macs == 2 * (2 * 2 * 3 + 6 * 2)
+    assert [row.spikes for row in one.layers] == [2, 0] and one.spike_rate == pytest.approx((2 / 6, 0))
+    # two columns of a converter take 50 ns, longer than a read: 2 positions and 1, all planes before the next layer
+    assert one.latency == pytest.approx(planes * 150e-9) and one.throughput == pytest.approx(1 / (planes * 100e-9))
+    copied = report(replication=(2,))
+    assert copied.latency == pytest.approx(planes * 100e-9)
+    assert copied.throughput == pytest.approx(1 / (planes * 50e-9))
+    in_turn = report(pipelined=False)
+    assert in_turn.latency == pytest.approx(planes * 150e-9) == pytest.approx(1 / in_turn.throughput)
+    # 6 outputs are updated one after the other, once for all planes, and 2; conversions go on meanwhile
+    slow = report(neuron__t_update=50e-9)
+    assert slow.latency == pytest.approx(max(planes * 100e-9, 300e-9) + 100e-9)
+    linked = report(link={"energy_per_spike": "1 pJ", "t_spike": "200 ns"})  # two values of 200 ns
+    assert linked.latency == pytest.approx(400e-9 + planes * 50e-9)
+    assert linked.energy_by_module()["link"] == pytest.approx(2e-12)
+
+
 def test_what_an_ann_cannot_run_on_is_refused(network, images, sar, chip):
     with pytest.raises(xb.ParameterError, match="charge neurons give spikes; an Ann needs a sar-adc"):
         map_ann(network, chip)
@@ -93,6 +137,8 @@ def test_what_an_ann_cannot_run_on_is_refused(network, images, sar, chip):
         map_ann(network, sar.replace(readout__full_scale="calibrated"))
     with pytest.raises(xb.ParameterError, match="weights of 0 need a pair of bitlines"):
         map_ann(network, sar.replace(weights="reference"))
+    with pytest.raises(xb.ParameterError, match=r"replication = \(1, 1, 1, 1, 1, 2\) for 5 layers; give no more"):
+        map_ann(network, sar.replace(replication=(1, 1, 1, 1, 1, 2)))
     with pytest.raises(xb.ParameterError, match=r"3 images in batches of 50, labels of shape \(2,\)"):
         map_ann(network, sar).evaluate(images, np.zeros(2, int))
 

@@ -311,6 +311,56 @@ def test_a_full_scale_that_clips_nearly_everything_is_warned_of(tiny, sar):
     assert share > 0.5 and f"layer 1: {share:.0%} of its conversions are beyond the full scale" in report.warnings
 
 
+# --- reference weights ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("engine", ["events", "tensors"])
+@pytest.mark.parametrize("limiter", [None, {"i_max": "1 mA"}, {"i_max": "100 uA"}])
+def test_every_output_has_a_reference_current_of_its_own(chip, engine, limiter):
+    """64 rows of 10 or 1 uS at 0.3 V, half of the weights +1: 62 outputs of 105.6 uA, references of 192 and 19.2.
+
+    Into each membrane flows its own current, out of it the mean of the references, 105.6 uA; or 100 uA and
+    (100 + 19.2) / 2, as a limiter passes them.
+    """
+    layers = [mp.LayerSpec(kind="dense", out=62)]
+    spec = mp.NetworkSpec(input_shape=(1, 8, 8), layers=layers, beta=1, threshold=1, t_steps=3)
+    network = mp.Network(spec)
+    network.layers[0].weight.data = torch.from_numpy(1 - 2.0 * (np.indices((62, 64, 1, 1)).sum(0) % 2))
+    ideal = {"rows": 64, "cols": 64, "wires": xb.Wires(), "device__d2d": 0.0, "weights": "reference"}
+    mapped = mapped_on(network, chip.replace(limiter=limiter, **ideal))
+    images = np.ones((2, 3, 1, 8, 8))
+    report = mapped.evaluate(images, np.zeros(2, int), engine=engine)
+    own, reference = (105.6e-6, 105.6e-6) if limiter is None or limiter["i_max"] == "1 mA" else (100e-6, 59.6e-6)
+    mirrors = 0.01 * 1.0 * T_READ * 3 * 62 * (own + reference)
+    assert report.layers[0].neuron == approx(mirrors + 1.61e-15 * report.spikes_per_inference)
+    if limiter is None:
+        assert mirrors / 3 == approx(3.2736e-12)
+
+
+@pytest.mark.parametrize("inactive", ["ground", "open"])
+@pytest.mark.parametrize("merge", ["charge", "majority"])
+def test_reference_currents_of_solved_circuits_are_mirrored_for_every_output(tiny, chip, inactive, merge):
+    network, images = tiny
+    mapped = mapped_on(network, chip.replace(weights="reference", cols=5, inactive=inactive, merge=merge))
+    for layer, x, analog in inputs_of(mapped, images[:2]):
+        mirrored, reads = 0.0, unfolded(layer, x)
+        for tile in layer.tiles:
+            *outputs, lrs, hrs = solved(tile, reads)[0].T
+            mirrored += sum((i + (lrs + hrs) / 2).sum() for i in outputs)
+        repeats = network.t_steps if len(x) == 1 else 1
+        constant = np.abs(layer.layer.constant).sum() * 2 * network.t_steps * np.prod(layer.layer.out_shape[1:])
+        constant *= layer.layer.spec.pool**2 * UNIT / 2
+        _, _, charges = layer.forward(x, analog)
+        reset = charges.spikes
+        if merge == "majority":  # every row tile has neurons of its own
+            parts = of_outputs(layer, x, lambda tile, i: 2 * (i @ tile.decode.T))
+            reset = sum(neurons(layer, part, share=1 / len(parts))[0].sum() for part in parts)
+            assert reset > charges.spikes
+        energy = 0.01 * T_READ * (repeats * mirrored + constant) + 1.61e-15 * reset
+        assert charges.neuron == approx(energy, rel=1e-9)
+
+
 # --- passive neurons ------------------------------------------------------------------------------------------------
 
 
@@ -378,6 +428,12 @@ def test_a_large_capacitance_makes_passive_neurons_linear(tiny, chip, passive):
     x = (np.random.default_rng(0).random((6, 2, 2, 6, 6)) < 0.3).astype(float)
     arrays = [mapped.layers[0].forward(x, False)[2].array for mapped in (large, plain)]
     assert arrays[0] == approx(arrays[1], rel=1e-3)
+    voting = mapped_on(network, large.chip.replace(merge="majority"))
+    layer, x, analog = next(inputs_of(voting, images[:3]))
+    kept = np.mean(plain.layers[0].layer.weights * plain.layers[0].effective_weights)
+    parts = of_outputs(layer, x, read_out(chip))
+    membranes = sum(neurons(layer, part / kept, share=1 / len(parts))[1][0] for part in parts)
+    np.testing.assert_allclose(layer.forward(x, analog)[1][0], membranes, rtol=0, atol=0.01)
 
 
 @pytest.mark.parametrize(
@@ -387,6 +443,7 @@ def test_a_large_capacitance_makes_passive_neurons_linear(tiny, chip, passive):
         ({"inactive": "gated"}, "Chip.neuron is 'passive' with inactive = 'gated'"),
         ({"limiter": {"i_max": "1 uA"}}, "Chip.neuron is 'passive' with a limiter"),
         ({"device__read_noise": 0.1}, "Chip.neuron is 'passive' with read noise"),
+        ({"weights": "reference"}, "Chip.neuron is 'passive' with weights = 'reference'"),
         ({"merge": "digital"}, "Chip.merge = 'digital' with passive neurons; use 'charge'"),
         ({"constant_input": "once"}, "Chip.constant_input = 'once'"),
     ],
@@ -920,6 +977,22 @@ def test_a_full_scale_can_be_the_largest_possible_current(tiny, sar):
     assert mapped.evaluate(images, np.zeros(7, int)).fraction_clipped == 0
 
 
+@pytest.mark.compiled
+@pytest.mark.parametrize("limiter", [None, {"i_max": "1 A"}, {"i_max": "1 mA"}, {"i_max": "20 uA", "kind": "smooth"}])
+@pytest.mark.parametrize(("weights", "largest"), [("differential", 64.8e-6), ("reference", 32.4e-6)])
+def test_the_largest_difference_is_that_of_the_arrays_limited_or_not(chip, limiter, weights, largest):
+    """24 pairs of 10 and 1 uS at 0.3 V, or 10 uS against the mean of 10 and 1 uS."""
+    torch.manual_seed(0)
+    layers = [mp.LayerSpec(kind="dense", out=12)]
+    spec = mp.NetworkSpec(input_shape=(1, 4, 6), layers=layers, beta=1, threshold=1, t_steps=1)
+    adc = mp.SarAdc(n_bits=8, f_sample=40e6, power=40e-6, columns_per_adc=2, sense="difference")
+    ideal = {"rows": 24, "cols": 26, "wires": xb.Wires(), "device__d2d": 0.0}
+    mapped = mapped_on(
+        mp.Network(spec), on(chip, "difference").replace(readout=adc, weights=weights, limiter=limiter, **ideal)
+    )
+    assert mapped.layers[0].row_tiles[0].full_scale == approx(largest)
+
+
 def test_full_scales_and_columns_that_cannot_be_are_refused(tiny, sar):
     network, images = tiny
     with pytest.raises(xb.ParameterError, match="SarAdc.full_scale = 'calibrated' needs images"):
@@ -1158,8 +1231,12 @@ def test_conventions_change_what_they_say_and_no_more(tiny, everything):
     assert used == [3 * 8, 5 * 6]
     arrived = [arriving(mapped.chip, layer, x) for layer, x, _ in inputs_of(mapped, images)]
     arrived[0] *= network.t_steps  # its constant input
+    charging = []  # of wordlines of 6 cells, on all arrays of a row tile
+    for layer, x, _ in inputs_of(mapped, images):
+        driven = np.count_nonzero(unfolded(layer, x)) * (network.t_steps if len(x) == 1 else 1)
+        charging.append(driven * len(layer.row_tiles[0].tiles) * 6 * 1e-15 * V_READ**2 / 7)
     for name, report in reports.items():
-        for row, base, lines, arrays, energy in zip(report.layers, full.layers, used, (6, 5), arrived):
+        for row, base, lines, arrays, energy, once in zip(report.layers, full.layers, used, (6, 5), arrived, charging):
             expected = {module: getattr(base, module) for module in mp.cost.MODULES}
             if name == "core":
                 expected |= dict.fromkeys(("driver", "neuron", "link", "calibration"), 0.0)
@@ -1170,6 +1247,7 @@ def test_conventions_change_what_they_say_and_no_more(tiny, everything):
                 expected["array"] = energy / 7
             if name == "arrays-on":
                 expected["array"] *= 3  # three conversions of 25 ns in the place of one read
+                expected["driver"] = once + 3 * (base.driver - once)
             assert {module: getattr(row, module) for module in expected} == approx(expected, rel=1e-12)
             assert row.energy == approx(sum(expected.values()), rel=1e-12)
             unchanged = {key for key in vars(row) if key not in expected and key != "synaptic_operations"}
@@ -1217,6 +1295,8 @@ def test_one_can_tell_what_an_account_leaves_out(tiny, everything):
     assert report.energy_by_module() == approx(
         {module: energy if module in ("array", "link") else 0 for module, energy in sampled.items()}
     )
+    shorter = mapped.evaluate(images, np.zeros(7, int), accounting=mp.Accounting(arrays_on="read"))
+    assert shorter.energy_by_module() | {"calibration": 0} == approx(sampled | {"calibration": 0})
 
 
 def test_accounts_that_do_not_exist_are_refused(tiny, chip):

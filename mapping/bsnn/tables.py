@@ -83,6 +83,7 @@ def no_readout(dtype: np.dtype) -> Readout:
         tile_stop=whole,
         limit=dtype.type(np.inf),
         smooth=False,
+        copies=np.zeros(0, dtype),
         top=zero,
         low=zero,
         noise=zero,
@@ -100,7 +101,7 @@ def no_readout(dtype: np.dtype) -> Readout:
 def power(
     spec: LayerSpec, in_shape: Shape, rows: Sequence[slice], admittance: np.ndarray, supply: np.ndarray, dtype: np.dtype
 ) -> Power:
-    """Return H of row tiles, (n_row_tiles, rows, rows), and each wordline's supply as sums over inputs.
+    """Return H of row tiles, (n_row_tiles, rows, rows), and each wordline's supply, or two, as sums over inputs.
 
     An input of kernel row ky in one read is of another one in the next; all reads of two pixels together take their
     sum. How many these are depends on how near the image's edge is: on the kernel rows in which a pixel is read.
@@ -110,7 +111,8 @@ def power(
     row_class, row_kinds = _classes(height, n_rows, spec)
     col_class, col_kinds = _classes(width, n_cols, spec)
     far, tables, channels = spec.kernel - 1, [], []
-    own = np.zeros((len(row_kinds), len(col_kinds), n_channels, 3))
+    supplies = np.atleast_2d(supply)
+    own = np.zeros((len(row_kinds), len(col_kinds), n_channels, 2 + len(supplies)))
     for block, part in zip(admittance, rows):
         used, (first, last) = part.stop - part.start, channels_of(part, spec)
         half = kernel_of(block[:used, :used], part, spec)  # (rows, channels, k, k)
@@ -125,11 +127,12 @@ def power(
         own[:, :, first:last, 0] += np.einsum("ijcc->ijc", table[:, :, :, 0, far])
         tables.append(2 * table)
         channels.append((first, last))
-    wide = supply.reshape(n_channels, spec.kernel, spec.kernel)
+    wide = supplies.reshape(-1, n_channels, spec.kernel, spec.kernel)
     for i, kys in enumerate(row_kinds):
         for j, kxs in enumerate(col_kinds):
-            own[i, j, :, 1] = wide[:, kys][:, :, kxs].sum((1, 2))
+            own[i, j, :, 1], *second = wide[:, :, kys][:, :, :, kxs].sum((2, 3))
             own[i, j, :, 2] = len(kys) * len(kxs)
+            own[i, j, :, 3:] = np.transpose(second)
     sizes = [height * width * (last - first) for first, last in channels]
     return Power(groups(channels, n_channels, tables, sizes, dtype), row_class, col_class, own, far)
 

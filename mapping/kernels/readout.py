@@ -17,6 +17,7 @@ class Readout(NamedTuple):
         Lines are outputs; or pairs, their differences; or followed, in each array, by two whose mean is the reference.
     tile_stop : (n_column_tiles), one past the last output of each array
     limit, smooth : largest current, infinite for none, and whether it is approached smoothly
+    copies : (n_lines), how often mirrors copy what passes
     top, low : codes of the converter; top = 0 for none. Currents are in its steps.
     noise : of the converter, in its steps
     offset : (n_row_tiles, n_lines), in its steps
@@ -31,6 +32,7 @@ class Readout(NamedTuple):
     tile_stop: np.ndarray
     limit: float
     smooth: bool
+    copies: np.ndarray
     top: float
     low: float
     noise: float
@@ -52,12 +54,12 @@ def add_noise(variance, z, seen):
 
 
 @inlined_jit
-def _limit(limit, smooth, seen, sums):
+def _limit(limit, smooth, copies, seen, sums):
     beyond, passed = 0, 0.0
     for k in range(len(seen)):
         beyond += seen[k] > limit
         seen[k] = limit * np.tanh(seen[k] / limit) if smooth else min(seen[k], limit)
-        passed += seen[k]
+        passed += copies[k] * seen[k]
     sums[LIMITED] += beyond
     sums[PASSED] += passed
 
@@ -117,7 +119,7 @@ def read_out(readout, tile, currents, variance, at, z_read, z_converter, seen, o
         for k in range(np.uint64(len(seen))):
             seen[k] += np.sqrt(variance[start + k]) * z_read[k]
     if readout.limit < np.inf:
-        _limit(readout.limit, readout.smooth, seen, sums)
+        _limit(readout.limit, readout.smooth, readout.copies, seen, sums)
     if readout.top > 0:
         for k in range(len(z_converter)):
             seen[k] += readout.noise * z_converter[k]

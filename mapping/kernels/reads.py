@@ -41,12 +41,12 @@ def _list_active(image, kernel, padding, stride, active, count):
 
 @parallel_jit
 def read_sums(spikes, kernel, padding, stride, admittance, supply, tile_rows, quadratic, linear, driven):
-    """Sum over all reads of each sample: s^t H s, supply.s and the number of active wordlines.
+    """Sum over all reads of each sample: s^t H s, each supply.s and the number of active wordlines.
 
     spikes : (n, channels, height, width)
     admittance : (n_tiles, tile_rows, tile_rows), H of each row tile
-    supply : (n_wordlines)
-    quadratic, linear, driven : (n), filled
+    supply : (n_supplies, n_wordlines)
+    quadratic, driven : (n), filled; linear : (n, n_supplies), filled
     """
     n, channels, height, width = spikes.shape
     n_reads = _positions(height, kernel, padding, stride) * _positions(width, kernel, padding, stride)
@@ -54,18 +54,20 @@ def read_sums(spikes, kernel, padding, stride, admittance, supply, tile_rows, qu
         active = np.empty((n_reads, channels * kernel * kernel), np.int32)
         count = np.zeros(n_reads, np.int64)
         _list_active(spikes[sample], kernel, padding, stride, active, count)
-        total, drawn, lines = 0.0, 0.0, 0
+        total, lines = 0.0, 0
+        linear[sample] = 0
         for position in range(n_reads):
             listed = active[position]
             lines += count[position]
             for a in range(count[position]):
                 tile, row = listed[a] // tile_rows, listed[a] % tile_rows
-                drawn += supply[listed[a]]
+                for k in range(len(supply)):
+                    linear[sample, k] += supply[k, listed[a]]
                 total += admittance[tile, row, row]
                 for b in range(a):
                     if listed[b] // tile_rows == tile:
                         total += 2.0 * admittance[tile, row, listed[b] % tile_rows]
-        quadratic[sample], linear[sample], driven[sample] = total, drawn, lines
+        quadratic[sample], driven[sample] = total, lines
 
 
 @parallel_jit

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mapping.kernels.sums import DRIVEN, QUADRATIC, SUPPLIED
+from mapping.kernels.sums import COPIED, DRIVEN, QUADRATIC, SUPPLIED
 from xbarsim.kernels.jit import inlined_jit
 
 
@@ -52,7 +52,8 @@ class Power(NamedTuple):
     groups : Groups, with table (row class, column class, channel, rows below 0 to reach, columns -reach to reach,
         channel of the same group), flat; both orders of a pair together
     row_class, col_class : (height), (width); pixels in the same classes take part in reads with the same wordlines
-    own : (row classes, column classes, channels, 3), its own term of H, its supply, and in how many reads it is
+    own : (row classes, column classes, channels, 3 or 4), its own term of H, its supply, in how many reads it is, and
+        its second supply, if there is one
     reach : how far apart the pixels of a pair may be
     """
 
@@ -93,7 +94,7 @@ def add_currents(groups, reach, channel, y, x, top, bottom, origin, value, table
 
 @inlined_jit
 def deliver(power, channel, y, x, value, field, sums):
-    """Add to sums what an input, after all earlier ones, makes the drivers deliver, its supply, and its reads."""
+    """Add to sums what an input, after all earlier ones, makes the drivers deliver, its supplies, and its reads."""
     bounds, of_channel, table = power.groups.bounds, power.groups.of_channel, power.groups.table
     height, width, reach = len(power.row_class), len(power.col_class), power.reach
     rows, cols = power.row_class[y], power.col_class[x]
@@ -114,3 +115,5 @@ def deliver(power, channel, y, x, value, field, sums):
     sums[QUADRATIC] += value * total
     sums[SUPPLIED] += value * power.own[rows, cols, channel, 1]
     sums[DRIVEN] += power.own[rows, cols, channel, 2]
+    if power.own.shape[3] > 3:
+        sums[COPIED] += value * power.own[rows, cols, channel, 3]

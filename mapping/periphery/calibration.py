@@ -22,7 +22,7 @@ class Calibration(Parameters):
     gain_bits : int, optional
         Gain of each output of each array, so that its weights have the strength that they should on average.
     gain_range : float
-        Gains from 1 - gain_range to 1 + gain_range.
+        Gains from 1 - gain_range to 1 + gain_range; each range belongs to its bits, and says nothing without them.
     offset_bits : int, optional
         Offset of each comparator or converter.
     offset_range : float
@@ -35,7 +35,7 @@ class Calibration(Parameters):
     interval : float, optional
         Time [s] after which trims are set anew; without it, once after programming.
     energy : float
-        Of measuring and setting one trim once [J].
+        Of measuring and setting one trim once [J]; charged for what ``interval`` schedules, not after programming.
     area : float, optional
         Of one trim [m^2].
     """
@@ -75,4 +75,4 @@ def _nearest(wanted: np.ndarray, low: float, high: float, n_bits: int | None, un
     if n_bits is None or low == high:
         return np.full_like(wanted, untrimmed)
     step = (high - low) / (2**n_bits - 2)
-    return np.asarray(low + step * np.rint((np.clip(wanted, low, high) - low) / step))
+    return np.asarray(untrimmed + step * np.rint((np.clip(wanted, low, high) - untrimmed) / step))

@@ -11,6 +11,10 @@ from xbarsim.units import Current
 class CurrentLimit(Parameters):
     """A clamp on each bitline's unsigned current, before pairs are subtracted; the bitline stays at virtual ground.
 
+    A thousand times above what bitlines of cells in the LRS, or of shorted ones, carry it is as good as none. Below
+    that, read noise is drawn for each bitline and not for each output that combines some: other numbers of the same
+    variance, but for what wires couple.
+
     Not the network's membrane clip: clip(i+) - clip(i-) is not a clip of the membrane.
 
     Attributes

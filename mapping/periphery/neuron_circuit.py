@@ -18,8 +18,10 @@ class ChargeNeuron(Parameters):
     mirror_ratio : float
         Mirrored over bitline current.
     v_supply : float
-        Supply of the mirrors [V]; they draw mirror_ratio v_supply per ampere of bitline current, the constant input
-        that batch norm folds into included.
+        Supply of the mirrors [V]; they draw mirror_ratio v_supply per ampere of the bitline currents that reach a
+        membrane, the constant input that batch norm folds into included. From a membrane of reference weights the mean
+        of both reference currents is taken, a copy of its own: v_supply mirror_ratio t_read sum_k (i_k + (i_LRS +
+        i_HRS) / 2) over the outputs k of an array.
     energy_per_spike : float
         Reset and spike generation [J].
     capacitance : float, optional

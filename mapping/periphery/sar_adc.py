@@ -31,12 +31,14 @@ class SarAdc(Parameters):
         Bitlines that share one converter, one after the other.
     sense : {"bitline", "difference"}
         Each bitline by itself, subtracted digitally (codes from 0 to full scale); or the output's analog difference
-        (codes symmetric about 0, the sign taking one bit).
+        (codes symmetric about 0, the sign taking one bit). What subtracts currents before a conversion is not charged.
     full_scale : float, "worst-case" or "calibrated"
-        Largest current [A]. Per layer, "worst-case" is the largest that all rows at v_read can drive, "calibrated" a
-        quantile of those that a calibration set causes.
+        Largest current [A]. Per layer, "worst-case" is the largest that all rows at v_read can drive: v_read times the
+        sum over rows of |T|, of a bitline or of an output's difference. A limiter has no part in it: where one is to
+        cut currents, its ``i_max`` given here spends all codes on what it passes. "calibrated" is a quantile of the
+        currents that a calibration set causes, as limited.
     full_scale_quantile : float
-        That quantile, above 0 to 1.
+        That quantile of "calibrated", above 0 to 1; no other full scale has one.
     offset : float
         Standard deviation of a converter's offset, as a fraction of full scale.
     noise : float
