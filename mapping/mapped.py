@@ -60,7 +60,8 @@ class MappedLayers(ABC):
         """Let reads and time pass for all arrays, solve them again, and calibrate them as the chip's schedule says.
 
         Every cell is read at the voltage that it sees on average, by a solve of the circuit, in the reads that
-        ``images`` cause: while its wordline is active, and while it is silent.
+        ``images`` cause: while its wordline is active, and while it is silent. See
+        :class:`mapping.ageing.CellVoltages` for what averages leave out.
 
         Parameters
         ----------
@@ -73,7 +74,7 @@ class MappedLayers(ABC):
         dt : float or str
             Time that passes [s], reads included.
         temperature : float or str
-            [K].
+            [K]. Retention and read disturb hold at their ``t_ref``; others need their ``activation_energy``.
         """
         dt, temperature = quantity(dt, "s", "dt"), quantity(temperature, "K", "temperature")
         if dt < 0 or temperature <= 0:
@@ -87,6 +88,7 @@ class MappedLayers(ABC):
             raise ParameterError(f"{count:g} reads or inferences: give a number from 0")
         if count:
             self._check_reads_age()
+        self.chip.device.check_temperature(temperature, time=dt > 0, reads=count > 0)
         kept, since = self._keep(), self._since_calibration
         try:
             for share, calibrates in self._schedule(dt):

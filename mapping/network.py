@@ -139,7 +139,7 @@ class MappedNetwork(MappedLayers):
         batch_size : int, optional
             Images that age the arrays together; 25 by steps and a quarter of them by batches unless told.
         temperature : float or str
-            At which they age [K].
+            At which they age [K], see :meth:`age`.
         ideal : int array, (n,), optional
             What the network in software says, if that is known already.
         inputs : dict, optional
@@ -172,6 +172,8 @@ class MappedNetwork(MappedLayers):
         temperature = quantity(temperature, "K", "temperature")
         if temperature <= 0:
             raise ParameterError(f"temperature = {temperature:g} K: give one above 0 K")
+        if refresh is not None:
+            self.chip.device.check_temperature(temperature, time=True, reads=True)
         if ideal is None:
             ideal = self.network.predict(images, seed=self.seed)
         step_time = max(layer_timing(layer, 0.0).busy for layer in self.layers)
@@ -190,7 +192,7 @@ class MappedNetwork(MappedLayers):
                 for charge, cost in zip(charges, costs):
                     charge.add(cost)
                 classes.append(given)
-            truncated = max(truncated, self._truncated)
+            truncated, warned = max(truncated, self._truncated), tuple(doubts(self.layers, charges))
         finally:
             if kept:
                 self._restore(kept)
@@ -221,7 +223,7 @@ class MappedNetwork(MappedLayers):
             pulses_per_cell=float(np.mean([tile.die.pulses.mean() for tile in self._tiles])),
             operations_per_mac=counted.operations_per_mac,
             pipelined=self.chip.pipelined,
-            warnings=tuple(doubts(self.layers, charges)),
+            warnings=warned,
         )
         if self.chip.calibration is None:
             return report

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -46,7 +47,7 @@ class SarAdc(Parameters):
     law : str
         Energy against resolution, a key of ``LAWS``. Published converters disagree by orders of magnitude.
     anchor_bits : int
-        The resolution for which ``power`` and ``area`` are known.
+        The resolution for which ``power``, figures of merit and ``area`` are known.
     power : float, optional
         Power [W] while converting at ``f_sample`` with ``anchor_bits``; law "2^b".
     v_supply : float, optional
@@ -55,6 +56,9 @@ class SarAdc(Parameters):
         Energy per conversion step [J]; law "walden".
     fom_schreier : float, optional
         SNDR + 10 log10(f_sample / (2 power)) [dB]; law "schreier".
+    enob_loss : float
+        Bits of ``n_bits`` that noise and distortion take: the effective number of bits, (SNDR / 1 dB - 1.76) / 6.02, is
+        smaller by them; laws "walden" and "schreier".
     node : int, optional
         Technology node [nm]; law "neurosim".
     column_resistance : float, optional
@@ -83,6 +87,7 @@ class SarAdc(Parameters):
     v_supply: Voltage | None = None
     fom_walden: Energy | None = None
     fom_schreier: Decibel | None = None
+    enob_loss: float = Field(default=0.0, ge=0, lt=12)
     node: Literal[65, 45, 22, 14, 7] | None = None
     column_resistance: Annotated[Resistance, Field(gt=0)] | None = None
     energies: dict[Bits, Energy] | None = None
@@ -99,12 +104,21 @@ class SarAdc(Parameters):
                 raise ValueError(f"SarAdc.{name} is missing; law = {self.law!r} needs it")
             if given and not needed:
                 raise ValueError(f"SarAdc.{name} is not used by law = {self.law!r}; leave it out")
+        if self.enob_loss and "enob_loss" not in LAWS[self.law].needs:
+            raise ValueError(f"SarAdc.enob_loss is not used by law = {self.law!r}; leave it out")
         self.energy_at(self.n_bits)
         return self
 
     def energy_at(self, n_bits: int) -> float:
         """Energy of one conversion [J] that the law gives for another resolution."""
         return LAWS[self.law].energy(self, n_bits)
+
+    def doubts(self) -> Iterator[str]:
+        """Yield a line if the law of energy is not backed by data at this resolution."""
+        known = LAWS[self.law].backed(self)
+        line = known.doubt(f"SarAdc.law {self.law!r}: n_bits", self.n_bits, "bit") if known is not None else None
+        if line is not None:
+            yield line
 
     @property
     def energy(self) -> float:
