@@ -102,7 +102,7 @@ class Device(Parameters):
     @model_validator(mode="after")
     def _leave_out(self) -> Self:
         for name in _EXAMPLES:
-            if self.__dict__[name] is None:
+            if self.__dict__.get(name, 0) is None:
                 del self.__dict__[name]  # so that reading it is an error
         return self
 

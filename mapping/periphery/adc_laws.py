@@ -78,7 +78,7 @@ def survey_envelope(enob: float) -> float:
     """Return the least energy of a conversion with some effective bits that published converters come near to [J].
 
     The envelope of the energy plot in B. Murmann, ADC Performance Survey 1997-2025,
-    https://github.com/bmurmann/ADC-survey, revision of 2025-06-09, 725 converters from 3.7 effective bits on: the mean of
+    https://github.com/bmurmann/ADC-survey, of 2025-06-09, 725 converters from 3.7 effective bits on: the mean of
     the three least energies, and of the three least energies over 4^ENOB. Between 3 and 5 effective bits the least is
     0.96 pJ, above it.
     """
