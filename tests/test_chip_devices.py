@@ -279,7 +279,7 @@ def test_average_voltages_disturb_a_little_less_than_single_ones(chip, wires, sh
         tile.die.advance(v_cell, n_reads=4e5)
     exact = 1 - tile.die.conductance / start
     tile.die.program(bits)
-    seen = Activity.of_spikes(len(spikes), spikes.T @ spikes)
+    seen = Activity.of_spikes(float(len(spikes)), spikes.T @ spikes)
     wear(tile, CellVoltages.of(tile, seen), seen, 8e5, 300.0)
     missing = exact - (1 - tile.die.conductance / start)
     assert np.abs(missing).max() < worst * exact.max() and exact.max() > 0.01
