@@ -176,8 +176,10 @@ SOURCES = {
 
 def test_every_law_gives_the_energy_of_its_source():
     assert {name: one.energy for name, one in published_adcs().items()} == pytest.approx(SOURCES, rel=1e-3)
-    for one in published_adcs().values():
-        assert not list(one.doubts())
+    told = {name: list(one.doubts()) for name, one in published_adcs().items()}
+    (line,) = told.pop("neurosim")  # simulated; no published converter takes so little
+    assert line.startswith("SarAdc.law 'neurosim': energy = 84.6 fJ is below 276 fJ (published converters of 8 bit")
+    assert not any(told.values())
 
 
 def test_figures_of_merit_hold_per_effective_bit():
@@ -201,11 +203,14 @@ def test_survey_envelope():
 @pytest.mark.parametrize("n_bits", range(1, 13))
 def test_converters_beyond_the_data_of_their_law_say_so(law, n_bits):
     known = {"walden": {7}, "schreier": {7}, "linear+4^b": range(4, 13), "neurosim": range(4, 13)}.get(law, {8})
-    lines = list(published_adcs()[law].replace(n_bits=n_bits).doubts())
-    assert len(lines) == (n_bits not in known)
-    for line in lines:
+    one = published_adcs()[law].replace(n_bits=n_bits)
+    lines = list(one.doubts())
+    if n_bits not in known:
+        (line,) = lines
         assert line.startswith(f"SarAdc.law '{law}': n_bits = {n_bits} bit is outside {min(known)} bit")
-        assert len(line) <= 200
+    else:  # or it asks for less than any published converter takes
+        assert len(lines) == (one.energy < survey_envelope(n_bits - one.enob_loss))
+    assert all(len(line) <= 200 for line in lines)
 
 
 RATIOS = {  # energy of 8 bits over that of 1 bit

@@ -40,10 +40,8 @@ class Range(Parameters):
         """Whether a value lies inside."""
         return self.low - _SLACK * abs(self.low) <= value <= self.high + _SLACK * abs(self.high)
 
-    def doubt(self, what: str, value: float, unit: str) -> str | None:
-        """Return a line about a value outside, which begins with ``what`` it is of; None inside."""
-        if self.holds(value):
-            return None
+    def told(self, what: str, value: float, unit: str) -> str:
+        """Return the line that tells of a value outside, which begins with ``what`` it is of."""
         for digits in (3, 6, 12):  # as many as tell the value from the bounds
             shown, bounds = _shown(value, unit, digits), self._bounds(unit, digits)
             if shown not in bounds:
@@ -125,8 +123,8 @@ class Valid(Parameters):
         for name, known in self.ranges.items():
             values = used.get(name)
             values = () if values is None else values if isinstance(values, Iterable) else (values,)
-            lines = (known.doubt(f"{self.model or model}: {name}", value, self.UNITS[name]) for value in values)
-            yield from [line for line in lines if line is not None][:1]
+            for value in [value for value in values if not known.holds(value)][:1]:
+                yield known.told(f"{self.model or model}: {name}", value, self.UNITS[name])
 
 
 @dataclass(frozen=True)

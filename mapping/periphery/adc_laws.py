@@ -17,9 +17,8 @@ LawName = Literal["2^b", "linear+4^b", "walden", "schreier", "isaac", "neurosim"
 # the fields of SarAdc that belong to some laws only
 LAW_FIELDS = ("power", "v_supply", "fom_walden", "fom_schreier", "node", "column_resistance", "energies")
 
-_SURVEYED = Range(
-    low=4, high=12, source="where Murmann's survey to 2025 has converters; the law's own source says nothing"
-)
+SURVEY, SURVEYED_BITS = "Murmann's survey to 2025", range(4, 13)  # it has none below 3.7 effective bits
+_SURVEYED = Range(low=4, high=12, source=f"where {SURVEY} has converters; the law's own source says nothing")
 
 # NeuroSim's low-power nodes [nm]: power [W] per bit, constant power [W], power of a column of 1 Ohm [W]
 _NEUROSIM = {
@@ -82,7 +81,7 @@ def survey_envelope(enob: float) -> float:
     the three least energies, and of the three least energies over 4^ENOB. Between 3 and 5 effective bits the least is
     0.96 pJ, above it.
     """
-    return 0.267e-12 + 0.1446e-18 * 4.0**enob
+    return float(0.267e-12 + 0.1446e-18 * 4.0**enob)
 
 
 def _anchored(bits: int, power: float, f_sample: float, anchor_bits: int) -> float:

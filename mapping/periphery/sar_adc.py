@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from mapping.periphery.adc_laws import LAW_FIELDS, LAWS, LawName
+from mapping.periphery.adc_laws import LAW_FIELDS, LAWS, SURVEY, SURVEYED_BITS, LawName, survey_envelope
 from xbarsim.parameters import Parameters
 from xbarsim.units import Area, Current, Energy, Frequency, Power, Probability, Resistance, Voltage
 from xbarsim.units import parse_quantity as parse
+from xbarsim.validity import Range
 
 Decibel = Annotated[float, BeforeValidator(lambda value: parse(value, "dB")), Field(allow_inf_nan=False)]
 Bits = Annotated[int, Field(ge=1, le=12)]
@@ -45,7 +47,8 @@ class SarAdc(Parameters):
     mismatch : float
         Relative standard deviation of one unit capacitor. Bit k switches 2^k of them: mismatch / 2^(k/2).
     law : str
-        Energy against resolution, a key of ``LAWS``. Published converters disagree by orders of magnitude.
+        Energy against resolution, a key of ``LAWS``. Published converters disagree by orders of magnitude; reports warn
+        where a law is not backed by data, or asks for less than any of them.
     anchor_bits : int
         The resolution for which ``power``, figures of merit and ``area`` are known.
     power : float, optional
@@ -114,11 +117,15 @@ class SarAdc(Parameters):
         return LAWS[self.law].energy(self, n_bits)
 
     def doubts(self) -> Iterator[str]:
-        """Yield a line if the law of energy is not backed by data at this resolution."""
+        """Yield a line if the law is not backed by data at this resolution, or asks for less than any do."""
         known = LAWS[self.law].backed(self)
-        line = known.doubt(f"SarAdc.law {self.law!r}: n_bits", self.n_bits, "bit") if known is not None else None
-        if line is not None:
-            yield line
+        if known is not None and not known.holds(self.n_bits):
+            yield known.told(f"SarAdc.law {self.law!r}: n_bits", self.n_bits, "bit")
+        elif self.n_bits in SURVEYED_BITS:
+            least = survey_envelope(self.n_bits - self.enob_loss)
+            published = Range(low=least, high=math.inf, source=f"published converters of {self.n_bits} bit, {SURVEY}")
+            if not published.holds(self.energy):
+                yield published.told(f"SarAdc.law {self.law!r}: energy", self.energy, "J")
 
     @property
     def energy(self) -> float:

@@ -49,6 +49,5 @@ class SenseAmp(Parameters):
 
     def doubts(self) -> Iterator[str]:
         """Yield a line if a decision takes less than any that is published."""
-        line = DECISION_ENERGY.doubt("SenseAmp.energy", self.energy, "J")
-        if line is not None:
-            yield line
+        if not DECISION_ENERGY.holds(self.energy):
+            yield DECISION_ENERGY.told("SenseAmp.energy", self.energy, "J")
