@@ -12,6 +12,7 @@ import typer
 from mapping.resources import writable, write_text
 
 if TYPE_CHECKING:
+    from mapping.periphery.adc_laws import Law
     from mapping.periphery.sar_adc import SarAdc
 
 
@@ -25,6 +26,7 @@ def devices(
     from rich.text import Text
 
     from xbarsim.presets import list_devices, load_preset
+    from xbarsim.validity import Valid
 
     writable(json_file)
     presets = [load_preset(one) for one in ([name] if name else list_devices())]
@@ -37,12 +39,15 @@ def devices(
             for part in path.split("."):
                 value = value[part]
             table.add_row(path, str(value), words)
+        known = Valid(**presets[0].valid)
+        ranges = [f"{part} {one.text(known.UNITS[part])} ({one.source})" for part, one in known.ranges.items()]
         notes = {"Paper": presets[0].paper, "Read in": presets[0].seen_in, "Left out": presets[0].left_out}
+        notes["Backed by data"] = "; ".join(ranges) or "its source gives no range of use"
         text = "\n".join(f"{heading}: {words}" for heading, words in notes.items() if words)
     else:
         table = Table(title="Published devices")
         table.add_column("name", no_wrap=True)
-        for heading in ("kind", "LRS", "on/off", "to be added"):
+        for heading in ("kind", "LRS", "on/off", "to be added where used"):
             table.add_column(heading)
         for preset in presets:
             given = preset.device
@@ -68,32 +73,52 @@ def adcs(
     from rich.table import Table
     from rich.text import Text
 
-    from mapping.periphery.adc_laws import LAWS
+    from mapping.periphery.adc_laws import LAWS, survey_envelope
     from mapping.periphery.sar_adc import published_adcs
     from xbarsim.units import format_quantity
 
     writable(json_file)
     published, bits = published_adcs(), (1, 4, 8, 12)
-    table = Table(title="Energy of a conversion, at published numbers")
+    table = Table(title="Energy of a conversion, at published numbers; in brackets: extrapolated")
     table.add_column("law", no_wrap=True)
-    for heading in (*(f"{n} bit" for n in bits), "8 to 1 bit"):
+    for heading in ("backed by data", *(f"{n} bit" for n in bits), "8 to 1 bit"):
         table.add_column(heading, justify="right")
     for name, adc in published.items():
-        energies = [adc.energy_at(n) for n in bits]
-        cells = (format_quantity(energy, "J") for energy in energies)
-        table.add_row(name, *cells, f"{energies[2] / energies[0]:.3g}x")
+        energies, known = [adc.energy_at(n) for n in bits], LAWS[name].backed(adc)
+        backed = [known is None or known.holds(n) for n in bits]
+        texts = (format_quantity(energy, "J") for energy in energies)
+        cells = (text if inside else f"({text})" for text, inside in zip(texts, backed))
+        table.add_row(name, known.text("bit") if known else "all", *cells, f"{energies[2] / energies[0]:.3g}x")
+    envelope = (format_quantity(survey_envelope(n), "J") for n in bits)
+    table.add_section()
+    table.add_row("survey", "", *(f"({text})" if n == 1 else text for text, n in zip(envelope, bits)))
     console = Console()
     console.print(table)
+    console.print(
+        Text("survey: the envelope of B. Murmann's ADC Performance Survey 1997-2025 at so many effective bits\n")
+    )
     for name, law in LAWS.items():
         needs = ", ".join(law.needs) or "nothing more"
-        text = f"{name}: {law.text}; needs {needs}. From {min(law.bits)} to {max(law.bits)} bits. Source: {law.source}"
+        text = f"{name}: {law.text}; needs {needs}. From {min(law.bits)} to {max(law.bits)} bits, backed by data "
+        text += f"{_backed(law)}. Source: {law.source}"
         console.print(Text(text + "\n"))
     if json_file is not None:
         values = {
-            name: {"text": law.text, "source": law.source, "energies": _energies(published.get(name))}
+            name: {
+                "text": law.text,
+                "source": law.source,
+                "backed": _backed(law),
+                "energies": _energies(published.get(name)),
+            }
             for name, law in LAWS.items()
         }
         write_text(json_file, json.dumps(values, indent=2))
+
+
+def _backed(law: Law) -> str:
+    if law.known is None:
+        return "where energies are given"
+    return "at anchor_bits" if law.known == "anchor_bits" else f"at {law.known.text('bit')} ({law.known.source})"
 
 
 def _energies(adc: SarAdc | None) -> dict[int, float] | None:

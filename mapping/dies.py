@@ -16,7 +16,7 @@ from mapping.mapped import MappedLayers
 from mapping.network import map_network
 from mapping.report import Report
 from mapping.sample import Sample
-from xbarsim.drift import ROOM_TEMPERATURE, CustomDisturb, PowerLawDisturb
+from xbarsim.drift import ROOM_TEMPERATURE
 from xbarsim.errors import ParameterError
 
 
@@ -63,14 +63,16 @@ class Past:
         changes = device.read_disturb is not None or device.retention is not None or device.read_noise.remembers
         if refresh is not None and not changes:
             raise ParameterError(f"{chip.name}: nothing about its device changes with reads or time; leave refresh out")
-        by_time = self.time and device.retention is not None and device.retention.activation_energy is not None
-        by_reads = isinstance(device.read_disturb, PowerLawDisturb | CustomDisturb)
-        by_reads = by_reads and (n_reads > 0 or refresh is not None)
+        by_time = self.time > 0 and device.retention is not None
+        by_reads = device.read_disturb is not None and (n_reads > 0 or refresh is not None)
         if self.temperature != ROOM_TEMPERATURE and not (by_time or by_reads):
             raise ParameterError(
-                f"{chip.name}: {self.temperature:g} K changes nothing; give a time and an activation_energy of its "
-                "device's retention, or reads"
+                f"{chip.name}: {self.temperature:g} K changes nothing; give reads, or a time and a retention law"
             )
+        try:
+            device.check_temperature(self.temperature, time=by_time or refresh is not None, reads=by_reads)
+        except ParameterError as error:
+            raise ParameterError(f"{chip.name}: {error}") from None
 
 
 def age(mapped: MappedLayers, past: Past, images: np.ndarray) -> None:

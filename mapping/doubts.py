@@ -6,12 +6,14 @@ from collections.abc import Iterator, Sequence
 
 from mapping.cost import Charges
 from mapping.layer import MappedLayer
+from xbarsim.validity import Exposure
 
 MUCH_CLIPPED = 0.5  # share of currents beyond a limit from which a report warns
 
 
 def doubts(layers: Sequence[MappedLayer], charges: Sequence[Charges]) -> Iterator[str]:
-    """Yield what makes the results of layers doubtful."""
+    """Yield what makes the results of layers doubtful, as they and what they went through are now."""
+    yield from beyond_data(layers)
     if layers[0].chip.merging == "majority" and any(len(layer.row_tiles) > 1 for layer in layers):
         yield (
             "merge = 'majority': row tiles decide one by one and their majority counts, which is another function than "
@@ -24,3 +26,14 @@ def doubts(layers: Sequence[MappedLayer], charges: Sequence[Charges]) -> Iterato
         ):
             if whole and part / whole > MUCH_CLIPPED:
                 yield f"layer {layer.number + 1}: {part / whole:.0%} of its {what}"
+
+
+def beyond_data(layers: Sequence[MappedLayer]) -> Iterator[str]:
+    """Yield one line for each model of a chip that is used outside the range for which it is backed by data."""
+    exposure = Exposure()
+    for layer in layers:
+        for tile in layer.tiles:
+            exposure |= tile.die.exposure
+    chip = layers[0].chip
+    yield from chip.device.doubts(exposure)
+    yield from chip.readout.doubts()

@@ -106,6 +106,7 @@ class MappedLayer:
     def _refuse(self) -> None:
         """Raise an error if the chip cannot run this layer."""
         layer, chip, where = self.layer, self.chip, f"{self.chip.name}, layer {self.number + 1}"
+        chip.device.ask("v_read", "t_read")
         if chip.weights == "reference" and not layer.weights.all():
             raise ParameterError(f"{where}: weights of 0 need a pair of bitlines; set weights = 'differential'")
         if layer.spec.pool_by == "maximum" and chip.merging != "digital":

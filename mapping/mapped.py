@@ -14,8 +14,7 @@ from mapping.ageing import Activity, CellVoltages, wear
 from mapping.ann.network import Ann
 from mapping.bsnn.network import Network
 from mapping.chip import Chip
-from mapping.cost import Accounting, Charges
-from mapping.doubts import doubts
+from mapping.cost import Accounting
 from mapping.layer import MappedLayer
 from mapping.periphery.neuron_circuit import PassiveNeuron
 from mapping.provenance import Run
@@ -78,7 +77,8 @@ class MappedLayers(ABC):
         """Let reads and time pass for all arrays, solve them again, and calibrate them as the chip's schedule says.
 
         Every cell is read at the voltage that it sees on average, by a solve of the circuit, in the reads that
-        ``images`` cause: while its wordline is active, and while it is silent.
+        ``images`` cause: while its wordline is active, and while it is silent. See
+        :class:`mapping.ageing.CellVoltages` for what averages leave out.
 
         Parameters
         ----------
@@ -91,7 +91,7 @@ class MappedLayers(ABC):
         dt : float or str
             Time that passes [s], reads included.
         temperature : float or str
-            [K].
+            [K]. Retention and read disturb hold at their ``t_ref``; others need their ``activation_energy``.
         """
         dt, temperature = quantity(dt, "s", "dt"), quantity(temperature, "K", "temperature")
         if dt < 0 or temperature <= 0:
@@ -105,6 +105,7 @@ class MappedLayers(ABC):
             raise ParameterError(f"{count:g} reads or inferences: give a number from 0")
         if count:
             self._check_reads_age()
+        self.chip.device.check_temperature(temperature, time=dt > 0, reads=count > 0)
         kept, since = self._keep(), self._since_calibration
         try:
             for share, calibrates in self._schedule(dt):
@@ -183,7 +184,6 @@ class MappedLayers(ABC):
         images: np.ndarray,
         correct: np.ndarray,
         ideal_correct: np.ndarray,
-        charges: Sequence[Charges],
         counted: Accounting,
         sample: Sample | None,
         classify: Callable[[], np.ndarray] | None,
@@ -196,8 +196,6 @@ class MappedLayers(ABC):
         ----------
         correct, ideal_correct : bool array, (n_images,)
             Which images the chip, and software, classified correctly.
-        charges : sequence of Charges
-            Of each layer.
         classify : callable, optional
             Classifies the images again, for the accuracy without trims.
         **rest
@@ -220,7 +218,6 @@ class MappedLayers(ABC):
             "pulses_per_cell": float(np.mean([tile.die.pulses.mean() for tile in self._tiles])),
             "operations_per_mac": counted.operations_per_mac,
             "pipelined": self.chip.pipelined,
-            "warnings": tuple(doubts(self.layers, charges)),
             "correct": correct[None],
             "ideal_correct": ideal_correct,
         }

@@ -14,6 +14,7 @@ from mapping.bsnn.spec import NeuronSpec
 from mapping.by_tensors import read
 from mapping.chip import Chip
 from mapping.cost import Accounting, Charges, convention
+from mapping.doubts import doubts
 from mapping.layer import MappedLayer
 from mapping.mapped import MappedLayers, Reads, check_replication
 from mapping.periphery.neuron_circuit import DigitalNeuron
@@ -235,7 +236,6 @@ class MappedAnn(MappedLayers):
             images,
             np.concatenate(classes) == labels,
             (self.network.predict(images) if ideal is None else ideal) == labels,
-            charges,
             counted,
             sample,
             again,
@@ -247,6 +247,7 @@ class MappedAnn(MappedLayers):
             t_steps=n_planes,
             macs_per_step=self.network.spec.macs / n_planes,
             bit_serial=self.inputs == "bit-serial",
+            warnings=tuple(doubts(self.layers, charges)),
         )
 
     def _classify(self, images: np.ndarray, first: int) -> tuple[np.ndarray, list[Charges]]:

@@ -14,6 +14,7 @@ from mapping.bsnn.fold import fold
 from mapping.bsnn.network import Network
 from mapping.chip import Chip
 from mapping.cost import Accounting, Charges, convention
+from mapping.doubts import doubts
 from mapping.inference import Engine, Inference, Inputs, Progress
 from mapping.layer import MappedLayer
 from mapping.mapped import MappedLayers, Reads, check_replication
@@ -136,7 +137,7 @@ class MappedNetwork(MappedLayers):
         batch_size : int, optional
             Images that age the arrays together; 25 by steps and a quarter of them by batches unless told.
         temperature : float or str
-            At which they age [K].
+            At which they age [K], see :meth:`age`.
         ideal : int array, (n,), optional
             What the network in software says, if that is known already.
         inputs : dict, optional
@@ -171,6 +172,8 @@ class MappedNetwork(MappedLayers):
         temperature = quantity(temperature, "K", "temperature")
         if temperature <= 0:
             raise ParameterError(f"temperature = {temperature:g} K: give one above 0 K")
+        if refresh is not None:
+            self.chip.device.check_temperature(temperature, time=True, reads=True)
         if ideal is None:
             ideal = self.network.predict(images, seed=self.seed)
         step_time = max(layer_timing(layer, 0.0).busy for layer in self.layers)
@@ -189,7 +192,7 @@ class MappedNetwork(MappedLayers):
                 for charge, cost in zip(charges, costs):
                     charge.add(cost)
                 classes.append(given)
-            truncated = max(truncated, self._truncated)
+            truncated, warned = max(truncated, self._truncated), tuple(doubts(self.layers, charges))
         finally:
             if kept:
                 self._restore(kept)
@@ -203,7 +206,6 @@ class MappedNetwork(MappedLayers):
             images,
             np.concatenate(classes) == labels,
             ideal == labels,
-            charges,
             counted,
             sample,
             None if ageing else lambda: self.inference.classify(images, engine=engine)[0],
@@ -215,6 +217,7 @@ class MappedNetwork(MappedLayers):
             refresh_tolerance=refresh,
             refreshes=float(ageing.refreshes if ageing else 0),
             truncated_cells=float(truncated),
+            warnings=warned,
         )
 
     def _classify_and_age(

@@ -172,7 +172,7 @@ def rebuilt(network, **changes):
     return other.eval()
 
 
-def disturbed(law, v, times, temperature=300.0):
+def disturbed(law, v, times):
     """G / G0 of one cell after reads of so many seconds at each of some voltages, from the published law in time.
 
     At each voltage the cell goes on from the time at which that voltage alone would have brought it to where it is:
@@ -180,7 +180,7 @@ def disturbed(law, v, times, temperature=300.0):
     """
     share, ratio = 0.0, 1.0
     for volt, t in zip(v, times):
-        p = law.c * np.exp(law.a * abs(volt) / (8.617333262e-5 * temperature))
+        p = law.c * np.exp(law.a * abs(volt) / (8.617333262e-5 * 300.0))
         onset = law.t0 * (law.onset * (1 - law.k_cycles * law.n_cycles**law.m_cycles)) ** (1 / p)
         before = share * onset if ratio == 1.0 else onset * ratio ** (-1 / p)
         now = before + t

@@ -7,7 +7,7 @@ import torch
 
 import xbarsim as xb
 from mapping.adc_test import linearity, one_converter, sine_test
-from mapping.periphery.adc_laws import LAWS
+from mapping.periphery.adc_laws import LAWS, survey_envelope
 from mapping.periphery.converters import Converters
 from mapping.periphery.sar_adc import SarAdc, published_adcs
 from xbarsim.streams import stream
@@ -160,6 +160,57 @@ def test_figures_of_merit_of_one_converter_agree():
     walden, schreier = published_adcs()["walden"], published_adcs()["schreier"]
     assert energy / 2**enob == pytest.approx(walden.fom_walden, rel=0.01)
     assert 40.1 + 10 * np.log10(1 / (2 * energy)) == pytest.approx(schreier.fom_schreier, abs=0.1)
+
+
+# P / f of each source, by hand: Eshraghian 40 uW / 40 MHz; Sun (800 + 65.536) fF (0.9 V)^2; Ramkaj 3.56 mW / 1.25 GHz;
+# Shafiee 16 mW / (8 x 1.2 GHz); NeuroSim, 22 nm, 100 kOhm: (0.538 x 8 + 4.3753 + 0.72341) uW x 9 ns
+SOURCES = {
+    "2^b": 1e-12,
+    "linear+4^b": 0.70108e-12,
+    "walden": 2.848e-12,
+    "schreier": 2.848e-12,
+    "isaac": 1.6667e-12,
+    "neurosim": 84.624e-15,
+}
+
+
+def test_every_law_gives_the_energy_of_its_source():
+    assert {name: one.energy for name, one in published_adcs().items()} == pytest.approx(SOURCES, rel=1e-3)
+    told = {name: list(one.doubts()) for name, one in published_adcs().items()}
+    (line,) = told.pop("neurosim")  # simulated; no published converter takes so little
+    assert line.startswith("SarAdc.law 'neurosim': energy = 84.6 fJ is below 276 fJ (published converters of 8 bit")
+    assert not any(told.values())
+
+
+def test_figures_of_merit_hold_per_effective_bit():
+    """40.1 dB are 6.369 bits: 34.4 fJ per step, as the source rounds it, are 2.84 pJ and not the 4.40 pJ of 7 bits."""
+    one = published_adcs()["walden"]
+    assert one.n_bits - one.enob_loss == pytest.approx((40.1 - 1.76) / 6.02, abs=1e-3)
+    assert one.replace(fom_walden=34.4e-15).energy == pytest.approx(34.4e-15 * 2**6.369, rel=1e-3)
+    assert one.replace(fom_walden=34.4e-15, enob_loss=0).energy == pytest.approx(4.40e-12, rel=1e-3)
+    with pytest.raises(xb.ParameterError, match=r"SarAdc.enob_loss is not used by law = '2\^b'; leave it out"):
+        adc(enob_loss=0.5)
+
+
+def test_survey_envelope():
+    """0.267 pJ at few bits; the survey's most frugal converter near 12 bits takes 2.36 pJ at 11.93 (ISSCC 2018)."""
+    assert survey_envelope(4) == pytest.approx(0.267e-12, rel=1e-3)
+    assert survey_envelope(11.93) == pytest.approx(2.36e-12, rel=0.1)
+    assert survey_envelope(6.37) < 2.848e-12
+
+
+@pytest.mark.parametrize("law", SOURCES)
+@pytest.mark.parametrize("n_bits", range(1, 13))
+def test_converters_beyond_the_data_of_their_law_say_so(law, n_bits):
+    known = {"walden": {7}, "schreier": {7}, "linear+4^b": range(4, 13), "neurosim": range(4, 13)}.get(law, {8})
+    one = published_adcs()[law].replace(n_bits=n_bits)
+    lines = list(one.doubts())
+    if n_bits not in known:
+        (line,) = lines
+        assert line.startswith(f"SarAdc.law '{law}': n_bits = {n_bits} bit is outside {min(known)} bit")
+    else:  # or it asks for less than any published converter takes
+        assert len(lines) == (one.energy < survey_envelope(n_bits - one.enob_loss))
+    assert all(len(line) <= 200 for line in lines)
 
 
 RATIOS = {  # energy of 8 bits over that of 1 bit

@@ -11,10 +11,11 @@ from scipy import stats
 import mapping as mp
 import xbarsim as xb
 from mapping import by_tensors
-from mapping.ageing import Activity, Ageing, CellVoltages
+from mapping.ageing import Activity, Ageing, CellVoltages, wear
 from mapping.bsnn.encode import encode
 from mapping.periphery.neuron_circuit import DigitalNeuron
-from mapping.placement import first_row
+from mapping.placement import first_row, place
+from mapping.tile import Tile
 from tests import naive
 from tests.test_devices import EVERYTHING
 
@@ -255,6 +256,34 @@ def test_ageing_by_the_published_law_is_close_to_every_read_solved(tiny, chip):
     change = 1 - exact
     assert change.max() > 0.05
     np.testing.assert_allclose(tile.die.conductance / start, exact, rtol=0, atol=0.02 * change.max())
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize(
+    ("wires", "share", "worst", "mean"),
+    [((5, 5), (0.04, 0.06), 0.01, 0.002), ((20, 20), (0.14, 0.17), 0.04, 0.02), ((2, 1000), (0.2, 0.3), 0.12, 0.08)],
+)
+@pytest.mark.parametrize("active", [0.03, 0.1, 0.32])
+def test_average_voltages_disturb_a_little_less_than_single_ones(chip, wires, share, worst, mean, active):
+    """As far as the docstring of ``CellVoltages`` says, against every read solved; ``share`` is what wires take."""
+    line, sense = wires
+    wires = xb.Wires(r_wordline=line, r_bitline=line, r_driver=line, r_sense=sense)
+    one = chip.replace(rows=64, cols=32, wires=wires, device__read_disturb=PUBLISHED)
+    rng = np.random.default_rng(0)
+    weights = rng.choice([-1, 1], (16, 64)).astype(np.int8)
+    tile = Tile(weights, place(64, 16, one)[0][0], one, 0, 0, (0, 0, 0))
+    assert share[0] < 1 - (tile.transfer * tile.cells).sum() / (tile.cells**2).sum() < share[1]
+    spikes, bits, start = (rng.random((120, 64)) < active).astype(float), tile.die._now.bits, tile.die.conductance
+    v_cells = xb.solve(tile.circuit.crossbar, spikes * 0.3, method="nodes").v_cell
+    for v_cell in [*v_cells, *v_cells]:
+        tile.die.advance(v_cell, n_reads=4e5)
+    exact = 1 - tile.die.conductance / start
+    tile.die.program(bits)
+    seen = Activity.of_spikes(float(len(spikes)), spikes.T @ spikes)
+    wear(tile, CellVoltages.of(tile, seen), seen, 8e5, 300.0)
+    missing = exact - (1 - tile.die.conductance / start)
+    assert np.abs(missing).max() < worst * exact.max() and exact.max() > 0.01
+    assert 0 < missing.sum() < mean * exact.sum()
 
 
 def test_halving_the_spike_rate_halves_the_accumulated_read_time(tiny, chip):

@@ -59,7 +59,7 @@ preset = "paper"
 d2d = { samples_lrs = "lrs.csv", spread = { hrs = 0.1 } }
 read_noise = 0.05
 faults = { stuck_hrs = 0.005 }
-read_disturb = { kind = "power-law" }
+read_disturb = { kind = "power-law", activation_energy = "0.5 eV" }
 retention = { nu = 0.02, t0 = "20 s", activation_energy = "1 eV" }
 [wires]
 r_wordline = "1 Ohm"

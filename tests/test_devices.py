@@ -28,7 +28,7 @@ EVERYTHING = {
     },
     "faults": {"stuck_lrs": 0.02, "stuck_hrs": 0.01, "open_cells": 0.01, "broken_wordlines": 0.1, "r_short": "10 Ohm"},
     "retention": {"nu": 0.05, "nu_spread": 0.01, "t0": "20 s", "activation_energy": "1 eV"},
-    "read_disturb": {"kind": "power-law"},
+    "read_disturb": {"kind": "power-law", "activation_energy": "0.8 eV"},
 }
 
 
@@ -610,8 +610,6 @@ def test_presets_are_completed_and_changed():
     assert xb.load_device("paper", g_lrs=2e-5).g_lrs == 2e-5 and xb.load_device("paper", d2d=0.1).d2d.spread.lrs == 0.1
     pcm = xb.load_device("pcm-ibm", v_read=0.2, read_noise={"gaussian": 0.1})
     assert pcm.read_noise.gaussian.lrs == 0.1 and pcm.read_noise.flicker.spread.lrs == 0.0335
-    with pytest.raises(xb.ParameterError, match=r"Device\.v_read and t_read: not given by the source of 'fefet-hzo'"):
-        xb.load_device("fefet-hzo")
     with pytest.raises(xb.ParameterError, match=r"device 'tpu' is unknown; give one of cmo-hfox-ibm, fefet-hzo, paper"):
         xb.load_device("tpu")
     with pytest.raises(xb.FileError, match="none.toml"):

@@ -274,7 +274,7 @@ def test_limiting_pairs_is_no_clip_of_the_membrane(tiny, chip):
 
 
 def test_a_limit_above_all_currents_changes_nothing(tiny, chip):
-    network, images = tiny
+    (network, images), chip = tiny, chip.replace(readout__energy="67 fJ")  # as published, which nothing is said about
     plain = mapped_on(network, chip).evaluate(images, np.zeros(7, int))
     free = mapped_on(network, chip.replace(limiter={"i_max": "1 mA"})).evaluate(images, np.zeros(7, int))
     assert free.spike_rate == plain.spike_rate and free.warnings == plain.warnings == ()
@@ -560,7 +560,8 @@ def test_majorities_of_row_tiles_cost_accuracy_on_mnist(digits):
     )
     assert charge.accuracy > 0.9
     assert majority.accuracy < 0.4  # 0.98 against 0.10, that of guessing
-    assert not charge.warnings and majority.warnings
+    assert set(majority.warnings) - set(charge.warnings) and "SenseAmp.energy" in charge.warnings[0]
+    assert len(charge.warnings) == 1
 
 
 # --- comparators and membranes --------------------------------------------------------------------------------------
@@ -1363,7 +1364,7 @@ def test_a_clip_leaves_room_for_the_offset_of_a_comparator(tiny, chip):
 def test_dies_hand_on_their_warnings(tiny, chip):
     report = mapped_on(tiny[0], chip).evaluate(tiny[1], np.zeros(7, int))
     loud = replace(report, warnings=("clipped",))
-    assert report.and_die(loud).and_die(loud).warnings == ("clipped",)
+    assert report.and_die(loud).and_die(loud).warnings == (*report.warnings, "clipped")
 
 
 def test_accounts_of_nothing_have_no_ratio(tiny, chip):

@@ -19,6 +19,7 @@ from xbarsim.silent import SilentRows
 from xbarsim.solution import Solution
 from xbarsim.spice import to_spice, verify
 from xbarsim.study.sweep import monte_carlo, sweep
+from xbarsim.validity import Range, Valid
 from xbarsim.variation import C2C, D2D, WriteVerify
 from xbarsim.version import __version__ as __version__
 from xbarsim.wires import Wires
@@ -43,6 +44,7 @@ __all__ = [
     "ParameterError",
     "PortModel",
     "PowerLawDisturb",
+    "Range",
     "ReadNoise",
     "Retention",
     "SilentRows",
@@ -52,6 +54,7 @@ __all__ = [
     "TableDisturb",
     "Telegraph",
     "TrialError",
+    "Valid",
     "Wires",
     "WriteVerify",
     "XbarsimError",

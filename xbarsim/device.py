@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field, PlainSerializer, WrapValidator, model_validator
 
 from xbarsim.die import Die
-from xbarsim.drift import ReadDisturb, Retention
+from xbarsim.drift import PowerLawDisturb, ReadDisturb, Retention, ThermalLaw
 from xbarsim.errors import ParameterError
 from xbarsim.faults import Faults
 from xbarsim.parameters import Parameters
@@ -17,15 +18,24 @@ from xbarsim.plausible import RANGE, both, implausible
 from xbarsim.presets import load_preset
 from xbarsim.read_noise import ReadNoise
 from xbarsim.units import Conductance, ConductanceOrZero, Time, Voltage, parse_quantity, quantity
+from xbarsim.validity import Exposure, Valid
 from xbarsim.variation import C2C, D2D
 
 _FAR = 100.0  # how far measured samples may be from the device's own conductance
+_EXAMPLES = {"v_read": "0.2 V", "t_read": "100 ns"}  # of the fields that are asked for only where they are used
+_LEFT_OUT: Any = None
+_MaybeLeftOut = (
+    WrapValidator(lambda value, check: None if value is None else check(value)),
+    PlainSerializer(lambda value: value),
+)
 
 
 class Device(Parameters):
     """A two-state memristor.
 
     ``Device(preset="pcm-ibm", v_read=0.2)`` starts from a published device, see :func:`xbarsim.list_devices`.
+    ``v_read`` and ``t_read`` may be left out, as some sources do: they are asked for, by an error that names them,
+    where they are used. Writing and solving an array needs neither.
 
     Attributes
     ----------
@@ -33,9 +43,9 @@ class Device(Parameters):
         Conductance in the low-resistance state [S]; may be given as ``i_lrs`` [A] at ``v_read`` instead.
     on_off_ratio : float
         g_lrs / g_hrs, above 1.
-    v_read : float
+    v_read : float, optional
         Read voltage [V].
-    t_read : float
+    t_read : float, optional
         Length of a read pulse [s].
     d2d : D2D
         Device-to-device variation, drawn once per die; a number is the lognormal spread of both states.
@@ -53,12 +63,15 @@ class Device(Parameters):
     plausible : bool
         Whether to refuse states and measured samples outside 1 fS to 100 mS, and samples whose median is 100 times off
         their state: those are other units, or resistances.
+    valid : Valid
+        Where the device as a whole is backed by data; reports warn outside, of this and of its laws.
     """
 
+    beside: ClassVar = ("valid",)
     g_lrs: Conductance
     on_off_ratio: float = Field(gt=1, allow_inf_nan=False)
-    v_read: Voltage
-    t_read: Time
+    v_read: Annotated[Voltage, *_MaybeLeftOut] = Field(default=_LEFT_OUT)
+    t_read: Annotated[Time, *_MaybeLeftOut] = Field(default=_LEFT_OUT)
     d2d: D2D = D2D()
     c2c: C2C = C2C()
     read_noise: ReadNoise = ReadNoise()
@@ -68,6 +81,7 @@ class Device(Parameters):
     g_min: ConductanceOrZero = 0.0
     g_max: Conductance | None = None
     plausible: bool = True
+    valid: Valid = Valid()
 
     @model_validator(mode="before")
     @classmethod
@@ -80,7 +94,7 @@ class Device(Parameters):
         if "i_lrs" in values:
             if "g_lrs" in values:
                 raise ValueError("Device: give g_lrs or i_lrs, not both")
-            if "v_read" not in values:
+            if values.get("v_read") is None:
                 raise ValueError("Device.v_read is missing; i_lrs needs the voltage at which it flows")
             given = values.pop("i_lrs")
             current, voltage = _number(given, "A", "i_lrs"), _number(values["v_read"], "V", "v_read")
@@ -90,6 +104,23 @@ class Device(Parameters):
                 raise ValueError(f"Device.v_read = {values['v_read']!r}: give a voltage above 0 V")
             values["g_lrs"] = current / voltage
         return values
+
+    @model_validator(mode="after")
+    def _leave_out(self) -> Self:
+        for name in _EXAMPLES:
+            if self.__dict__.get(name, 0) is None:
+                del self.__dict__[name]  # so that reading it is an error
+        return self
+
+    if not TYPE_CHECKING:  # whoever reads a field that is there gets a number
+
+        def __getattr__(self, name: str) -> Any:
+            if name in _EXAMPLES:
+                raise ParameterError(
+                    f"Device.{name} is missing: it is used here, and its source does not give it; give your own, for "
+                    f'example {name} = "{_EXAMPLES[name]}"'
+                )
+            return super().__getattr__(name)
 
     @model_validator(mode="after")
     def _states_in_range(self) -> Self:
@@ -140,6 +171,32 @@ class Device(Parameters):
             values["g_lrs"] = quantity(values.pop("i_lrs"), "A", "Device.i_lrs") / v_read
         return super().replace(**values)
 
+    def ask(self, *names: str) -> None:
+        """Raise an error that names the first of some fields that was left out."""
+        for name in names:
+            getattr(self, name)
+
+    def check_temperature(self, temperature: float, *, time: bool, reads: bool) -> None:
+        """Raise an error if a law that ``time`` or ``reads`` act through does not hold at a temperature [K]."""
+        if time and self.retention is not None:
+            self.retention.ageing(temperature)
+        if reads and isinstance(self.read_disturb, ThermalLaw):
+            self.read_disturb.ageing(temperature)
+
+    def doubts(self, exposure: Exposure) -> Iterator[str]:
+        """Yield one line for each range that reads, or what an array went through, lie outside of."""
+        v_read, t_read = (self.__dict__.get(name) for name in _EXAMPLES)
+        time, read_time = exposure.time or None, exposure.read_time or None
+        lasting = {"time": time, "read_time": read_time, "temperature": exposure.temperatures}
+        yield from self.valid.doubts("Device", v_read=v_read, t_read=t_read, **lasting)
+        if self.retention is not None and time:
+            yield from self.retention.valid.doubts("Retention", time=time, temperature=exposure.temperatures)
+        law = self.read_disturb
+        if law is not None and read_time:
+            n_cycles = law.n_cycles if isinstance(law, PowerLawDisturb) else None
+            known = law.known(self.v_read)
+            yield from known.doubts(type(law).__name__, v_read=v_read, n_cycles=n_cycles, **lasting)
+
     def fabricate(self, shape: tuple[int, int], *, seed: int, die: int = 0, key: tuple[int, ...] = ()) -> Die:
         """Make an array of devices; device-to-device variation and faults are drawn here, once.
 
@@ -181,12 +238,7 @@ def _with_preset(values: dict[str, Any]) -> dict[str, Any]:
     if "g_lrs" in values or "i_lrs" in values:
         given.pop("g_lrs", None)
         given.pop("i_lrs", None)
-    missing = [field for field in ("v_read", "t_read") if field not in given | values]
-    if missing:
-        raise ValueError(
-            f"Device.{' and '.join(missing)}: not given by the source of {name!r}; add your own, for example "
-            f'load_device("{name}", {", ".join(f"{field}=..." for field in missing)})'
-        )
+    given["valid"] = {"model": preset.name} | preset.valid
     for field, table in given.items():  # what is given of a table does not take away the rest of it
         if isinstance(table, dict) and isinstance(values.get(field), dict):
             values[field] = table | values[field]
@@ -201,7 +253,8 @@ def load_device(source: str | Path, **values: Any) -> Device:
     source : str or path
         Name, or path of a file ending in ``.toml`` with the fields of :class:`Device`.
     **values
-        Fields to add or to change; what a published source does not give must be added.
+        Fields to add or to change; ``v_read`` and ``t_read``, if a published source does not give them, must be added
+        where they are used.
 
     Raises
     ------

@@ -19,6 +19,7 @@ from xbarsim.machine import check_memory
 from xbarsim.read_noise import NoiseState
 from xbarsim.streams import stream, whole_number
 from xbarsim.units import quantity
+from xbarsim.validity import Exposure
 from xbarsim.wires import Wires
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class _State:
     steps: int = 0
     time: float = 0.0
     age: float = 0.0  # time at the reference temperature of retention
+    temperatures: tuple[float, ...] = ()  # the coldest and the hottest of all that [K]
 
 
 @dataclass(frozen=True)
@@ -273,19 +275,23 @@ class Die:
         dt : float or str
             Time that passes [s]; reads by themselves take none.
         temperature : float or str
-            [K].
+            [K]. Retention and read disturb hold at their ``t_ref``; others need their ``activation_energy``.
         """
         now, dt, temperature = self._state, quantity(dt, "s", "dt"), quantity(temperature, "K", "temperature")
         if dt < 0:
             raise ParameterError(f"dt = {dt:g} s: give a time from 0")
         if temperature <= 0:
             raise ParameterError(f"temperature = {temperature:g} K: give one above 0 K")
+        self.device.check_temperature(temperature, time=dt > 0, reads=v_cell is not None)
         ageing = self.device.retention.ageing(temperature) if self.device.retention and dt > 0 else 0.0
         if v_cell is not None:
             n_reads = 1 if n_reads is None else n_reads
             self._disturb(now, real_array(v_cell, "v_cell", "voltages in volts"), n_reads, temperature)
         elif n_reads is not None:
             raise ParameterError(f"n_reads = {n_reads}: reads need v_cell, the voltages of the cells during them")
+        if dt > 0 or v_cell is not None:
+            met = (*now.temperatures, temperature)
+            now.temperatures = (min(met), max(met))
         now.time += dt
         if self.device.retention is not None:
             now.age += dt * ageing
@@ -323,6 +329,13 @@ class Die:
     def time(self) -> float:
         """Time since the last write [s]."""
         return self._state.time
+
+    @property
+    def exposure(self) -> Exposure:
+        """What the die went through since the last write."""
+        now = self._state
+        most = float(now.reads.max())
+        return Exposure(now.time, most * self.device.t_read if most else 0.0, now.temperatures)
 
     @property
     def pulses(self) -> np.ndarray:

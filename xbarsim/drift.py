@@ -15,6 +15,7 @@ from xbarsim.kernels.disturb import power_law, ratios
 from xbarsim.kernels.elementary import LARGEST
 from xbarsim.parameters import Parameters, beside_toml
 from xbarsim.units import ElectronVolt, Temperature, Time, Voltage
+from xbarsim.validity import Range, Valid
 from xbarsim.variation import PerState
 
 BOLTZMANN = 8.617333262e-5  # eV/K, CODATA 2018
@@ -28,7 +29,45 @@ class SignedPerState(PerState):
     hrs: float = Field(default=0.0, allow_inf_nan=False)
 
 
-class Retention(Parameters):
+class ThermalLaw(Parameters):
+    """A law in time that was fitted at one temperature, and may be scaled to others.
+
+    Attributes
+    ----------
+    activation_energy : float, optional
+        Arrhenius energy [eV]: a time at temperature T counts like one exp(E / k (1 / T_ref - 1 / T)) times as long at
+        ``t_ref``. Without it the law holds at ``t_ref`` alone and any other temperature is refused; 0 eV says that
+        temperature does not matter.
+    t_ref : float
+        Temperature at which the law holds [K].
+    valid : Valid
+        Where it is backed by data; reports warn outside.
+    """
+
+    beside: ClassVar = ("valid",)
+    activation_energy: ElectronVolt | None = None
+    t_ref: Temperature = ROOM_TEMPERATURE
+    valid: Valid = Valid()
+
+    def ageing(self, temperature: float) -> float:
+        """Return how much faster than at ``t_ref`` times count at a temperature [K]."""
+        if self.activation_energy is None:
+            if not np.isclose(temperature, self.t_ref, rtol=1e-9):
+                raise ParameterError(
+                    f"temperature = {temperature:g} K: {type(self).__name__} holds at {self.t_ref:g} K; give its "
+                    "activation_energy, by which its times scale (0 eV: heat does not matter)"
+                )
+            return 1.0
+        exponent = self.activation_energy / BOLTZMANN * (1 / self.t_ref - 1 / temperature)
+        if not abs(exponent) < 700:
+            raise ParameterError(
+                f"temperature = {temperature:g} K: with an activation energy of {self.activation_energy:g} eV devices "
+                f"would age exp({exponent:.3g}) times as fast as at {self.t_ref:g} K; give one nearer to that"
+            )
+        return float(np.exp(exponent))
+
+
+class Retention(ThermalLaw):
     """Drift with the time since programming: G(t) = G_programmed (1 + t / t0)^-nu.
 
     The law of amorphous phase-change cells (Nandakumar et al., ICECS 2019; Joshi et al., Nature Communications
@@ -43,30 +82,13 @@ class Retention(Parameters):
         Standard deviation of nu from device to device, normal, drawn once per die.
     t0 : float
         Time of the first reading after programming [s].
-    activation_energy : float, optional
-        Arrhenius energy [eV]: a time at temperature T ages like one exp(E / k (1 / T_ref - 1 / T)) times as long at
-        ``t_ref``. Without it temperature does not matter.
-    t_ref : float
-        Temperature at which nu and t0 hold [K].
+    activation_energy, t_ref, valid
+        As of :class:`ThermalLaw`; ``valid`` by ``time`` and ``temperature``.
     """
 
     nu: SignedPerState
     nu_spread: PerState = PerState()
     t0: Time
-    activation_energy: ElectronVolt | None = None
-    t_ref: Temperature = ROOM_TEMPERATURE
-
-    def ageing(self, temperature: float) -> float:
-        """Return how much faster than at ``t_ref`` a device ages at a temperature [K]."""
-        if self.activation_energy is None:
-            return 1.0
-        exponent = self.activation_energy / BOLTZMANN * (1 / self.t_ref - 1 / temperature)
-        if not abs(exponent) < 700:
-            raise ParameterError(
-                f"temperature = {temperature:g} K: with an activation energy of {self.activation_energy:g} eV devices "
-                f"would age exp({exponent:.3g}) times as fast as at {self.t_ref:g} K; give one nearer to that"
-            )
-        return float(np.exp(exponent))
 
     def factor(self, nu: Any, age: float) -> np.ndarray:
         """Return G / G_programmed after a time at ``t_ref`` [s], for each cell's exponent."""
@@ -74,7 +96,16 @@ class Retention(Parameters):
             return np.asarray(np.exp(-nu * np.log1p(age / self.t0)))
 
 
-class PowerLawDisturb(Parameters):
+_CHECKS = "checks of the law in analog-cim-sim, which restates it; the paper's own range is not open to us"
+PUBLISHED_RANGE = Valid(
+    v_read=Range(low=0.0, high=0.4, source=_CHECKS),
+    read_time=Range(low=0.0, high=20e-3, source=_CHECKS),
+    temperature=Range(low=ROOM_TEMPERATURE, high=ROOM_TEMPERATURE, source="the temperature of the fit"),
+    n_cycles=Range(low=0.0, high=1000.0, source=_CHECKS),
+)
+
+
+class PowerLawDisturb(ThermalLaw):
     """Read disturb by a power law in the time under voltage, of cells in the low-resistance state.
 
     G = G0 while t < t_onset, and G0 (t / t_onset)^-p from then on, with p = c exp(a |V| / (k T / q)) and
@@ -85,6 +116,9 @@ class PowerLawDisturb(Parameters):
     restated by the simulator analog-cim-sim. How reads at different voltages add up is our reading: a cell goes on from
     the time at which the new voltage would have brought it to where it is.
 
+    k T in the exponent belongs to the fit, at ``t_ref``: taken at another temperature, heat would heal (0.808 at 300 K,
+    0.900 at 358 K after 250 s at 0.3 V). Heat shortens all times by Arrhenius' law instead.
+
     With a steep voltage dependence one read is enough: destructive read-out is the limit of a large ``a``.
 
     Attributes
@@ -94,11 +128,14 @@ class PowerLawDisturb(Parameters):
     c : float
         Exponent p at 0 V.
     a : float
-        Growth of ln p with |V| in units of kT/q.
+        Growth of ln p with |V| in units of kT/q, at ``t_ref``.
     onset : float
         A, above 1.
     k_cycles, m_cycles, n_cycles : float
         Wear by ``n_cycles`` set and reset cycles before.
+    activation_energy, t_ref, valid
+        As of :class:`ThermalLaw`; ``valid`` by ``v_read``, ``read_time``, ``temperature`` and ``n_cycles``, and known
+        unless told if all constants are the published ones.
     """
 
     stops_at_hrs: ClassVar = True
@@ -126,6 +163,12 @@ class PowerLawDisturb(Parameters):
         with np.errstate(over="ignore"):
             return float(self.onset * (1 - self.k_cycles * np.float64(self.n_cycles) ** self.m_cycles))
 
+    def known(self, v_read: float) -> Valid:
+        """Return where the law is backed by data, for reads at ``v_read`` [V]."""
+        constants = ("t0", "c", "a", "onset", "k_cycles", "m_cycles", "t_ref")
+        published = all(getattr(self, name) == type(self).model_fields[name].default for name in constants)
+        return PUBLISHED_RANGE if published and "valid" not in self.model_fields_set else self.valid
+
     def moving(self, lrs: np.ndarray) -> np.ndarray:
         """Return which cells reads can move."""
         return lrs
@@ -136,8 +179,8 @@ class PowerLawDisturb(Parameters):
 
     def advance(self, state: np.ndarray, lrs: np.ndarray, v: np.ndarray, t: np.ndarray, temperature: float) -> None:
         """Move the state of moving cells by reads of ``t`` seconds in all at ``v`` volts on each cell, all (n,)."""
-        slope = self.a / (BOLTZMANN * temperature)
-        power_law(v, t, self.c, slope, np.log(self._worn), self.t0, state[0], state[1])
+        slope = self.a / (BOLTZMANN * self.t_ref)
+        power_law(v, t * self.ageing(temperature), self.c, slope, np.log(self._worn), self.t0, state[0], state[1])
 
     def ratio(self, state: np.ndarray, lrs: np.ndarray) -> np.ndarray:
         """Return G over what it was before the reads, of each moving cell."""
@@ -163,7 +206,7 @@ def _points(value: Any) -> np.ndarray:
     return points
 
 
-class TableDisturb(Parameters):
+class TableDisturb(ThermalLaw):
     """Read disturb as measured: G / G0 against the time under one voltage, and how a voltage shortens that time.
 
     A read of t seconds at V stresses a cell like one of t sinh(|V| / v_char) / sinh(v_measured / v_char) at the voltage
@@ -178,6 +221,8 @@ class TableDisturb(Parameters):
         Voltage of the measurement [V].
     v_char : float
         Characteristic voltage of the acceleration [V].
+    activation_energy, t_ref, valid
+        As of :class:`ThermalLaw`; backed by data up to the last point's time at least.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -187,6 +232,18 @@ class TableDisturb(Parameters):
     points: Annotated[np.ndarray, BeforeValidator(_points)]
     v_measured: Voltage
     v_char: Voltage
+
+    def known(self, v_read: float) -> Valid:
+        """Return where the law is backed by data, for reads at ``v_read`` [V]."""
+        if self.valid.read_time is not None:
+            return self.valid
+        longest = self.points[-1, 0] * np.exp(-np.clip(self._faster(np.asarray(v_read)), -LARGEST, LARGEST))
+        within = Range(low=0.0, high=float(longest), source="its last point, at the voltage of the reads")
+        return self.valid.replace(read_time=within)
+
+    def _faster(self, v: np.ndarray) -> Any:
+        """Return the logarithm of how much faster than at the voltage of the measurement time counts."""
+        return _log_sinh(np.abs(v) / self.v_char) - _log_sinh(self.v_measured / self.v_char)
 
     def moving(self, lrs: np.ndarray) -> np.ndarray:
         """Return which cells reads can move."""
@@ -198,8 +255,7 @@ class TableDisturb(Parameters):
 
     def advance(self, state: np.ndarray, lrs: np.ndarray, v: np.ndarray, t: np.ndarray, temperature: float) -> None:
         """Add the equivalent time of reads; arguments as for :class:`PowerLawDisturb`."""
-        faster = _log_sinh(np.abs(v) / self.v_char) - _log_sinh(self.v_measured / self.v_char)
-        state += t * np.exp(np.minimum(faster, LARGEST))
+        state += t * self.ageing(temperature) * np.exp(np.minimum(self._faster(v), LARGEST))
 
     def ratio(self, state: np.ndarray, lrs: np.ndarray) -> np.ndarray:
         """Return G over what it was before the reads, of each moving cell."""
@@ -215,18 +271,26 @@ def _log_sinh(x: Any) -> Any:
 
 
 class CustomDisturb(Parameters):
-    """Read disturb by a function of yours.
+    """Read disturb by a function of yours, which is given the temperature and has to make sense of it.
 
     Attributes
     ----------
     law : callable
         ``law(ratio, v, t, lrs, temperature) -> ratio``: G over its value before any read, after a further ``t`` seconds
         at ``v`` volts; all arrays (n,) over cells, ``lrs`` telling those in the low-resistance state.
+    valid : Valid
+        Where it is backed by data; reports warn outside.
     """
 
     stops_at_hrs: ClassVar = False
+    beside: ClassVar = ("valid",)
     kind: Literal["custom"] = "custom"
     law: Callable[..., Any]
+    valid: Valid = Valid()
+
+    def known(self, v_read: float) -> Valid:
+        """Return where the law is backed by data, for reads at ``v_read`` [V]."""
+        return self.valid
 
     def moving(self, lrs: np.ndarray) -> np.ndarray:
         """Return which cells reads can move."""

@@ -40,6 +40,7 @@ class Parameters(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     bare: ClassVar[tuple[str, ...]] = ()  # the fields that a number given instead of the whole set stands for
+    beside: ClassVar[tuple[str, ...]] = ()  # fields that tell what is known of the set, and make no other one of it
 
     @model_validator(mode="before")
     @classmethod
@@ -54,7 +55,8 @@ class Parameters(BaseModel):
             raise ParameterError(_one_line(type(self), error)) from None
 
     def __repr_args__(self) -> list[tuple[str | None, Any]]:
-        return [(name, getattr(self, name)) for name in type(self).model_fields if name in self.model_fields_set]
+        told = self.model_fields_set.difference(self.beside)
+        return [(name, self.__dict__.get(name)) for name in type(self).model_fields if name in told]
 
     def __str__(self) -> str:
         return repr(self)
@@ -62,7 +64,8 @@ class Parameters(BaseModel):
     def __eq__(self, other: object) -> bool:
         if type(self) is not type(other):
             return NotImplemented
-        pairs = ((getattr(self, name), getattr(other, name)) for name in type(self).model_fields)
+        names = (name for name in type(self).model_fields if name not in self.beside)
+        pairs: Iterator[tuple[Any, Any]] = ((self.__dict__.get(name), other.__dict__.get(name)) for name in names)
         return all(np.array_equal(a, b) if isinstance(a, np.ndarray) else a == b for a, b in pairs)
 
     def __hash__(self) -> int:
@@ -70,10 +73,10 @@ class Parameters(BaseModel):
 
     def replace(self, **values: Any) -> Self:
         """Return a copy with some fields changed, validated like a new object; ``device__d2d`` reaches into a part."""
-        fields = {name: getattr(self, name) for name in self.model_fields_set}
+        fields = {name: self.__dict__.get(name) for name in self.model_fields_set}
         for name, value in values.items():
             part, _, inner = name.partition("__")
-            whole = fields.get(part, getattr(self, part, None))
+            whole = fields.get(part, self.__dict__.get(part))
             if not inner:
                 fields[part] = value
             elif isinstance(whole, Parameters):

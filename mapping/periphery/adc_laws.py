@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from xbarsim.errors import ParameterError
+from xbarsim.validity import Range
 
 if TYPE_CHECKING:
     from mapping.periphery.sar_adc import SarAdc
@@ -15,6 +16,9 @@ LawName = Literal["2^b", "linear+4^b", "walden", "schreier", "isaac", "neurosim"
 
 # the fields of SarAdc that belong to some laws only
 LAW_FIELDS = ("power", "v_supply", "fom_walden", "fom_schreier", "node", "column_resistance", "energies")
+
+SURVEY, SURVEYED_BITS = "Murmann's survey to 2025", range(4, 13)  # it has none below 3.7 effective bits
+_SURVEYED = Range(low=4, high=12, source=f"where {SURVEY} has converters; the law's own source says nothing")
 
 # NeuroSim's low-power nodes [nm]: power [W] per bit, constant power [W], power of a column of 1 Ohm [W]
 _NEUROSIM = {
@@ -41,7 +45,10 @@ class Law:
     formula : callable
         From bits and those fields to the energy [J].
     bits : range
-        Resolutions that it is evaluated for; down to 1 bit by extrapolation, except in "table".
+        Resolutions that it is evaluated for, by extrapolation outside those that are known.
+    known : Range, "anchor_bits" or None
+        Resolutions for which it is backed by data [bit]: of the law itself, or of the one converter that its numbers
+        are of. None in "table", which is evaluated nowhere else.
     example : mapping
         Published numbers for the fields, if there are any.
     """
@@ -51,11 +58,30 @@ class Law:
     needs: tuple[str, ...]
     formula: Callable[..., float]
     bits: range = range(1, 13)
+    known: Range | Literal["anchor_bits"] | None = "anchor_bits"
     example: Mapping[str, Any] = field(default_factory=dict)
 
     def energy(self, adc: SarAdc, n_bits: int) -> float:
         """Energy of one conversion [J], of a converter like ``adc`` with ``n_bits``."""
         return self.formula(n_bits, *(getattr(adc, name) for name in self.needs))
+
+    def backed(self, adc: SarAdc) -> Range | None:
+        """Return the resolutions for which it is backed by data, of a converter like ``adc`` [bit]."""
+        if self.known != "anchor_bits":
+            return self.known
+        bits = float(adc.anchor_bits)
+        return Range(low=bits, high=bits, source="anchor_bits: the one converter that its numbers are of")
+
+
+def survey_envelope(enob: float) -> float:
+    """Return the least energy of a conversion with some effective bits that published converters come near to [J].
+
+    The envelope of the energy plot in B. Murmann, ADC Performance Survey 1997-2025,
+    https://github.com/bmurmann/ADC-survey, of 2025-06-09, 725 converters from 3.7 effective bits on: the mean of
+    the three least energies, and of the three least energies over 4^ENOB. Between 3 and 5 effective bits the least is
+    0.96 pJ, above it.
+    """
+    return float(0.267e-12 + 0.1446e-18 * 4.0**enob)
 
 
 def _anchored(bits: int, power: float, f_sample: float, anchor_bits: int) -> float:
@@ -66,12 +92,12 @@ def _linear_and_noise(bits: int, v_supply: float) -> float:
     return (100e-15 * bits + 1e-18 * 4.0**bits) * v_supply**2
 
 
-def _walden(bits: int, fom: float) -> float:
-    return fom * 2.0**bits
+def _walden(bits: int, fom: float, enob_loss: float) -> float:
+    return float(fom * 2.0 ** (bits - enob_loss))
 
 
-def _schreier(bits: int, fom: float) -> float:
-    sndr = 6.02 * bits + 1.76
+def _schreier(bits: int, fom: float, enob_loss: float) -> float:
+    sndr = 6.02 * (bits - enob_loss) + 1.76
     return float(0.5 * 10 ** ((sndr - fom) / 10))
 
 
@@ -104,28 +130,31 @@ LAWS: dict[LawName, Law] = {
         "ZigZag-IMC: Sun, Houshmand and Verhelst, ICCAD 2023, arXiv 2405.14978; 28 nm at 0.9 V",
         ("v_supply",),
         _linear_and_noise,
+        known=_SURVEYED,
         example={"n_bits": 8, "f_sample": 40e6, "v_supply": 0.9},
     ),
     "walden": Law(
-        "a constant energy per conversion step, ENOB taken as n_bits",
-        "Walden, IEEE J. Sel. Areas Commun. 1999; example: Ramkaj et al., JSSC 2018, 34.4 fJ per step",
-        ("fom_walden",),
+        "a constant energy per conversion step, of n_bits - enob_loss effective bits",
+        "Walden, IEEE J. Sel. Areas Commun. 1999; example: Ramkaj et al., JSSC 2018, 3.56 mW at 1.25 GS/s (2.848 pJ), "
+        "7 bit, 40.1 dB or 6.37 effective bits, hence 34.5 fJ per step (34.4 in its abstract)",
+        ("fom_walden", "enob_loss"),
         _walden,
-        example={"n_bits": 7, "f_sample": 1.25e9, "fom_walden": 34.4e-15},
+        example={"n_bits": 7, "f_sample": 1.25e9, "fom_walden": 34.47e-15, "enob_loss": 0.631, "anchor_bits": 7},
     ),
     "schreier": Law(
-        "limited by thermal noise: 4^b, SNDR taken as that of n_bits",
-        "Schreier and Temes, Understanding Delta-Sigma Data Converters, 2005; example: Ramkaj et al., JSSC 2018, "
-        "3.56 mW, 1.25 GS/s and 40.1 dB, hence 152.5 dB",
-        ("fom_schreier",),
+        "limited by thermal noise: 4^ENOB, of n_bits - enob_loss effective bits",
+        "Schreier and Temes, Understanding Delta-Sigma Data Converters, 2005; example: Ramkaj et al., JSSC 2018, as "
+        "for walden, hence 152.54 dB",
+        ("fom_schreier", "enob_loss"),
         _schreier,
-        example={"n_bits": 7, "f_sample": 1.25e9, "fom_schreier": 152.5},
+        example={"n_bits": 7, "f_sample": 1.25e9, "fom_schreier": 152.544, "enob_loss": 0.631, "anchor_bits": 7},
     ),
     "isaac": Law(
         "1.67 pJ at 8 bit; doubling with each bit is our assumption",
         "Shafiee et al., ISCA 2016, table 1: eight 8-bit converters at 1.2 GS/s take 16 mW",
         (),
         _isaac,
+        known=Range(low=8, high=8, source="Shafiee et al., ISCA 2016, table 1"),
         example={"n_bits": 8, "f_sample": 1.2e9},
     ),
     "neurosim": Law(
@@ -133,7 +162,8 @@ LAWS: dict[LawName, Law] = {
         "Peng et al., DNN+NeuroSim, IEDM 2019, as in SarADC.cpp of DNN_NeuroSim V1.3, low-power roadmap",
         ("node", "column_resistance"),
         _neurosim,
+        known=_SURVEYED,
         example={"n_bits": 8, "f_sample": 1e9 / 9, "node": 22, "column_resistance": 100e3},
     ),
-    "table": Law("energies given for each resolution", "the user", ("energies",), _tabulated),
+    "table": Law("energies given for each resolution", "the user", ("energies",), _tabulated, known=None),
 }

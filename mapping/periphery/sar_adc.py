@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from mapping.periphery.adc_laws import LAW_FIELDS, LAWS, LawName
+from mapping.periphery.adc_laws import LAW_FIELDS, LAWS, SURVEY, SURVEYED_BITS, LawName, survey_envelope
 from xbarsim.parameters import Parameters
 from xbarsim.units import Area, Current, Energy, Frequency, Power, Probability, Resistance, Voltage
 from xbarsim.units import parse_quantity as parse
+from xbarsim.validity import Range
 
 Decibel = Annotated[float, BeforeValidator(lambda value: parse(value, "dB")), Field(allow_inf_nan=False)]
 Bits = Annotated[int, Field(ge=1, le=12)]
@@ -46,9 +49,10 @@ class SarAdc(Parameters):
     mismatch : float
         Relative standard deviation of one unit capacitor. Bit k switches 2^k of them: mismatch / 2^(k/2).
     law : str
-        Energy against resolution, a key of ``LAWS``. Published converters disagree by orders of magnitude.
+        Energy against resolution, a key of ``LAWS``. Published converters disagree by orders of magnitude; reports warn
+        where a law is not backed by data, or asks for less than any of them.
     anchor_bits : int
-        The resolution for which ``power`` and ``area`` are known.
+        The resolution for which ``power``, figures of merit and ``area`` are known.
     power : float, optional
         Power [W] while converting at ``f_sample`` with ``anchor_bits``; law "2^b".
     v_supply : float, optional
@@ -57,6 +61,9 @@ class SarAdc(Parameters):
         Energy per conversion step [J]; law "walden".
     fom_schreier : float, optional
         SNDR + 10 log10(f_sample / (2 power)) [dB]; law "schreier".
+    enob_loss : float
+        Bits of ``n_bits`` that noise and distortion take: the effective number of bits, (SNDR / 1 dB - 1.76) / 6.02, is
+        smaller by them; laws "walden" and "schreier".
     node : int, optional
         Technology node [nm]; law "neurosim".
     column_resistance : float, optional
@@ -85,6 +92,7 @@ class SarAdc(Parameters):
     v_supply: Voltage | None = None
     fom_walden: Energy | None = None
     fom_schreier: Decibel | None = None
+    enob_loss: float = Field(default=0.0, ge=0, lt=12)
     node: Literal[65, 45, 22, 14, 7] | None = None
     column_resistance: Annotated[Resistance, Field(gt=0)] | None = None
     energies: dict[Bits, Energy] | None = None
@@ -101,12 +109,25 @@ class SarAdc(Parameters):
                 raise ValueError(f"SarAdc.{name} is missing; law = {self.law!r} needs it")
             if given and not needed:
                 raise ValueError(f"SarAdc.{name} is not used by law = {self.law!r}; leave it out")
+        if self.enob_loss and "enob_loss" not in LAWS[self.law].needs:
+            raise ValueError(f"SarAdc.enob_loss is not used by law = {self.law!r}; leave it out")
         self.energy_at(self.n_bits)
         return self
 
     def energy_at(self, n_bits: int) -> float:
         """Energy of one conversion [J] that the law gives for another resolution."""
         return LAWS[self.law].energy(self, n_bits)
+
+    def doubts(self) -> Iterator[str]:
+        """Yield a line if the law is not backed by data at this resolution, or asks for less than any do."""
+        known = LAWS[self.law].backed(self)
+        if known is not None and not known.holds(self.n_bits):
+            yield known.told(f"SarAdc.law {self.law!r}: n_bits", self.n_bits, "bit")
+        elif self.n_bits in SURVEYED_BITS:
+            least = survey_envelope(self.n_bits - self.enob_loss)
+            published = Range(low=least, high=math.inf, source=f"published converters of {self.n_bits} bit, {SURVEY}")
+            if not published.holds(self.energy):
+                yield published.told(f"SarAdc.law {self.law!r}: energy", self.energy, "J")
 
     @property
     def energy(self) -> float:

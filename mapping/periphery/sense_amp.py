@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from typing import Literal
 
 from xbarsim.parameters import Parameters
 from xbarsim.units import Area, Energy, TimeOrZero, VoltageOrZero
+from xbarsim.validity import Range
+
+DECISION_ENERGY = Range(
+    low=19e-15,
+    high=math.inf,
+    source="the least published: 0.19 pJ for 10 bits, Murmann's survey to 2025; a 65 nm comparator takes 67 fJ, "
+    "Satapathy and Kaur 2023",
+)
+"""Of decisions, as published: a conversion of n bits is at least n of them. The survey is
+https://github.com/bmurmann/ADC-survey; the comparator's energy is simulated, doi 10.1007/s00034-023-02375-6."""
 
 
 class SenseAmp(Parameters):
@@ -16,7 +28,8 @@ class SenseAmp(Parameters):
     Attributes
     ----------
     energy : float
-        Energy of one decision [J].
+        Energy of one decision [J]; reports warn outside :data:`DECISION_ENERGY`, as with what a converter's law of
+        energy gives for 1 bit.
     offset : float
         Standard deviation [V] of the input offset, drawn once per comparator and die.
     noise : float
@@ -33,3 +46,8 @@ class SenseAmp(Parameters):
     noise: VoltageOrZero = 0.0
     t_decision: TimeOrZero = 0.0
     area: Area | None = None
+
+    def doubts(self) -> Iterator[str]:
+        """Yield a line if a decision takes less than any that is published."""
+        if not DECISION_ENERGY.holds(self.energy):
+            yield DECISION_ENERGY.told("SenseAmp.energy", self.energy, "J")

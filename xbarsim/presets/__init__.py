@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,11 @@ class Preset:
     paper, seen_in : str
         The publication, and where its numbers were read.
     left_out : str
-        What the source does not give.
+        What the source does not give, or gives and :class:`xbarsim.Device` does not hold.
     device : dict
         Fields of :class:`xbarsim.Device`, as far as given.
+    valid : dict
+        Where they are backed by the source's data, fields of :class:`xbarsim.validity.Valid`.
     cite : dict
         For each number, by its path such as ``"retention.nu.lrs"``: what the source says.
     """
@@ -34,6 +36,7 @@ class Preset:
     device: dict[str, Any]
     cite: dict[str, str]
     left_out: str = ""
+    valid: dict[str, Any] = field(default_factory=dict)
 
 
 def list_devices() -> list[str]:
