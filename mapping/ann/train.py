@@ -87,10 +87,8 @@ def _check(spec: AnnSpec, images: np.ndarray, labels: np.ndarray, settings: Trai
     Ann(spec).levels(images)
     if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
         raise ParameterError(f"labels: {labels.dtype} of shape {labels.shape}; {len(images)} images need whole numbers")
-    if labels.min() < 0 or labels.max() >= spec.layers[-1].out:
-        raise ParameterError(
-            f"labels go from {labels.min()} to {labels.max()}; there are {spec.layers[-1].out} classes"
-        )
+    if labels.min() < 0 or labels.max() >= spec.n_classes:
+        raise ParameterError(f"labels go from {labels.min()} to {labels.max()}; there are {spec.n_classes} classes")
     if settings.batches(len(images)) < 1:
         both = f"batch_size = {settings.batch_size}, n_validation = {settings.n_validation}"
         raise ParameterError(f"{both}: {len(images)} images are fewer than both together")

@@ -58,9 +58,10 @@ def fold(network: Network) -> list[FoldedLayer]:
     Raises
     ------
     ParameterError
-        If weights are neither binary nor ternary, a batch-norm channel has gamma = 0, or gamma < 0 after maximum
+        If a tensor holds numbers that are not finite or out of range, weights are neither binary nor ternary, a batch-norm channel has gamma = 0, or gamma < 0 after maximum
         pooling.
     """
+    network.check()
     folded = []
     for number, (layer, shapes) in enumerate(zip(network.layers, network.spec.shapes()), start=1):
         if layer.weights not in ("binary", "ternary"):

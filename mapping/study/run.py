@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -118,7 +119,9 @@ def _layers(network: Network | Ann) -> tuple[str, ...]:
 
 def _contents(network: Network | Ann) -> list[np.ndarray]:
     tensors = [tensor.detach().cpu().numpy() for tensor in network.state_dict().values()]
-    return [*tensors, np.array(repr(network.spec))]
+    # stores of earlier versions know the resets of snnTorch without delay as False
+    spec = re.sub(r"(reset_delay'?(=|: ))False", r"\1'at once'", repr(network.spec))
+    return [*tensors, np.array(re.sub(r"(reset_delay'?(=|: ))'snntorch'", r"\1False", spec))]
 
 
 def _digest(*arrays: np.ndarray) -> str:

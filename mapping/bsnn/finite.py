@@ -1,0 +1,44 @@
+"""Which numbers a network may be made of: real, finite, in their range."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+_OVERSHOOT = 0.5
+
+
+def fault(
+    x: Tensor, *, above: float | None = None, least: float = -float("inf"), most: float = float("inf")
+) -> str | None:
+    """Return what is wrong with a tensor, as the rest of a sentence that names it; None if nothing is.
+
+    Parameters
+    ----------
+    x : Tensor
+        Any shape and type. What counts is what it becomes in single precision, in which networks are run.
+    above : float, optional
+        What all numbers have to exceed.
+    least, most : float
+        The limits of their range.
+    """
+    if x.is_complex():
+        return "holds complex values; give real ones"
+    numbers = x.detach().float()
+    wrong, what = ~torch.isfinite(numbers), "not finite in single precision"
+    if not wrong.any() and above is not None:
+        wrong, what = numbers <= above, f"not above {above:g}"
+    elif not wrong.any():
+        wrong, what = (numbers < least) | (numbers > most), f"not from {least:g} to {most:g}"
+    if not wrong.any():
+        return None
+    first = x.detach()[wrong].flatten()[0].item()
+    return f"holds values that are {what}: {first:g} at {int(wrong.sum())} of {wrong.numel()} places"
+
+
+def decays(x: Tensor) -> Tensor:
+    """Return learned decays as networks that clamp them use them, in [0, 1]; what is far outside stays, to be refused.
+
+    An optimizer carries a decay whose gradient ends there a few steps too far, not more.
+    """
+    return x.clamp(0, 1) if not x.is_complex() and bool(((x - 0.5).abs() <= 0.5 + _OVERSHOOT).all()) else x
