@@ -36,11 +36,10 @@ def layers_of_nir(path: Path, dt: float, how: dict[str, Any]) -> tuple[list[Gath
     layers: list[Gathered] = []
     open_layer: Gathered | None = None
     shape, flattened = None, False
-    integrators: dict[str, np.ndarray] = {}
-    leaky = False
-    for name, node in _path(path, graph):
+    chain = [(f"{path}: node {name!r} ({type(node).__name__})", node) for name, node in _path(path, graph)]
+    _check_gain(chain, dt)
+    for what, node in chain:
         kind = type(node).__name__
-        what = f"{path}: node {name!r} ({kind})"
         if kind == "Input":
             given = tuple(int(n) for n in np.ravel(next(iter(node.input_type.values()))))
             shape = given if len(given) in (1, 3) else None
@@ -62,28 +61,32 @@ def layers_of_nir(path: Path, dt: float, how: dict[str, Any]) -> tuple[list[Gath
                 open_layer.gain *= _positive(_numbers(node, "scale", what), what, "scale")
             else:
                 _take_neurons(open_layer, node, kind, what, dt, how)
-                if kind == "IF":
-                    integrators[what] = _numbers(node, "r", what)
-                leaky = leaky or (kind == "LIF" and bool(np.isfinite(node.tau).any()))
                 layers.append(open_layer)
                 open_layer = None
         else:
             raise ParameterError(f"{what}: is not supported; see load_network for what is")
     if open_layer is not None:
         raise ParameterError(f"{open_layer.name}: has no neurons after it")
-    if integrators and not leaky:
-        _check_gain(integrators, dt)
     return layers, shape
 
 
-def _check_gain(r: dict[str, np.ndarray], dt: float) -> None:
-    """Refuse a time step that makes neurons without a leak, to which any is the same but for its gain, far off."""
-    typical = float(np.exp(np.mean(np.log(np.concatenate([x.ravel() for x in r.values()])))))
+def _check_gain(chain: list[tuple[str, Any]], dt: float) -> None:
+    """Refuse a time step that brings the gain of IF nodes far from 1, where no leak tells that it is the right one."""
+    nodes = [(what, node) for what, node in chain if type(node).__name__ == "IF"]
+    leaks = any(np.isfinite(_numbers(node, "tau", what, infinite=True)).any() for what, node in chain if _leaks(node))
+    if leaks or not nodes:
+        return
+    r = np.concatenate([_numbers(node, "r", what, above=0).ravel() for what, node in nodes])
+    typical = float(np.exp(np.log(r).mean()))
     if not 1 / _FAR <= typical * dt <= _FAR:
         raise ParameterError(
-            f"{next(iter(r))}: the gain of IF nodes is r dt = {typical:.3g} x {dt:.3g} = {typical * dt:.3g}, far from 1, "
+            f"{nodes[0][0]}: the gain of IF nodes is r dt = {typical:.3g} x {dt:.3g} = {typical * dt:.3g}, far from 1, "
             f"and no LIF node tells the time step; give dt = {1 / typical:.3g}"
         )
+
+
+def _leaks(node: Any) -> bool:
+    return type(node).__name__ == "LIF"
 
 
 def _check_output(layers: list[Gathered], node: Any, what: str) -> None:
@@ -155,10 +158,12 @@ def _take_neurons(layer: Gathered, node: Any, kind: str, what: str, dt: float, h
     if kind == "IF":
         decay, gain = np.ones_like(theta), _numbers(node, "r", what, above=0) * dt
     if kind == "LIF":
-        tau, r = (_numbers(node, name, what, infinite=True) for name in ("tau", "r"))
+        tau, r = (_numbers(node, name, what, infinite=True, above=0) for name in ("tau", "r"))
+        if np.any(np.not_equal(np.isinf(tau), np.isinf(r))):
+            raise ParameterError(f"{what}: tau and r have to be finite, or infinite together for no leak")
         if not np.all(tau >= dt * (1 - 1e-6)):
             raise ParameterError(f"{what}: tau = {tau.min():g} s is shorter than dt = {dt:g} s; give a smaller dt")
-        no_leak = np.isinf(tau) & (r == np.inf)  # what snnTorch writes for beta = 1
+        no_leak = np.isinf(tau)  # what snnTorch writes for beta = 1
         decay = np.clip(1 - dt / tau, 0, 1)
         gain = np.where(no_leak, 1.0, np.divide(r * dt, tau, where=~no_leak, out=np.ones(np.broadcast(r, tau).shape)))
         v_leak = _numbers(node, "v_leak", what)
@@ -185,7 +190,7 @@ def _numbers(node: Any, name: str, what: str, *, infinite: bool = False, **limit
     if given.dtype.kind not in "biufc" or not given.size:
         raise ParameterError(f"{what}, tensor {name!r} is of type {given.dtype} and shape {given.shape}; give numbers")
     whole = given.astype(complex if given.dtype.kind == "c" else float)
-    wrong = fault(torch.from_numpy(np.where(np.isinf(whole), 1, whole) if infinite else whole), **limits)
+    wrong = fault(torch.from_numpy(np.where(whole == np.inf, 1, whole) if infinite else whole), **limits)
     if wrong is not None:
         raise ParameterError(f"{what}, tensor {name!r} {wrong}")
     return whole

@@ -170,7 +170,10 @@ def step_by_step(
     """Fill membrane and spikes, channels last, by tensor operations on any device."""
     held = due = torch.zeros_like(membrane[0])
     for t in range(len(membrane)):
-        u = beta * (held * (1 - due) if spec.reset_mechanism == "zero" else held) + current[t if len(current) > 1 else 0]
+        u = (
+            beta * (held * (1 - due) if spec.reset_mechanism == "zero" else held)
+            + current[t if len(current) > 1 else 0]
+        )
         if spec.reset_mechanism == "subtract":
             u = u - due * threshold
         if spec.inhibition and t:

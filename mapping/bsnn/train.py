@@ -225,7 +225,7 @@ def training_step(
         total = total + penalty(spikes, settings.activity_l1, settings.activity_l2)
     if not torch.isfinite(total):
         raise ConvergenceError(
-            f"the loss is {float(total):g}: training diverges; lower learning_rate = {settings.learning_rate:g}, or give "
+            f"the loss is {float(total.detach()):g}: training diverges; lower learning_rate = {settings.learning_rate:g}, or give "
             "max_grad_norm"
         )
     optimizer.zero_grad(set_to_none=True)
