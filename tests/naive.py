@@ -176,7 +176,7 @@ class _Surrogate(torch.autograd.Function):
 
 
 def naive_lif(current, threshold, beta, spec, t_steps):
-    """The same neurons on (t_steps, n, channels, height, width) as a loop that torch differentiates, resets detached."""
+    """The same neurons on (t_steps, n, channels, height, width), as a loop that torch differentiates without resets."""
     left = owed = torch.zeros_like(current[0])
     spikes, membranes = [], []
     for t in range(t_steps):

@@ -44,8 +44,10 @@ def bad(name):
 
 def module():
     return nn.Sequential(
-        nn.Conv2d(1, 2, 3, padding=1), nn.BatchNorm2d(2), snn.Leaky(beta=torch.tensor(0.5), threshold=torch.tensor(1.0)),
-        nn.Flatten(), nn.Linear(8, 3), snn.Leaky(beta=torch.full((3,), 0.5), threshold=torch.ones(3)),
+        nn.Conv2d(1, 2, 3, padding=1), nn.BatchNorm2d(2),
+        snn.Leaky(beta=torch.tensor(0.5), threshold=torch.tensor(1.0)),
+        nn.Flatten(),
+        nn.Linear(8, 3), snn.Leaky(beta=torch.full((3,), 0.5), threshold=torch.ones(3)),
     ).eval()  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""How membranes are reset: by hand, as other frameworks and a published chip do, in every engine; and what is stored."""
+"""How membranes are reset: by hand, as other frameworks and a published chip do, in every engine; what files mean."""
 
 import json
 import warnings

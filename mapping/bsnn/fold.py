@@ -58,8 +58,8 @@ def fold(network: Network) -> list[FoldedLayer]:
     Raises
     ------
     ParameterError
-        If a tensor holds numbers that are not finite or out of range, weights are neither binary nor ternary, a batch-norm channel has gamma = 0, or gamma < 0 after maximum
-        pooling.
+        If a tensor holds numbers that are not finite or out of range, weights are neither binary nor ternary, a
+        batch-norm channel has gamma = 0, or gamma < 0 after maximum pooling.
     """
     network.check()
     folded = []

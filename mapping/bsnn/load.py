@@ -60,8 +60,8 @@ def load_network(
     if path.suffix == ".nir":
         if dt is None or reset_mechanism is None or fire is None:
             raise ParameterError(
-                f"{path}: NIR stores neither time step, reset nor comparison; give dt (1e-4 for snnTorch's exports, 1 for Sinabs'), "
-                "reset_mechanism ('subtract', 'zero', 'none') and fire ('>=', '>')"
+                f"{path}: NIR stores neither time step, reset nor comparison; give dt (1e-4 for snnTorch's exports, 1 "
+                "for Sinabs'), reset_mechanism ('subtract', 'zero', 'none') and fire ('>=', '>')"
             )
         dt = quantity(dt, "s", "dt")
         if not 0 < dt < float("inf"):

@@ -40,8 +40,8 @@ class _Lif(torch.autograd.Function):
             with launching:
                 lif_forward(
                     now, _flat(noise), fires_at, fires_from(fires_at, spec), theta, decay,
-                    RESETS.index(spec.reset_mechanism), TIMINGS.index(spec.reset_delay), spec.clip, spec.winner_take_all,
-                    number(spec.inhibition), current.shape[-1], u, s,
+                    *_reset_codes(spec), spec.clip, spec.winner_take_all, number(spec.inhibition),
+                    current.shape[-1], u, s,
                 )  # fmt: skip
         else:
             step_by_step(current, threshold, beta, spec, membrane, spikes, level, noise)
@@ -65,8 +65,8 @@ class _Lif(torch.autograd.Function):
             with launching:
                 lif_backward(
                     _flat(grad_spikes), onto_membrane, u, _per_neuron(threshold, membrane), _per_neuron(beta, membrane),
-                    number(spec.slope), RESETS.index(spec.reset_mechanism), TIMINGS.index(spec.reset_delay),
-                    spec.fire == ">", spec.clip and spec.clip_gradient == "hard", spec.winner_take_all, membrane.shape[-1],
+                    number(spec.slope), *_reset_codes(spec), spec.fire == ">",
+                    spec.clip and spec.clip_gradient == "hard", spec.winner_take_all, membrane.shape[-1],
                     _flat(grad), grad_beta.flatten(1).numpy(),
                 )  # fmt: skip
         else:
@@ -88,8 +88,8 @@ def lif(
     """Run leaky integrate-and-fire neurons over all time steps.
 
     ``U[t+1] = beta U[t] + I[t+1] - S[t] theta``, ``S[t] = 1 if U[t] >= theta else 0`` (equations 1-2 of Eshraghian
-    et al. 2022) and what :class:`NeuronSpec` knows besides; backward, dS/dU is ``1 / (1 + k |U - theta|)^2``, and resets
-    and inhibition are detached.
+    et al. 2022) and what :class:`NeuronSpec` knows besides; backward, dS/dU is ``1 / (1 + k |U - theta|)^2``, and
+    resets and inhibition are detached.
 
     Parameters
     ----------
@@ -132,6 +132,10 @@ def check_gradients(spec: NeuronSpec, to_beta: bool = False) -> None:
         raise ParameterError("reset_delay = 'snntorch': gradients of beta are not offered; use true or false")
 
 
+def _reset_codes(spec: NeuronSpec) -> tuple[int, int]:
+    return RESETS.index(spec.reset_mechanism), TIMINGS.index(spec.reset_delay)
+
+
 def fires_from(level: np.ndarray, spec: NeuronSpec) -> np.ndarray:
     """Return the lowest number at which a comparator set to ``level`` fires: the next one with ``fire = ">"``."""
     return np.nextafter(level, level.dtype.type(np.inf)) if spec.fire == ">" else level
@@ -170,10 +174,8 @@ def step_by_step(
     """Fill membrane and spikes, channels last, by tensor operations on any device."""
     held = due = torch.zeros_like(membrane[0])
     for t in range(len(membrane)):
-        u = (
-            beta * (held * (1 - due) if spec.reset_mechanism == "zero" else held)
-            + current[t if len(current) > 1 else 0]
-        )
+        left = held * (1 - due) if spec.reset_mechanism == "zero" else held
+        u = beta * left + current[t if len(current) > 1 else 0]
         if spec.reset_mechanism == "subtract":
             u = u - due * threshold
         if spec.inhibition and t:

@@ -225,8 +225,8 @@ def training_step(
         total = total + penalty(spikes, settings.activity_l1, settings.activity_l2)
     if not torch.isfinite(total):
         raise ConvergenceError(
-            f"the loss is {float(total.detach()):g}: training diverges; lower learning_rate = {settings.learning_rate:g}, or give "
-            "max_grad_norm"
+            f"the loss is {float(total.detach()):g}: training diverges; lower learning_rate = "
+            f"{settings.learning_rate:g}, or give max_grad_norm"
         )
     optimizer.zero_grad(set_to_none=True)
     total.backward()
