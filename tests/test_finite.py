@@ -242,6 +242,48 @@ def test_graphs_of_other_frameworks():
             mp.load_network(PAPER / f"{name}.nir", dt=1e-4, **how)
 
 
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(data=st.data(), place=st.integers(0, 99))
+def test_conventional_networks(tmp_path_factory, data, place):
+    layers = [mp.LayerSpec(kind="conv", out=2, kernel=3, batch_norm=True), mp.LayerSpec(kind="dense", out=3, bias=True)]
+    network = mp.Ann(mp.AnnSpec(input_shape=(1, 2, 2), layers=layers)).eval()
+    path = tmp_path_factory.mktemp("ann") / "net.safetensors"
+    mp.save_ann(network, path)
+    state = network.state_dict()
+    name = data.draw(st.sampled_from([name for name in state if not name.endswith("num_batches_tracked")]))
+    tensor = spoilt(state[name], data.draw(bad(name)), place)
+    message = rf"layer \d \(\w+, \d outputs\), tensor '{name}'"
+    with pytest.raises(xb.ParameterError, match=message):
+        network.load_state_dict(state | {name: tensor})
+    owner, _, leaf = name.rpartition(".")
+    part = network.get_submodule(owner)
+    part._parameters.pop(leaf, None)
+    part._buffers.pop(leaf, None)
+    part.register_buffer(leaf, tensor)
+    uses = [
+        lambda: mp.save_ann(network, path), lambda: network.predict(IMAGES),
+        lambda: mp.map_ann(network, mp.load_chip("paper-ann")),
+    ]  # fmt: skip
+    for use in uses:
+        with pytest.raises(xb.ParameterError, match=message):
+            use()
+    stored = load(path.read_bytes())
+    spoiled = tensor.to(torch.complex64) if tensor.is_complex() else tensor
+    save_file(stored | {name: spoiled}, path, metadata={"spec": network.spec.model_dump_json()})
+    with pytest.raises(xb.FileError, match=message):
+        mp.load_ann(path)
+
+
+def test_a_batch_norm_that_leaves_no_finite_threshold_is_not_mapped():
+    layers = [mp.LayerSpec(kind="conv", out=2, kernel=3, batch_norm=True)]
+    network = mp.Network(mp.NetworkSpec(input_shape=(1, 2, 2), layers=layers, beta=0.5, threshold=1, t_steps=2))
+    network.layers[0].norm.weight.data[1] = 1e-44
+    with pytest.raises(
+        xb.ParameterError, match=r"layer 1 \(conv, 2 outputs\): its threshold with batch norm folded in"
+    ):
+        fold(network)
+
+
 def test_training_that_diverges_ends_at_the_first_loss_that_is_not_finite():
     layers = [mp.LayerSpec(kind="dense", out=3, weights="float")]
     spec = mp.NetworkSpec(

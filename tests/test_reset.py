@@ -268,6 +268,24 @@ def test_a_learned_decay_of_an_earlier_version_is_clamped_as_it_was(tmp_path):
             mp.load_network(path)
 
 
+def test_searches_and_studies_of_earlier_versions_go_on_as_what_they_were(tmp_path):
+    pytest.importorskip("optuna")
+    from mapping.bsnn.search import Search, _study
+    from mapping.study.run import _contents
+
+    recipe = mp.load_recipe("mnist-bsnn").changed(n_validation=1000)
+    plans = [Search(recipe=recipe.changed(reset_delay=delay)) for delay in ("snntorch", False)]
+    old = _study(tmp_path / "search.db", plans[0], 0)
+    old.set_user_attr("plan", json.dumps(plans[1].model_dump(mode="json"), sort_keys=True))
+    old.set_user_attr("format", 1)
+    with pytest.raises(xb.FileError, match="holds a search with other settings"):
+        _study(tmp_path / "search.db", plans[1], 0)
+    assert _study(tmp_path / "search.db", plans[0], 0).user_attrs["format"] == 2
+    names = {delay: str(_contents(one_neuron(0.8, delay, 2))[-1]) for delay in (True, False, "snntorch")}
+    assert "reset_delay=True" in names[True] and "reset_delay=False" in names["snntorch"]
+    assert "reset_delay='at once'" in names[False]
+
+
 def test_a_run_of_an_earlier_version_goes_on_as_what_it_was(tmp_path):
     images, labels = np.zeros((8, 42, 1, 1), np.uint8), np.zeros(8, int)
     settings = mp.TrainingSettings(epochs=1, batch_size=4, n_validation=0)

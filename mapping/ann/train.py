@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from mapping.ann.network import Ann
 from mapping.ann.spec import AnnSpec
 from mapping.bsnn.settings import TrainingSettings
-from mapping.bsnn.train import Progress, shifted
+from mapping.bsnn.train import Progress, diverges, shifted
 from xbarsim.errors import ParameterError
 
 _UNUSED = ("t_steps_training", "patience", "max_grad_norm", "clip_weights", "activity_l1", "activity_l2")
@@ -64,6 +64,8 @@ def train_ann(
             target = torch.from_numpy(labels[index].astype(np.int64))
             logits = network(torch.from_numpy(levels).float() / spec.top_activation)[-1].flatten(1)
             loss = F.cross_entropy(logits, target)
+            if not torch.isfinite(loss):
+                raise diverges(loss, settings)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()

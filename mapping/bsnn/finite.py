@@ -2,10 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
 import torch
 from torch import Tensor
 
+from mapping.bsnn.spec import LayerSpec
+from xbarsim.errors import ParameterError
+
 _OVERSHOOT = 0.5
+
+
+class Layer(Protocol):
+    """What has parameters and buffers, and knows what is wrong with them."""
+
+    spec: LayerSpec
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return parameters and buffers by their names within the layer."""
+
+    def fault(self, name: str, x: Tensor) -> str | None:
+        """Return what is wrong with numbers that are, or are to be, those of that name; or None."""
+
+
+def title(number: int, spec: LayerSpec) -> str:
+    """Return what errors call a layer, the one of that number from 0 on."""
+    return f"layer {number + 1} ({spec.kind}, {spec.out} outputs)"
+
+
+def check(layers: Sequence[Layer], given: Mapping[str, Any]) -> None:
+    """Raise :class:`ParameterError`, with layer and tensor, if a tensor holds numbers that cannot be computed with.
+
+    ``given`` has them by the names of the network's ``state_dict``; what has other names is not looked at.
+    """
+    for number, layer in enumerate(layers):
+        for name in layer.state_dict():
+            whole = f"layers.{number}.{name}"
+            wrong = layer.fault(name, given[whole]) if whole in given else None
+            if wrong is not None:
+                raise ParameterError(f"{title(number, layer.spec)}, tensor {whole!r} {wrong}")
 
 
 def fault(

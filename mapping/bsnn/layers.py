@@ -167,10 +167,6 @@ class SpikingLayer(nn.Module):
         else:
             self.register_buffer("beta", torch.tensor(neuron.beta, dtype=torch.float64))
 
-    def title(self, number: int) -> str:
-        """Return what errors call this layer, the one of that number from 0 on."""
-        return f"layer {number + 1} ({self.spec.kind}, {self.spec.out} outputs)"
-
     def fault(self, name: str, x: Tensor) -> str | None:
         """Return what is wrong with numbers that are, or are to be, the parameter or buffer of that name; or None."""
         if name == "threshold":

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mapping.bsnn import finite
 from mapping.bsnn.decode import scores
 from mapping.bsnn.encode import encode, is_analog
 from mapping.bsnn.events import EventLayer, ideal_layers, list_inputs
@@ -59,13 +60,7 @@ class Network(nn.Module):
         tensors : dict, optional
             By the names of ``state_dict``, which are the ones looked at unless told.
         """
-        given = self.state_dict() if tensors is None else tensors
-        for number, layer in enumerate(self.layers):
-            for name in layer.state_dict():
-                whole = f"layers.{number}.{name}"
-                wrong = layer.fault(name, given[whole]) if whole in given else None
-                if wrong is not None:
-                    raise ParameterError(f"{layer.title(number)}, tensor {whole!r} {wrong}")
+        finite.check(self.layers, self.state_dict() if tensors is None else tensors)
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """Take over parameters and buffers, as every torch module does, after :meth:`check` of them."""

@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from mapping.bsnn.finite import decays
+from mapping.bsnn.finite import decays, title
 from mapping.bsnn.layers import SpikingLayer, top_level
 from mapping.bsnn.network import Network
 from mapping.bsnn.spec import FORMAT, NetworkSpec, from_format
@@ -119,7 +119,7 @@ def _fill(path: str | Path, network: Network, tensors: dict[str, Tensor]) -> Non
     expected = _tensors(network)
     for name, value in expected.items():
         number, layer = int(name.split(".")[1]), _layer_of(network, name)
-        where = f"{path}: {layer.title(number)}, tensor {name!r}"
+        where = f"{path}: {title(number, layer.spec)}, tensor {name!r}"
         if name not in tensors:
             raise FileError(f"{where} is missing; the file does not fit its specification")
         given = tensors[name]

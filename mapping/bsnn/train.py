@@ -224,10 +224,7 @@ def training_step(
     if settings.activity_l1 or settings.activity_l2:
         total = total + penalty(spikes, settings.activity_l1, settings.activity_l2)
     if not torch.isfinite(total):
-        raise ConvergenceError(
-            f"the loss is {float(total.detach()):g}: training diverges; lower learning_rate = "
-            f"{settings.learning_rate:g}, or give max_grad_norm"
-        )
+        raise diverges(total, settings)
     optimizer.zero_grad(set_to_none=True)
     total.backward()
     if settings.max_grad_norm is not None:
@@ -243,6 +240,13 @@ def training_step(
         last = network.layers[-1]
         right = scores(spikes[-1], membranes[-1], decoder, last.threshold).argmax(1) == target
     return float(total.detach()), int(right.sum())
+
+
+def diverges(loss: torch.Tensor, settings: TrainingSettings) -> ConvergenceError:
+    """Return the error that ends a training whose loss is not finite."""
+    return ConvergenceError(
+        f"the loss is {float(loss.detach()):g}: training diverges; lower learning_rate = {settings.learning_rate:g}"
+    )
 
 
 def keep_freed_memory() -> None:
