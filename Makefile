@@ -1,6 +1,8 @@
 # On a fresh machine: `make report` or `make test`; each first sets up .venv by itself.
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
+# a peer in tests; without what it asks for, of which its neurons need tqdm, and torchvision would bring its own torch
+SPIKINGJELLY := spikingjelly==0.0.0.0.14
 BIN := .venv/bin
 SMALL := not compiled
 
@@ -14,6 +16,7 @@ setup: .venv/ready
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet "$(TORCH)"
 	$(BIN)/python -m pip install --quiet -e ".[dev]"
+	$(BIN)/python -m pip install --quiet --no-deps $(SPIKINGJELLY)
 	touch $@
 
 report: setup

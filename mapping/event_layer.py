@@ -41,7 +41,7 @@ def event_layer(layer: MappedLayer, after: Shape) -> EventLayer:
     """
     folded, neurons, t_steps, dtype = layer.layer, layer.neurons, layer.network.t_steps, layer.number_type
     made = neuron_tables(folded.neuron, folded.out_shape, neurons.parameters(), neurons.noise, t_steps, dtype)
-    return EventLayer(_arrays(layer, after), _readout(layer), made, _keys(layer), t_steps)
+    return EventLayer(_arrays(layer, after), _readout(layer), made, _keys(layer), t_steps, folded.out_shape)
 
 
 def run(

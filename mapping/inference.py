@@ -77,8 +77,7 @@ class Inference:
         events = list_inputs(x, analog, self.layers[0].number_type)
         for layer, after in zip(self.layers, self._shapes_before()):
             events, (spikes, _), _ = run(layer, events, after, first, dense=True)
-            channels, *size = layer.layer.out_shape
-            found.append(np.moveaxis(spikes.reshape(*spikes.shape[:2], *size, channels), -1, 2))
+            found.append(spikes)
         return found
 
     def classify(

@@ -1,6 +1,7 @@
 """Slow twins, written from Kirchhoff's laws and from the paper's equations, not from the code under test."""
 
 import numpy as np
+import torch
 
 from mapping.bsnn.network import Network
 
@@ -114,40 +115,99 @@ def run_neurons(currents, spec, threshold, beta):
     """Leaky integrate-and-fire by equations 1 and 2 of Eshraghian et al. 2022 and the variants of NeuronSpec.
 
     currents is a list of arrays (channels, height, width), one for each step; threshold and beta are broadcast to them.
-    Returns spikes and membranes. A neuron that is not reset with a delay is reset as in snnTorch: what fires loses its
-    threshold at once, unless it was above it before and has lost it while it was integrated.
+    Returns spikes and membranes. One neuron after the other, each as its framework describes it: equation 1 takes the
+    threshold at the next step; SpikingJelly and Sinabs take it at once from whatever fires, and a layer in which one
+    wins from whatever reached its threshold; snnTorch without delay takes it at once too, but first takes one, unasked,
+    from what is left above the threshold, and then does not take it for a spike of the same step.
     """
 
-    def fires(u):
-        return (u > threshold if spec.fire == ">" else u >= threshold).astype(float)
+    def fires(u, theta):
+        return u > theta if spec.fire == ">" else u >= theta
 
-    held = np.zeros_like(currents[0], dtype=float)
+    shape = currents[0].shape
+    theta, decay = np.broadcast_to(threshold, shape), np.broadcast_to(beta, shape)
+    rest, pending = np.zeros(shape), np.zeros(shape, bool)  # what a step starts from, and who still owes a reset
     spikes, membranes = [], []
     for now in currents:
-        due = fires(held)
-        if spec.reset_mechanism == "subtract":
-            u = beta * held + now - due * threshold
-        elif spec.reset_mechanism == "zero":
-            u = beta * held * (1 - due) + now
-        else:
-            u = beta * held + now
-        if spikes:
-            for channel in range(len(u)):
-                others = sum(spikes[-1][k] for k in range(len(u)) if k != channel)
-                u[channel] -= np.broadcast_to(spec.inhibition * threshold, u.shape)[channel] * others
-        if spec.clip:
-            u = np.clip(u, -threshold, threshold)
-        s = fires(u)
-        if spec.winner_take_all:
-            s = s * (np.arange(len(u))[:, None, None] == (u / threshold).argmax(0))
-        held = u
-        if not spec.reset_delay and spec.reset_mechanism == "subtract":
-            held = u - (s - due) * threshold
-        if not spec.reset_delay and spec.reset_mechanism == "zero":
-            held = u - (s - due) * u
-        membranes.append(u)
+        u, reached, s = np.zeros(shape), np.zeros(shape, bool), np.zeros(shape)
+        for k in np.ndindex(shape):
+            u[k] = decay[k] * rest[k] + now[k]
+            if pending[k] and spec.reset_mechanism == "subtract":
+                u[k] = u[k] - theta[k]
+            if pending[k] and spec.reset_mechanism == "zero":
+                u[k] = now[k]
+            if spikes:
+                others = spikes[-1][:, k[1], k[2]].sum() - spikes[-1][k]
+                u[k] = u[k] - spec.inhibition * theta[k] * others
+            if spec.clip:
+                u[k] = min(max(u[k], -theta[k]), theta[k])
+            reached[k] = fires(u[k], theta[k])
+        for k in np.ndindex(shape):
+            winner = int(np.argmax(u[:, k[1], k[2]] / theta[:, k[1], k[2]]))
+            s[k] = reached[k] and (not spec.winner_take_all or k[0] == winner)
+        after, owes = u.copy(), np.zeros(shape, bool)
+        for k in np.ndindex(shape):
+            loss = {"subtract": theta[k], "zero": u[k], "none": 0.0}[spec.reset_mechanism]
+            if spec.reset_delay is True:
+                owes[k] = reached[k]
+            elif spec.reset_delay is False:
+                after[k] = u[k] - (loss if reached[k] else 0.0)
+            else:
+                after[k] = u[k] - loss * (int(s[k]) - int(pending[k]))
+                owes[k] = fires(after[k], theta[k])
+        rest, pending = after, owes
         spikes.append(s)
+        membranes.append(u)
     return np.array(spikes), np.array(membranes)
+
+
+class _Surrogate(torch.autograd.Function):
+    """The step function, with the derivative of equation 3 of Eshraghian et al. 2022."""
+
+    @staticmethod
+    def forward(ctx, distance, reached, slope):
+        ctx.save_for_backward(distance)
+        ctx.slope = slope
+        return reached.to(distance)
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad / (1 + ctx.slope * ctx.saved_tensors[0].abs()) ** 2, None, None
+
+
+def naive_lif(current, threshold, beta, spec, t_steps):
+    """The same neurons on (t_steps, n, channels, height, width), as a loop that torch differentiates without resets."""
+    left = owed = torch.zeros_like(current[0])
+    spikes, membranes = [], []
+    for t in range(t_steps):
+        u = beta * (left * (1 - owed) if spec.reset_mechanism == "zero" else left) + current[t]
+        if spec.reset_mechanism == "subtract":
+            u = u - owed * threshold
+        if spikes:
+            before = spikes[-1].detach()
+            u = u - spec.inhibition * threshold * (before.sum(1, keepdim=True) - before)
+        if spec.clip:
+            kept = torch.maximum(torch.minimum(u, threshold), -threshold)
+            u = kept if spec.clip_gradient == "hard" else kept.detach() + (u - u.detach())
+        reached = (u > threshold if spec.fire == ">" else u >= threshold).detach()
+        s = _Surrogate.apply(u - threshold, reached, spec.slope)
+        if spec.winner_take_all:
+            first = (u / threshold).argmax(1, keepdim=True)
+            s = s * (torch.arange(u.shape[1])[:, None, None] == first)
+        spikes.append(s)
+        membranes.append(u)
+        fired, owes = reached.to(u), torch.zeros_like(u)
+        if spec.reset_delay == "snntorch":
+            fired = s.detach() - owed
+        if spec.reset_delay is True:
+            left, owes = u, fired
+        else:
+            left = u - fired * threshold if spec.reset_mechanism == "subtract" else u
+            left = left - fired * u if spec.reset_mechanism == "zero" else left
+        if spec.reset_delay == "snntorch":
+            owes = (left > threshold if spec.fire == ">" else left >= threshold).to(u)
+        owed = owes.detach()
+    return torch.stack(spikes), torch.stack(membranes)
 
 
 def run_network(network, image):

@@ -101,8 +101,9 @@ def test_events_and_tensors_agree_on_every_read_out(tiny, chip, name, encoding):
 
 NEURONS = [
     {"reset_mechanism": reset, "reset_delay": delay, "fire": fire}
-    for reset, delay, fire in product(("subtract", "zero", "none"), (True, False), (">=", ">"))
+    for reset, delay, fire in product(("subtract", "zero", "none"), (True, False, "snntorch"), (">=", ">"))
 ] + [{"clip": True}, {"winner_take_all": True}, {"inhibition": 0.3}]
+NEURONS += [{"reset_delay": delay, "winner_take_all": True, "inhibition": 0.3} for delay in (False, "snntorch")]
 
 
 @pytest.mark.parametrize("values", NEURONS, ids=str)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mapping.ann.spec import AnnSpec
+from mapping.bsnn import finite
 from mapping.bsnn.encode import check_images
 from mapping.bsnn.layers import fuse_pool, largest
 from mapping.bsnn.spec import LayerSpec, Shape
@@ -88,6 +89,10 @@ class AnnLayer(nn.Module):
         self.bias = nn.Parameter(torch.zeros(spec.out)) if spec.bias else None
         self.norm = nn.BatchNorm2d(spec.out) if spec.batch_norm else None
         self.log_clip = None if top_activation is None else nn.Parameter(torch.tensor(_CLIP).log())
+
+    def fault(self, name: str, x: Tensor) -> str | None:
+        """Return what is wrong with numbers that are, or are to be, the parameter or buffer of that name; or None."""
+        return finite.fault(x, least=0) if name == "norm.running_var" else finite.fault(x)
 
     def weight_scale(self) -> Tensor:
         """Return what a weight of 1 stands for: the largest |weight| is the largest whole number."""
@@ -172,6 +177,23 @@ class Ann(nn.Module):
             outputs.append(x)
         return outputs
 
+    def check(self, tensors: Mapping[str, Any] | None = None) -> None:
+        """Raise :class:`ParameterError` if a tensor holds numbers that cannot be computed with.
+
+        Those are complex ones, nan, infinity, and variances below 0.
+
+        Parameters
+        ----------
+        tensors : dict, optional
+            By the names of ``state_dict``, which are the ones looked at unless told.
+        """
+        finite.check(self.layers, self.state_dict() if tensors is None else tensors)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Take over parameters and buffers, as every torch module does, after :meth:`check` of them."""
+        self.check(state_dict)
+        return super().load_state_dict(state_dict, strict, assign)
+
     def levels(self, images: np.ndarray) -> np.ndarray:
         """Return images as whole numbers (n, c, h, w) from 0 to 2^activation_bits - 1, int64.
 
@@ -187,7 +209,8 @@ class Ann(nn.Module):
 
     @torch.no_grad()
     def integer_layers(self) -> list[IntegerLayer]:
-        """Return the layers in whole numbers, batch norm folded into gain and offset."""
+        """Return the layers in whole numbers, batch norm folded into gain and offset, of tensors that :meth:`check`."""
+        self.check()
         layers, step_in = [], 1 / self.spec.top_activation
         topology = self.spec.topology
         for layer, spec, shapes in zip(self.layers, topology.layers, topology.shapes()):

@@ -69,6 +69,11 @@ class AnnSpec(Parameters):
         return self.topology.shapes()
 
     @property
+    def n_classes(self) -> int:
+        """Outputs of the last layer, at all of its positions."""
+        return self.topology.n_classes
+
+    @property
     def macs(self) -> int:
         """Multiply-accumulates of one image, before pooling; depthwise layers have one channel for each output."""
         return sum(layer.macs(shape) for layer, (shape, _) in zip(self.layers, self.shapes()))

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mapping.ann.network import Ann
 from mapping.ann.spec import AnnSpec
+from mapping.bsnn.finite import fault, title
 from mapping.resources import data_folder
 from xbarsim.errors import FileError, ParameterError
 
@@ -26,7 +27,15 @@ def save_ann(network: Ann, path: str | Path) -> None:
     """Write a network: weights as int8, and for each layer the real weight ``largest`` that the largest stands for.
 
     A depthwise layer is written as its kernels (channels, 1, k, k), without the zeros that it has on arrays.
+
+    Raises
+    ------
+    ParameterError
+        If a tensor holds numbers that are not finite or out of range.
+    FileError
+        If the file cannot be written.
     """
+    network.check()
     tensors = {name: value.contiguous() for name, value in _tensors(network).items()}
     for number, layer in enumerate(network.layers):
         weight, scale = layer.weight.detach(), layer.weight_scale()
@@ -90,14 +99,15 @@ def _checked(path: Path, network: Ann, tensors: dict[str, Tensor]) -> dict[str, 
     for name, value in expected.items():
         number = int(name.split(".")[1])
         spec = network.spec.layers[number]
-        where = f"{path}: layer {number + 1} ({spec.kind}, {spec.out} outputs), tensor {name!r}"
+        where = f"{path}: {title(number, spec)}, tensor {name!r}"
         if name not in tensors:
             raise FileError(f"{where} is missing; the file does not fit its specification")
         given = tensors[name]
         if given.shape != value.shape:
             raise FileError(f"{where} has shape {tuple(given.shape)}, not {tuple(value.shape)}")
-        if not torch.isfinite(given.double()).all():
-            raise FileError(f"{where} holds values that are not finite")
+        wrong = fault(given)
+        if wrong is not None:
+            raise FileError(f"{where} {wrong}")
         if name.endswith(("running_var", "largest")) and not torch.all(given >= 0):
             raise FileError(f"{where} holds values below 0")
         if name == f"layers.{number}.weight":

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from mapping.ann.network import Ann
 from mapping.ann.spec import AnnSpec
 from mapping.bsnn.settings import TrainingSettings
-from mapping.bsnn.train import Progress, shifted
+from mapping.bsnn.train import Progress, diverges, shifted
 from xbarsim.errors import ParameterError
 
 _UNUSED = ("t_steps_training", "patience", "max_grad_norm", "clip_weights", "activity_l1", "activity_l2")
@@ -64,6 +64,8 @@ def train_ann(
             target = torch.from_numpy(labels[index].astype(np.int64))
             logits = network(torch.from_numpy(levels).float() / spec.top_activation)[-1].flatten(1)
             loss = F.cross_entropy(logits, target)
+            if not torch.isfinite(loss):
+                raise diverges(loss, settings)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
@@ -87,10 +89,8 @@ def _check(spec: AnnSpec, images: np.ndarray, labels: np.ndarray, settings: Trai
     Ann(spec).levels(images)
     if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
         raise ParameterError(f"labels: {labels.dtype} of shape {labels.shape}; {len(images)} images need whole numbers")
-    if labels.min() < 0 or labels.max() >= spec.layers[-1].out:
-        raise ParameterError(
-            f"labels go from {labels.min()} to {labels.max()}; there are {spec.layers[-1].out} classes"
-        )
+    if labels.min() < 0 or labels.max() >= spec.n_classes:
+        raise ParameterError(f"labels go from {labels.min()} to {labels.max()}; there are {spec.n_classes} classes")
     if settings.batches(len(images)) < 1:
         both = f"batch_size = {settings.batch_size}, n_validation = {settings.n_validation}"
         raise ParameterError(f"{both}: {len(images)} images are fewer than both together")

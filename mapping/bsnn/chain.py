@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mapping.bsnn.finite import fault
 from mapping.bsnn.layers import SpikingLayer
 from mapping.bsnn.network import Network
 from mapping.bsnn.spec import LayerSpec, NetworkSpec, Shape
@@ -26,14 +27,21 @@ class Norm:
     eps: float
 
 
-def own(x: Tensor) -> Tensor:
-    """Return a copy on the CPU, in double precision."""
+def own(x: Tensor, what: str, name: str, **limits: float) -> Tensor:
+    """Return a copy on the CPU, in double precision; refuse it, by these names, for a :func:`fault`."""
+    wrong = fault(x, **limits)
+    if wrong is not None:
+        raise ParameterError(f"{what}, tensor {name!r} {wrong}")
     return x.detach().cpu().double().clone()
 
 
 @dataclass
 class Gathered:
-    """What was gathered of one layer; threshold and decay are numbers, or arrays as their source has them."""
+    """What was gathered of one layer; threshold and decay are numbers, or arrays as their source has them.
+
+    ``strict``: arrays have exactly the shape of the neurons, and inputs of several positions reach a dense layer only
+    after they are flattened.
+    """
 
     name: str
     kind: str
@@ -48,6 +56,8 @@ class Gathered:
     neuron: dict[str, Any] = field(default_factory=dict)
     threshold: Tensor = field(default_factory=lambda: torch.ones((), dtype=torch.float64))
     beta: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))
+    strict: bool = False
+    flattened: bool = False
 
 
 def build(layers: list[Gathered], input_shape: int | tuple[int, ...] | None, t_steps: int) -> Network:
@@ -72,11 +82,16 @@ def build(layers: list[Gathered], input_shape: int | tuple[int, ...] | None, t_s
         n_in = shape[0] if layer.kind == "conv" else shape[0] * shape[1] * shape[2]
         if layer.weight.shape[1] != n_in:
             raise ParameterError(f"{layer.name} takes {layer.weight.shape[1]} inputs; there are {n_in} (shape {shape})")
+        if layer.strict and layer.kind == "dense" and not layer.flattened and shape[1:] != (1, 1):
+            raise ParameterError(f"{layer.name}: takes inputs of shape {shape} that nothing flattens; add a Flatten")
         spec, in_shape = _spec(layer), shape
         try:
             shape = spec.shapes(in_shape)[1]
         except ParameterError as error:
             raise ParameterError(f"{layer.name}: {error}") from None
+        for x in (layer.threshold, layer.beta):
+            if layer.strict and x.numel() > 1 and [n for n in x.shape if n > 1] != [n for n in shape if n > 1]:
+                raise ParameterError(f"{layer.name}: an array of shape {tuple(x.shape)} for neurons of shape {shape}")
         layer.threshold, layer.beta = (_on(x, shape, layer.name) for x in (layer.threshold, layer.beta))
         specs.append(spec.replace(neuron=_neuron(layer)))
     common = specs[0].neuron
@@ -85,6 +100,11 @@ def build(layers: list[Gathered], input_shape: int | tuple[int, ...] | None, t_s
     )
     for layer, ours in zip(layers, network.layers):
         _fill(layer, ours)
+    for layer, ours in zip(layers, network.layers):
+        for name, value in ours.state_dict().items():
+            wrong = ours.fault(name, value)
+            if wrong is not None:  # finite as it came, but not with its batch norm and scales folded
+                raise ParameterError(f"{layer.name}: its {name} here {wrong}")
     return network.eval()
 
 

@@ -13,8 +13,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from mapping.bsnn.finite import decays
 from mapping.bsnn.network import Network
 from mapping.bsnn.settings import TrainingSettings
+from mapping.bsnn.spec import FORMAT, from_format
 from xbarsim.errors import FileError
 
 
@@ -82,6 +84,7 @@ class Run:
         for number, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"adam.{number}.{k}": v for k, v in state.items()}
         record = {"identity": json.dumps(self.identity, sort_keys=True), "history": json.dumps(self.history)}
+        record["format"] = str(FORMAT)
         try:
             save_file(tensors, folder / "run.tmp", metadata=record)
             (folder / "run.tmp").replace(folder / "run.safetensors")
@@ -102,7 +105,11 @@ class Run:
                 record = file.metadata()
                 # copies, see load_file
                 tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (no mapping)
-            same = json.loads(record["identity"]) == json.loads(json.dumps(self.identity))
+            stored = int(record.get("format", 1))
+            identity = from_format(json.loads(record["identity"]), stored)
+            if stored == 1:
+                tensors = {name: decays(x) if name.endswith(".beta") else x for name, x in tensors.items()}
+            same = identity == json.loads(json.dumps(self.identity))
             history = json.loads(record["history"])
             if same:
                 self._take(tensors, history)

@@ -20,18 +20,18 @@ def scores(spikes: Tensor, membrane: Tensor, decoder: str, threshold: Tensor) ->
 
     Parameters
     ----------
-    spikes, membrane : Tensor, (t_steps, n, classes, ...)
-        Of the last layer.
+    spikes, membrane : Tensor, (t_steps, n, channels, ...)
+        Of the last layer. Classes are its neurons in the order (channel, row, column).
     decoder : {"count", "first-spike", "membrane"}
         Spikes; steps before the first one, the fewer the better, and the count where these are equal; average membrane
         over threshold.
-    threshold : Tensor, one number or (classes, ...)
+    threshold : Tensor, broadcastable to (channels, ...)
     """
-    spikes, membrane = spikes.flatten(2), membrane.flatten(2)
     if decoder == "membrane":
-        return membrane.mean(0) / threshold.flatten()
+        return (membrane.mean(0).double() / threshold).flatten(1)
+    spikes = spikes.flatten(2)
     count = spikes.sum(0)
-    return count if decoder == "count" else count / (len(spikes) + 1) - first_spike(spikes)
+    return count if decoder == "count" else count.double() / (len(spikes) + 1) - first_spike(spikes)
 
 
 def loss(spikes: Tensor, membrane: Tensor, labels: Tensor, decoder: str, threshold: Tensor) -> Tensor:
@@ -41,10 +41,11 @@ def loss(spikes: Tensor, membrane: Tensor, labels: Tensor, decoder: str, thresho
     cross-entropy of the softmax over minus the time of the first spike. "membrane": average square of U / theta minus
     its target at every step, 1 for the neuron of the class and 0 for the others.
     """
-    spikes, membrane = spikes.flatten(2), membrane.flatten(2)
+    spikes = spikes.flatten(2)
     if decoder == "membrane":
-        target = F.one_hot(labels, spikes.shape[2]).to(membrane)
-        return F.mse_loss(membrane / threshold.flatten(), target.expand_as(membrane))
+        share = (membrane.double() / threshold).flatten(2)
+        target = F.one_hot(labels, share.shape[2]).to(share)
+        return F.mse_loss(share, target.expand_as(share))
     return F.cross_entropy(spikes.sum(0) if decoder == "count" else -first_spike(spikes), labels)
 
 

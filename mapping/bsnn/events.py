@@ -12,7 +12,7 @@ import torch
 
 from mapping.bsnn import tables
 from mapping.bsnn.layers import SpikingLayer, as_numpy
-from mapping.bsnn.neuron import RESETS, fires_from
+from mapping.bsnn.neuron import RESETS, TIMINGS, fires_from
 from mapping.bsnn.spec import LayerSpec, NetworkSpec, NeuronSpec, Shape
 from mapping.kernels import inference
 from mapping.kernels.inference import Arrays, Events, Keys
@@ -31,6 +31,7 @@ class EventLayer:
     arrays, readout, neurons, keys
         What ``mapping.kernels.inference`` takes.
     t_steps : int
+    out_shape : (channels, height, width)
     """
 
     arrays: Arrays
@@ -38,6 +39,7 @@ class EventLayer:
     neurons: inference.Neurons
     keys: Keys
     t_steps: int
+    out_shape: Shape
     _kept: local = field(default_factory=local)
 
     def _room(self, size: int) -> np.ndarray:
@@ -68,20 +70,21 @@ class EventLayer:
         Events
             What they fire; theirs until the same thread runs this layer again.
         sums : array, (N_SUMS,)
-        states : two arrays, (t_steps, n, neurons)
-            Spikes and membranes, channels last; empty unless wanted.
+        states : two arrays, (t_steps, n, channels, height, width)
+            Spikes and membranes; without time steps unless wanted.
         """
         n, size, dtype = len(events.stop), len(self.neurons.level), self.neurons.level.dtype
         place = self._room(n * self.t_steps * size + 1)
         out = Events(place, np.empty(0, dtype), np.empty((n, self.t_steps + 1), np.int64))
         sums = np.zeros((n, N_SUMS))
-        shape = (self.t_steps, n, size) if dense else (0, 0, 0)
-        spikes, membrane = np.empty(shape, dtype), np.empty(shape, dtype)
+        steps, (channels, *places) = self.t_steps if dense else 0, self.out_shape
+        spikes, membrane = np.empty((2, steps, n, size), dtype)
         inference.run_layer(
             events, self.arrays, self.readout, self.neurons, self.keys, every_step, first, self.t_steps, out, sums,
             membrane, spikes,
         )  # fmt: skip
-        return out, sums.sum(0), (spikes, membrane)
+        states = (np.moveaxis(x.reshape(steps, n, *places, channels), -1, 2) for x in (spikes, membrane))
+        return out, sums.sum(0), tuple(states)
 
 
 def list_inputs(x: np.ndarray, analog: bool, dtype: np.dtype) -> Events:
@@ -108,7 +111,7 @@ def neuron_tables(
         rise=1.001 * (beta[:, None] ** np.arange(t_steps)).sum(1, dtype=dtype),  # with room for rounding
         noise=noise,
         reset=RESETS.index(spec.reset_mechanism),
-        delayed=spec.reset_delay,
+        timing=TIMINGS.index(spec.reset_delay),
         clip=spec.clip,
         winner=spec.winner_take_all,
         inhibition=dtype.type(spec.inhibition),
@@ -151,5 +154,5 @@ def ideal_layers(layers: Sequence[SpikingLayer], network: NetworkSpec) -> list[E
         threshold, beta = as_numpy(layer.threshold), as_numpy(layer.beta).clip(0, 1)
         parameters = constant.reshape(-1, 1, 1), threshold, threshold, beta
         neurons = neuron_tables(layer.neuron, after, parameters, 0.0, t_steps, dtype)
-        found.append(EventLayer(arrays, tables.no_readout(dtype), neurons, NO_KEYS, t_steps))
+        found.append(EventLayer(arrays, tables.no_readout(dtype), neurons, NO_KEYS, t_steps, after))
     return found

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
+from mapping.bsnn.finite import fault, title
 from mapping.bsnn.layers import as_numpy
 from mapping.bsnn.network import Network
 from mapping.bsnn.spec import LayerSpec, NeuronSpec, Shape
@@ -58,9 +60,10 @@ def fold(network: Network) -> list[FoldedLayer]:
     Raises
     ------
     ParameterError
-        If weights are neither binary nor ternary, a batch-norm channel has gamma = 0, or gamma < 0 after maximum
-        pooling.
+        If a tensor holds numbers that are not finite or out of range, weights are neither binary nor ternary, a
+        batch-norm channel has gamma = 0, or gamma < 0 after maximum pooling.
     """
+    network.check()
     folded = []
     for number, (layer, shapes) in enumerate(zip(network.layers, network.spec.shapes()), start=1):
         if layer.weights not in ("binary", "ternary"):
@@ -89,6 +92,10 @@ def fold(network: Network) -> list[FoldedLayer]:
             constant = bias * gain + sign * (constant - mean)
         weights = weights * sign[:, None].astype(np.int8)
         threshold = threshold * gain.reshape(-1, 1, 1)
+        for what, x, limits in (("threshold", threshold, {"above": 0.0}), ("constant input", constant, {})):
+            wrong = fault(torch.from_numpy(x), **limits)
+            if wrong is not None:
+                raise ParameterError(f"{title(number - 1, layer.spec)}: its {what} with batch norm folded in {wrong}")
         beta = np.broadcast_to(beta.clip(0, 1), (n_out, *beta.shape[1:]))
         folded.append(FoldedLayer(layer.spec, layer.neuron, *shapes, weights, threshold, beta, constant))
     return folded

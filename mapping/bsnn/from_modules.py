@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from mapping.bsnn.chain import Gathered, Norm, own, square, zeros_around
+from mapping.bsnn.finite import decays
 from xbarsim.errors import ParameterError
 
 _KNOWN = (
@@ -80,17 +81,18 @@ def _refuse_hooks(module: nn.Module, what: str) -> None:
 
 
 def _of_weights(part: nn.Conv2d | nn.Linear, what: str) -> Gathered:
-    layer = _of_conv(part, what) if isinstance(part, nn.Conv2d) else Gathered(what, "dense", own(part.weight))
-    layer.bias = None if part.bias is None else own(part.bias)
+    weight = own(part.weight, what, "weight")
+    layer = _of_conv(part, weight, what) if isinstance(part, nn.Conv2d) else Gathered(what, "dense", weight)
+    layer.bias = None if part.bias is None else own(part.bias, what, "bias")
     return layer
 
 
-def _of_conv(part: nn.Conv2d, what: str) -> Gathered:
+def _of_conv(part: nn.Conv2d, weight: torch.Tensor, what: str) -> Gathered:
     kernel = square(part.kernel_size, what, "kernel_size")
     if square(part.dilation, what, "dilation") != 1 or part.groups != 1 or part.padding_mode != "zeros":
         raise ParameterError(f"{what}: dilation, groups and padding other than by zeros are not supported")
     padding = zeros_around(part.padding, kernel, what)
-    return Gathered(what, "conv", own(part.weight), stride=square(part.stride, what, "stride"), padding=padding)
+    return Gathered(what, "conv", weight, stride=square(part.stride, what, "stride"), padding=padding)
 
 
 def _take_norm(layer: Gathered, part: nn.BatchNorm1d | nn.BatchNorm2d, what: str) -> None:
@@ -100,13 +102,14 @@ def _take_norm(layer: Gathered, part: nn.BatchNorm1d | nn.BatchNorm2d, what: str
         raise ParameterError(f"{what}: is the second batch norm of a layer")
     if len(part.running_mean) != len(layer.weight):
         raise ParameterError(f"{what}: has {len(part.running_mean)} features, the layer {len(layer.weight)} channels")
-    mean = own(part.running_mean)
+    mean, var = own(part.running_mean, what, "running_mean"), own(part.running_var, what, "running_var", least=0)
+    own(var + part.eps, what, "running_var + eps", above=0)
     layer.norm = Norm(
         mean=mean,
-        var=own(part.running_var),
+        var=var,
         eps=part.eps,
-        weight=torch.ones_like(mean) if part.weight is None else own(part.weight),
-        bias=torch.zeros_like(mean) if part.bias is None else own(part.bias),
+        weight=torch.ones_like(mean) if part.weight is None else own(part.weight, what, "weight"),
+        bias=torch.zeros_like(mean) if part.bias is None else own(part.bias, what, "bias"),
     )
 
 
@@ -143,8 +146,9 @@ def _take_leaky(layer: Gathered, part: Any, what: str) -> None:
         raise ParameterError(f"{what}: inhibition is supported on dense layers with one threshold only")
     layer.neuron = {
         "reset_mechanism": part.reset_mechanism,
-        "reset_delay": bool(part.reset_delay),
+        "reset_delay": True if part.reset_delay else "snntorch",
         "fire": ">=" if fires[1] else ">",
         "winner_take_all": bool(part.inhibition),
     }
-    layer.threshold, layer.beta = own(part.threshold), own(part.beta).clamp(0, 1)
+    layer.threshold = own(torch.as_tensor(part.threshold), what, "threshold", above=0)
+    layer.beta = own(decays(torch.as_tensor(part.beta)), what, "beta", least=0, most=1)  # its forward clamps it too

@@ -12,7 +12,10 @@ import numpy as np
 import torch
 
 from mapping.bsnn.chain import Gathered, square, zeros_around
+from mapping.bsnn.finite import fault
 from xbarsim.errors import FileError, ParameterError
+
+_FAR = 2.0  # from 1, as a gain that only the time step makes
 
 
 def layers_of_nir(path: Path, dt: float, how: dict[str, Any]) -> tuple[list[Gathered], tuple[int, ...] | None]:
@@ -22,31 +25,40 @@ def layers_of_nir(path: Path, dt: float, how: dict[str, Any]) -> tuple[list[Gath
     except ImportError:
         raise ParameterError(f"{path}: reading NIR needs the package nir; install xbarsim[nir]") from None
     try:
-        graph = nir.read(path)
+        try:
+            graph = nir.read(path)
+        except ValueError as error:  # also where shapes are written in several ways; build checks those that count
+            if "Type inference error" not in str(error):
+                raise
+            graph = nir.read(path, type_check=False)
     except (OSError, LookupError, ValueError, TypeError, AttributeError, AssertionError, NotImplementedError) as error:
         raise FileError(f"{path}: cannot be read as NIR ({error})") from None
     layers: list[Gathered] = []
     open_layer: Gathered | None = None
-    shape = None
-    for name, node in _path(path, graph):
+    shape, flattened = None, False
+    chain = [(f"{path}: node {name!r} ({type(node).__name__})", node) for name, node in _path(path, graph)]
+    _check_gain(chain, dt)
+    for what, node in chain:
         kind = type(node).__name__
-        what = f"{path}: node {name!r} ({kind})"
         if kind == "Input":
             given = tuple(int(n) for n in np.ravel(next(iter(node.input_type.values()))))
             shape = given if len(given) in (1, 3) else None
-        elif kind in ("Output", "Flatten"):
-            continue
+        elif kind == "Flatten":
+            flattened = True
+        elif kind == "Output":
+            _check_output(layers, node, what)
         elif kind in ("Linear", "Affine", "Conv2d"):
             if open_layer is not None:
                 raise ParameterError(f"{what}: follows {open_layer.name} without neurons between them")
             open_layer = _of_weights(node, kind, what)
+            open_layer.flattened = flattened
         elif kind in ("AvgPool2d", "SumPool2d", "Scale", "LIF", "IF", "Threshold"):
             if open_layer is None:
                 raise ParameterError(f"{what}: comes without weights before it")
             if kind in ("AvgPool2d", "SumPool2d"):
                 _take_pool_node(open_layer, node, kind, what)
             elif kind == "Scale":
-                open_layer.gain *= _positive(np.asarray(node.scale), what, "scale")
+                open_layer.gain *= _positive(_numbers(node, "scale", what), what, "scale")
             else:
                 _take_neurons(open_layer, node, kind, what, dt, how)
                 layers.append(open_layer)
@@ -56,6 +68,32 @@ def layers_of_nir(path: Path, dt: float, how: dict[str, Any]) -> tuple[list[Gath
     if open_layer is not None:
         raise ParameterError(f"{open_layer.name}: has no neurons after it")
     return layers, shape
+
+
+def _check_gain(chain: list[tuple[str, Any]], dt: float) -> None:
+    """Refuse a time step that brings the gain of IF nodes far from 1, where no leak tells that it is the right one."""
+    nodes = [(what, node) for what, node in chain if type(node).__name__ == "IF"]
+    leaks = any(np.isfinite(_numbers(node, "tau", what, infinite=True)).any() for what, node in chain if _leaks(node))
+    if leaks or not nodes:
+        return
+    r = np.concatenate([_numbers(node, "r", what, above=0).ravel() for what, node in nodes])
+    typical = float(np.exp(np.log(r).mean()))
+    if not 1 / _FAR <= typical * dt <= _FAR:
+        raise ParameterError(
+            f"{nodes[0][0]}: the gain of IF nodes is r dt = {typical:.3g} x {dt:.3g} = {typical * dt:.3g}, far from 1, "
+            f"and no LIF node tells the time step; give dt = {1 / typical:.3g}"
+        )
+
+
+def _leaks(node: Any) -> bool:
+    return type(node).__name__ == "LIF"
+
+
+def _check_output(layers: list[Gathered], node: Any, what: str) -> None:
+    """Refuse an output that has not as many numbers as the last layer, where no positions change their number."""
+    size = int(np.prod(next(iter(node.output_type.values()))))
+    if layers and layers[-1].kind == "dense" and size != len(layers[-1].weight):
+        raise ParameterError(f"{what}: has {size} numbers, {layers[-1].name} gives {len(layers[-1].weight)}")
 
 
 def _path(path: Path, graph: Any) -> list[tuple[str, Any]]:
@@ -83,16 +121,20 @@ def _path(path: Path, graph: Any) -> list[tuple[str, Any]]:
 
 
 def _of_weights(node: Any, kind: str, what: str) -> Gathered:
-    weight = torch.from_numpy(np.array(node.weight, float))
-    bias = torch.from_numpy(np.array(node.bias, float)) if kind in ("Affine", "Conv2d") else None
+    weight = torch.from_numpy(_numbers(node, "weight", what))
+    bias = torch.from_numpy(_numbers(node, "bias", what)) if kind in ("Affine", "Conv2d") else None
+    if weight.ndim != (4 if kind == "Conv2d" else 2) or (bias is not None and bias.shape != weight.shape[:1]):
+        shapes = [tuple(x.shape) for x in (weight, bias) if x is not None]
+        raise ParameterError(f"{what}: weights and bias of shape {shapes}; give (out, in, ...) and (out,)")
     bias = None if bias is None or not bias.any() else bias
     if kind != "Conv2d":
-        return Gathered(what, "dense", weight, bias)
+        return Gathered(what, "dense", weight, bias, strict=True)
     if square(node.dilation, what, "dilation") != 1 or node.groups != 1:
         raise ParameterError(f"{what}: dilation and groups are not supported")
     side = square(weight.shape[-2:], what, "kernel")
     padding = zeros_around(node.padding, side, what)
-    return Gathered(what, "conv", weight, bias, stride=square(node.stride, what, "stride"), padding=padding)
+    stride = square(node.stride, what, "stride")
+    return Gathered(what, "conv", weight, bias, stride=stride, padding=padding, strict=True)
 
 
 def _take_pool_node(layer: Gathered, node: Any, kind: str, what: str) -> None:
@@ -108,22 +150,25 @@ def _take_neurons(layer: Gathered, node: Any, kind: str, what: str, dt: float, h
 
     Integrate-and-fire neurons have tau -> inf with r dt as gain; a threshold alone is one without memory.
     """
-    theta = np.asarray(getattr(node, "threshold" if kind == "Threshold" else "v_threshold"), float)
+    theta = _numbers(node, "threshold" if kind == "Threshold" else "v_threshold", what, above=0)
     gain, decay = np.ones_like(theta), np.zeros_like(theta)
     layer.neuron = how | ({"reset_mechanism": "none"} if kind == "Threshold" else {})
-    if kind != "Threshold" and np.any(np.asarray(0.0 if node.v_reset is None else node.v_reset) != 0):
+    if kind != "Threshold" and node.v_reset is not None and np.any(_numbers(node, "v_reset", what) != 0):
         raise ParameterError(f"{what}: v_reset other than 0 is not supported")
     if kind == "IF":
-        decay, gain = np.ones_like(theta), np.asarray(node.r, float) * dt
+        decay, gain = np.ones_like(theta), _numbers(node, "r", what, above=0) * dt
     if kind == "LIF":
-        tau, r = np.asarray(node.tau, float), np.asarray(node.r, float)
+        tau, r = (_numbers(node, name, what, infinite=True, above=0) for name in ("tau", "r"))
+        if np.any(np.not_equal(np.isinf(tau), np.isinf(r))):
+            raise ParameterError(f"{what}: tau and r have to be finite, or infinite together for no leak")
         if not np.all(tau >= dt * (1 - 1e-6)):
             raise ParameterError(f"{what}: tau = {tau.min():g} s is shorter than dt = {dt:g} s; give a smaller dt")
-        no_leak = np.isinf(tau) & np.isinf(r)  # what snnTorch writes for beta = 1
+        no_leak = np.isinf(tau)  # what snnTorch writes for beta = 1
         decay = np.clip(1 - dt / tau, 0, 1)
         gain = np.where(no_leak, 1.0, np.divide(r * dt, tau, where=~no_leak, out=np.ones(np.broadcast(r, tau).shape)))
-        if np.any(np.asarray(node.v_leak) != 0):
-            _take_leak(layer, np.asarray(node.v_leak, float) / r / layer.gain, what)
+        v_leak = _numbers(node, "v_leak", what)
+        if np.any(v_leak != 0):
+            _take_leak(layer, v_leak / r / layer.gain, what)
     if not (np.all(gain > 0) and np.all(np.isfinite(gain))):
         raise ParameterError(f"{what}: r has to be above 0 and finite")
     gain = np.where(np.abs(gain - 1) < 1e-6, 1.0, gain)  # written in single precision
@@ -137,6 +182,18 @@ def _take_leak(layer: Gathered, rest: np.ndarray, what: str) -> None:
         raise ParameterError(f"{what}: v_leak / r has to be one number for each output channel")
     before = torch.zeros(len(layer.weight), dtype=torch.float64) if layer.bias is None else layer.bias
     layer.bias = before + torch.from_numpy(rest[:, 0].copy())
+
+
+def _numbers(node: Any, name: str, what: str, *, infinite: bool = False, **limits: float) -> np.ndarray:
+    """Return a field of a node in double precision; refuse it, by their names, for a :func:`fault`."""
+    given = np.asarray(getattr(node, name))
+    if given.dtype.kind not in "biufc" or not given.size:
+        raise ParameterError(f"{what}, tensor {name!r} is of type {given.dtype} and shape {given.shape}; give numbers")
+    whole = given.astype(complex if given.dtype.kind == "c" else float)
+    wrong = fault(torch.from_numpy(np.where(whole == np.inf, 1, whole) if infinite else whole), **limits)
+    if wrong is not None:
+        raise ParameterError(f"{what}, tensor {name!r} {wrong}")
+    return whole
 
 
 def _positive(value: np.ndarray, what: str, name: str) -> float:

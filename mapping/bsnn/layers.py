@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mapping.bsnn.finite import fault
 from mapping.bsnn.norm import batch_norm
 from mapping.bsnn.spec import LayerSpec, NeuronSpec, Shape, Weights
 from mapping.kernels.events import event_conv, event_weight_grad
@@ -165,6 +166,16 @@ class SpikingLayer(nn.Module):
             self.beta = nn.Parameter(torch.tensor(neuron.beta))
         else:
             self.register_buffer("beta", torch.tensor(neuron.beta, dtype=torch.float64))
+
+    def fault(self, name: str, x: Tensor) -> str | None:
+        """Return what is wrong with numbers that are, or are to be, the parameter or buffer of that name; or None."""
+        if name == "threshold":
+            return fault(x, above=0)
+        if name == "beta":
+            return fault(x, least=0, most=1)
+        if name == "norm.running_var" and self.norm is not None:
+            return fault(x, above=-self.norm.eps)
+        return fault(x)
 
     def effective_weight(self) -> Tensor:
         """Return the weights that the layer computes with, (out, in, k, k)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from torch import nn
 
@@ -22,7 +23,7 @@ def load_network(
     t_steps: int = 25,
     dt: float | str | None = None,
     reset_mechanism: str | None = None,
-    reset_delay: bool = True,
+    reset_delay: bool | Literal["snntorch"] = True,
     fire: str | None = None,
 ) -> Network:
     """Load a network of this project, a NIR file, or a chain of snnTorch modules.
@@ -38,8 +39,9 @@ def load_network(
     t_steps : int
         Time steps of one inference of an imported network.
     dt, reset_mechanism, reset_delay, fire
-        What a NIR file does not store: its time step [s] (snnTorch exports with 1e-4), and how neurons reset and
-        compare, see :class:`NeuronSpec`. Decay is 1 - dt/tau, gain r dt/tau.
+        What a NIR file does not store: its time step [s] (snnTorch exports with 1e-4, Sinabs with 1), and how neurons
+        reset and compare, see :class:`NeuronSpec`; ``reset_delay=False`` for what Norse, Rockpool, Sinabs and
+        SpikingJelly do. Of LIF nodes the decay is 1 - dt/tau and the gain r dt/tau, of IF nodes 1 and r dt.
 
     Returns
     -------
@@ -60,8 +62,8 @@ def load_network(
     if path.suffix == ".nir":
         if dt is None or reset_mechanism is None or fire is None:
             raise ParameterError(
-                f"{path}: NIR stores neither time step, reset nor comparison; give dt (1e-4 for snnTorch's exports), "
-                "reset_mechanism ('subtract', 'zero', 'none') and fire ('>=', '>')"
+                f"{path}: NIR stores neither time step, reset nor comparison; give dt (1e-4 for snnTorch's exports, 1 "
+                "for Sinabs'), reset_mechanism ('subtract', 'zero', 'none') and fire ('>=', '>')"
             )
         dt = quantity(dt, "s", "dt")
         if not 0 < dt < float("inf"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mapping.bsnn import finite
 from mapping.bsnn.decode import scores
 from mapping.bsnn.encode import encode, is_analog
 from mapping.bsnn.events import EventLayer, ideal_layers, list_inputs
@@ -50,6 +51,23 @@ class Network(nn.Module):
         """Time steps of one inference."""
         return self.spec.t_steps
 
+    def check(self, tensors: Mapping[str, Any] | None = None) -> None:
+        """Raise :class:`ParameterError` if a tensor holds numbers that cannot be computed with.
+
+        Those are complex ones, nan, infinity, thresholds and variances that are not above 0, and decays outside [0, 1].
+
+        Parameters
+        ----------
+        tensors : dict, optional
+            By the names of ``state_dict``, which are the ones looked at unless told.
+        """
+        finite.check(self.layers, self.state_dict() if tensors is None else tensors)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Take over parameters and buffers, as every torch module does, after :meth:`check` of them."""
+        self.check(state_dict)
+        return super().load_state_dict(state_dict, strict, assign)
+
     def forward(self, x: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Return the spikes and the membranes of every layer, each (t_steps, n, channels, height, width).
 
@@ -75,6 +93,7 @@ class Network(nn.Module):
 
         ``seed`` is that of rate encoding.
         """
+        self.check()
         self.eval()
         spikes, _ = self(self._input(images, seed, 0))
         return [s.cpu().numpy() for s in spikes]
@@ -109,6 +128,7 @@ class Network(nn.Module):
         able = self.layers[0].weight.is_cpu and all(layer.spec.pool_by == "average" for layer in self.layers)
         if engine == "events" and not able:
             raise ParameterError("engine = 'events' is for networks on the CPU without maximum pooling; use 'auto'")
+        self.check()
         self.eval()
         starts = range(0, len(images), batch_size)
         parts = [(images[start : start + batch_size], start) for start in starts]

@@ -14,6 +14,7 @@ from xbarsim.errors import ParameterError
 from xbarsim.kernels.jit import launching
 
 RESETS = ("subtract", "zero", "none")
+TIMINGS = (True, False, "snntorch")
 
 
 class _Lif(torch.autograd.Function):
@@ -39,8 +40,8 @@ class _Lif(torch.autograd.Function):
             with launching:
                 lif_forward(
                     now, _flat(noise), fires_at, fires_from(fires_at, spec), theta, decay,
-                    RESETS.index(spec.reset_mechanism), spec.reset_delay, spec.clip, spec.winner_take_all,
-                    number(spec.inhibition), current.shape[-1], u, s,
+                    *_reset_codes(spec), spec.clip, spec.winner_take_all, number(spec.inhibition),
+                    current.shape[-1], u, s,
                 )  # fmt: skip
         else:
             step_by_step(current, threshold, beta, spec, membrane, spikes, level, noise)
@@ -53,6 +54,7 @@ class _Lif(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         membrane, threshold, beta = ctx.saved_tensors
         spec, n_currents = ctx.settings
+        check_gradients(spec, to_beta=ctx.needs_input_grad[2])
         grad_spikes = torch.zeros_like(membrane) if grads[0] is None else grads[0]
         grad = membrane.new_empty(n_currents, *membrane.shape[1:])
         grad_beta = membrane.new_zeros(membrane.shape[1:] if ctx.needs_input_grad[2] else (0, *membrane.shape[2:]))
@@ -63,7 +65,7 @@ class _Lif(torch.autograd.Function):
             with launching:
                 lif_backward(
                     _flat(grad_spikes), onto_membrane, u, _per_neuron(threshold, membrane), _per_neuron(beta, membrane),
-                    number(spec.slope), RESETS.index(spec.reset_mechanism), spec.fire == ">",
+                    number(spec.slope), *_reset_codes(spec), spec.fire == ">",
                     spec.clip and spec.clip_gradient == "hard", spec.winner_take_all, membrane.shape[-1],
                     _flat(grad), grad_beta.flatten(1).numpy(),
                 )  # fmt: skip
@@ -86,8 +88,8 @@ def lif(
     """Run leaky integrate-and-fire neurons over all time steps.
 
     ``U[t+1] = beta U[t] + I[t+1] - S[t] theta``, ``S[t] = 1 if U[t] >= theta else 0`` (equations 1-2 of Eshraghian
-    et al. 2022) and the variants of :class:`NeuronSpec`; backward, dS/dU is ``1 / (1 + k |U - theta|)^2``, and resets
-    and inhibition are detached.
+    et al. 2022) and what :class:`NeuronSpec` knows besides; backward, dS/dU is ``1 / (1 + k |U - theta|)^2``, and
+    resets and inhibition are detached.
 
     Parameters
     ----------
@@ -116,6 +118,22 @@ def lif(
     quiet = last[0].new_empty(0, *last[0].shape[1:]) if noise is None else noise.movedim(2, -1)
     spikes, membrane = _Lif.apply(*last, spec, t_steps, seen, quiet)  # type: ignore[no-untyped-call]
     return spikes.movedim(-1, 2), membrane.movedim(-1, 2)
+
+
+def check_gradients(spec: NeuronSpec, to_beta: bool = False) -> None:
+    """Refuse neurons that have no backward pass here: those whose resets at one step depend on the one before."""
+    if spec.reset_delay != "snntorch":
+        return
+    if spec.reset_mechanism == "zero" and spec.winner_take_all:  # who does not win is given back what it had lost
+        raise ParameterError(
+            "reset_delay = 'snntorch' with winner_take_all and reset to zero cannot be trained; use false"
+        )
+    if to_beta:
+        raise ParameterError("reset_delay = 'snntorch': gradients of beta are not offered; use true or false")
+
+
+def _reset_codes(spec: NeuronSpec) -> tuple[int, int]:
+    return RESETS.index(spec.reset_mechanism), TIMINGS.index(spec.reset_delay)
 
 
 def fires_from(level: np.ndarray, spec: NeuronSpec) -> np.ndarray:
@@ -154,28 +172,27 @@ def step_by_step(
     noise: Tensor,
 ) -> None:
     """Fill membrane and spikes, channels last, by tensor operations on any device."""
-    held = torch.zeros_like(membrane[0])
-    before = held
+    held = due = torch.zeros_like(membrane[0])
     for t in range(len(membrane)):
-        now, reset = current[t if len(current) > 1 else 0], _fires(held + before, level, spec)
-        if len(noise):
-            before = noise[t]
-        if spec.reset_mechanism == "zero":
-            held = held * (1 - reset)
-        u = beta * held + now
+        left = held * (1 - due) if spec.reset_mechanism == "zero" else held
+        u = beta * left + current[t if len(current) > 1 else 0]
         if spec.reset_mechanism == "subtract":
-            u = u - reset * threshold
+            u = u - due * threshold
         if spec.inhibition and t:
             others = spikes[t - 1].sum(-1, keepdim=True) - spikes[t - 1]
             u = u - spec.inhibition * threshold * others
         if spec.clip:
             u = torch.clamp(u, -threshold, torch.maximum(threshold, level))
-        fired = _fires(u + before, level, spec)
-        if spec.winner_take_all:
-            fired = fired * _is_winner(u + before, level)
+        error = noise[t] if len(noise) else 0
+        reached = _fires(u + error, level, spec)
+        fired = reached * _is_winner(u + error, level) if spec.winner_take_all else reached
         membrane[t], spikes[t] = u, fired
-        due = torch.zeros_like(u) if spec.reset_delay or spec.reset_mechanism == "none" else fired - reset
-        held = u - due * (u if spec.reset_mechanism == "zero" else threshold)
+        if spec.reset_delay is True or spec.reset_mechanism == "none":
+            held, due = u, reached
+            continue
+        lost = reached if spec.reset_delay is False else fired - due
+        held = u - lost * (u if spec.reset_mechanism == "zero" else threshold)
+        due = torch.zeros_like(u) if spec.reset_delay is False else _fires(held + error, level, spec)
 
 
 def back_step_by_step(
@@ -204,6 +221,7 @@ def back_step_by_step(
             carry = carry * (u.abs() < threshold)
         if len(grad_beta) and t:
             before = membrane[t - 1]
-            zeroed = spec.reset_mechanism == "zero"
-            grad_beta += carry * (before * (1 - _fires(before, threshold, spec)) if zeroed else before)
+            lost = threshold if spec.reset_mechanism == "subtract" and spec.reset_delay is False else 0 * before
+            lost = before if spec.reset_mechanism == "zero" else lost
+            grad_beta += carry * (before - lost * _fires(before, threshold, spec))
         grad[t if len(grad) > 1 else 0].add_(carry)

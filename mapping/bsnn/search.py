@@ -18,6 +18,7 @@ import torch
 from pydantic import Field, model_validator
 
 from mapping.bsnn.recipe import Recipe
+from mapping.bsnn.spec import FORMAT, from_format
 from mapping.bsnn.train import train
 from xbarsim.errors import FileError, ParameterError
 from xbarsim.kernels.jit import set_thread_count
@@ -249,10 +250,11 @@ def _study(path: Path, plan: Search, worker: int) -> optuna.Study:
     study.sampler = optuna.samplers.TPESampler(
         seed=plan.seed + 1_000_003 * worker + 7_368_787 * drawn, multivariate=True, constant_liar=True
     )
-    identity = json.dumps(plan.model_dump(mode="json"), sort_keys=True)
-    if study.user_attrs.setdefault("plan", identity) != identity:
+    identity, attrs = plan.model_dump(mode="json"), study.user_attrs
+    if "plan" in attrs and from_format(json.loads(attrs["plan"]), attrs.get("format", 1)) != identity:
         raise FileError(f"{path}: holds a search with other settings; choose another file or delete it")
-    study.set_user_attr("plan", identity)
+    study.set_user_attr("format", FORMAT)
+    study.set_user_attr("plan", json.dumps(identity, sort_keys=True))
     return study
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -11,10 +12,26 @@ from xbarsim.parameters import Parameters
 
 Shape = tuple[int, int, int]
 Weights = Literal["binary", "ternary", "float"] | Annotated[int, Field(ge=2, le=16)]
+FORMAT = 2  # of stored specifications; in the first one, reset_delay = false stood for what is now "snntorch"
 
 
 class NeuronSpec(Parameters):
     """Leaky integrate-and-fire neurons, equations 1-3 of Eshraghian et al. 2022; names as in snnTorch.
+
+    With a membrane U that is compared, ``S[t] = 1 if U[t] >= theta else 0``, and V, what is left of it after the reset,
+    there are three recurrences in use, here with reset by subtraction:
+
+    - delayed: ``U[t] = beta U[t-1] + I[t] - S[t-1] theta``. Equation 1; the default of snnTorch (J. K. Eshraghian et
+      al., Proc. IEEE 111, 1016 (2023)).
+    - at once: ``U[t] = beta V[t-1] + I[t]``, ``V[t] = U[t] - S[t] theta``. What is left at or above the threshold fires
+      again at the next step. SpikingJelly with ``v_reset=None`` (W. Fang et al., Science Advances 9, eadi1480 (2023)),
+      Sinabs, Rockpool, Lava; one spike a step.
+    - "snntorch": ``U[t] = beta V[t-1] + I[t] - D[t] theta``, ``V[t] = U[t] - (S[t] - D[t]) theta`` with ``D[t] = 1 if
+      V[t-1] >= theta else 0``. snnTorch's ``reset_delay=False``: what is left at or above the threshold loses another
+      one without having fired for it.
+
+    With reset to zero, ``S theta`` and ``D theta`` become all that the membrane holds, and the three are the same but
+    for winner-take-all; with beta = 1, the first two are.
 
     Attributes
     ----------
@@ -24,8 +41,8 @@ class NeuronSpec(Parameters):
         Slope k of the fast-sigmoid surrogate, dS/dU = 1 / (1 + k |U - theta|)^2.
     reset_mechanism : {"subtract", "zero", "none"}
         What a membrane at its threshold loses: the threshold, everything, nothing.
-    reset_delay : bool
-        Whether it loses the threshold after the decay of the next step, as in equation 1, or before (imports).
+    reset_delay : bool or "snntorch"
+        True: it is reset after the decay of the next step. False: at once. Or as snnTorch does with ``False``.
     fire : {">=", ">"}
         A neuron fires at U >= threshold, or only above it (imports).
     clip : bool
@@ -45,7 +62,7 @@ class NeuronSpec(Parameters):
     threshold: float = Field(gt=0, allow_inf_nan=False)
     slope: float = Field(default=2.8, gt=0, allow_inf_nan=False)
     reset_mechanism: Literal["subtract", "zero", "none"] = "subtract"
-    reset_delay: bool = True
+    reset_delay: bool | Literal["snntorch"] = True
     fire: Literal[">=", ">"] = ">="
     clip: bool = False
     clip_gradient: Literal["hard", "straight-through"] = "hard"
@@ -57,8 +74,8 @@ class NeuronSpec(Parameters):
     def _can_work(self) -> Self:
         if self.clip and self.fire == ">":
             raise ValueError("clip = true with fire = '>': a membrane kept at its threshold never fires; use '>='")
-        if self.learn_beta and not self.reset_delay:
-            raise ValueError("learn_beta = true needs reset_delay = true")
+        if self.learn_beta and self.reset_delay == "snntorch":
+            raise ValueError("learn_beta = true with reset_delay = 'snntorch' is not offered; use true or false")
         return self
 
 
@@ -152,7 +169,7 @@ class NetworkSpec(NeuronSpec):
     input_shape : tuple of int
         Channels, height, width of an image.
     layers : tuple of LayerSpec
-        From input to output; the last one has one neuron per class.
+        From input to output; the last one has one neuron per class, counted by channel, row and column.
     weights : {"binary", "ternary", "float"} or int
         Signs of the trained real weights; signs or 0; real; or a number of bits, evenly spaced levels.
     dropout : float
@@ -218,13 +235,25 @@ class NetworkSpec(NeuronSpec):
 
     @property
     def n_classes(self) -> int:
-        """Neurons of the last layer."""
-        return self.layers[-1].out
+        """Neurons of the last layer, at all of its positions."""
+        return prod(self.shapes()[-1][1])
 
     @property
     def macs_per_step(self) -> int:
         """Dense multiply-accumulates of one time step, before pooling."""
         return sum(layer.macs(shape) for layer, (shape, _) in zip(self.layers, self.shapes()))
+
+
+def from_format(values: Any, stored: int) -> Any:
+    """Return a stored specification, or JSON that holds some, as it reads in the present :data:`FORMAT`."""
+    if stored >= FORMAT or not isinstance(values, dict | list):
+        return values
+    if isinstance(values, list):
+        return [from_format(value, stored) for value in values]
+    return {
+        name: "snntorch" if name == "reset_delay" and value is False else from_format(value, stored)
+        for name, value in values.items()
+    }
 
 
 def paper_network(**changes: object) -> NetworkSpec:

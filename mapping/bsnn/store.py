@@ -11,9 +11,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from mapping.bsnn.finite import decays, title
 from mapping.bsnn.layers import SpikingLayer, top_level
 from mapping.bsnn.network import Network
-from mapping.bsnn.spec import NetworkSpec
+from mapping.bsnn.spec import FORMAT, NetworkSpec, from_format
 from mapping.resources import data_folder
 from xbarsim.errors import FileError, ParameterError
 
@@ -24,7 +25,16 @@ def list_networks() -> list[str]:
 
 
 def save_network(network: Network, path: str | Path) -> None:
-    """Write a network; quantized weights are stored as whole numbers, those of binary layers as int8 in {-1, +1}."""
+    """Write a network; quantized weights are stored as whole numbers, those of binary layers as int8 in {-1, +1}.
+
+    Raises
+    ------
+    ParameterError
+        If a tensor holds numbers that are not finite or out of range.
+    FileError
+        If the file cannot be written.
+    """
+    network.check()
     tensors: dict[str, Tensor] = {}
     for name, value in _tensors(network).items():
         top = _top(_layer_of(network, name)) if name.endswith(".weight") and not name.endswith("norm.weight") else None
@@ -33,7 +43,8 @@ def save_network(network: Network, path: str | Path) -> None:
         else:
             levels = torch.round(_layer_of(network, name).effective_weight().detach() * top)
             tensors[name] = levels.to(torch.int8 if top < 128 else torch.int16)
-    metadata = {"spec": network.spec.model_dump_json(), "training": json.dumps(network.metadata)}
+    spec, training = network.spec.model_dump_json(), json.dumps(network.metadata)
+    metadata = {"format": str(FORMAT), "spec": spec, "training": training}
     try:
         save_file(tensors, path, metadata=metadata)
     except (OSError, SafetensorError) as error:
@@ -42,6 +53,8 @@ def save_network(network: Network, path: str | Path) -> None:
 
 def load_file(path: str | Path) -> Network:
     """Load a network from a ``.safetensors`` file that :func:`save_network` wrote.
+
+    Files without a format are of the first one, see ``mapping.bsnn.spec.FORMAT``, and mean what they did then.
 
     Raises
     ------
@@ -60,11 +73,16 @@ def load_file(path: str | Path) -> Network:
     if "spec" not in metadata:
         raise FileError(f"{path}: carries no 'spec' in its metadata; it was not written by save_network")
     try:
-        spec = NetworkSpec(**json.loads(metadata["spec"]))
+        stored = int(metadata.get("format", 1))
+        if stored > FORMAT:
+            raise FileError(f"{path}: has format {stored}, of a later version than this one; update xbarsim")
+        spec = NetworkSpec(**from_format(json.loads(metadata["spec"]), stored))
         training: dict[str, Any] = json.loads(metadata.get("training", "{}"))
-    except (ParameterError, json.JSONDecodeError, TypeError) as error:
+    except (ValueError, TypeError) as error:
         raise FileError(f"{path}: its specification is not valid ({error})") from None
     network = Network(spec, training)
+    if stored == 1:
+        tensors = {name: decays(x) if _is_learned(network, name) else x for name, x in tensors.items()}
     _fill(path, network, tensors)
     network.name = Path(path).name
     return network.eval()
@@ -89,6 +107,10 @@ def _layer_of(network: Network, name: str) -> SpikingLayer:
     return network.layers[int(name.split(".")[1])]
 
 
+def _is_learned(network: Network, name: str) -> bool:
+    return name.endswith(".beta") and name in dict(network.named_parameters())
+
+
 def _top(layer: SpikingLayer) -> int | None:
     """Return the largest whole number that stands for a weight; None if weights are real."""
     if layer.weights == "float":
@@ -100,7 +122,7 @@ def _fill(path: str | Path, network: Network, tensors: dict[str, Tensor]) -> Non
     expected = _tensors(network)
     for name, value in expected.items():
         number, layer = int(name.split(".")[1]), _layer_of(network, name)
-        where = f"{path}: layer {number + 1} ({layer.spec.kind}, {layer.spec.out} outputs), tensor {name!r}"
+        where = f"{path}: {title(number, layer.spec)}, tensor {name!r}"
         if name not in tensors:
             raise FileError(f"{where} is missing; the file does not fit its specification")
         given = tensors[name]
@@ -111,12 +133,9 @@ def _fill(path: str | Path, network: Network, tensors: dict[str, Tensor]) -> Non
                 )
         elif given.shape != value.shape:
             raise FileError(f"{where} has shape {tuple(given.shape)}, not {tuple(value.shape)}")
-        if not torch.isfinite(given.double()).all():
-            raise FileError(f"{where} holds values that are not finite")
-        if name.endswith("threshold") and not torch.all(given > 0):
-            raise FileError(f"{where} holds thresholds that are not above 0")
-        if name.endswith("running_var") and layer.norm is not None and not torch.all(given + layer.norm.eps > 0):
-            raise FileError(f"{where} holds variances below 0")
+        wrong = layer.fault(name.removeprefix(f"layers.{number}."), given)
+        if wrong is not None:
+            raise FileError(f"{where} {wrong}")
         if name == f"layers.{number}.weight" and (top := _top(layer)) is not None:
             _check_levels(where, given, layer, top)
             given = given.double() / top

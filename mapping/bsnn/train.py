@@ -15,9 +15,10 @@ from mapping.bsnn.checkpoint import Run
 from mapping.bsnn.decode import loss, penalty, scores
 from mapping.bsnn.encode import check_images, encode
 from mapping.bsnn.network import Network
+from mapping.bsnn.neuron import check_gradients
 from mapping.bsnn.settings import TrainingSettings
 from mapping.bsnn.spec import NetworkSpec
-from xbarsim.errors import ParameterError
+from xbarsim.errors import ConvergenceError, ParameterError
 
 Progress = Callable[[int, int, float, float], None]  # epoch, finished batches, running loss and training accuracy
 Finished = Callable[[int, float], bool | None]  # epoch, validation accuracy (NaN without a split); true: stop
@@ -114,6 +115,8 @@ def _check(spec: NetworkSpec, images: np.ndarray, labels: np.ndarray, settings: 
             f"labels: {labels.dtype} of shape {labels.shape}; {len(images)} images need as many whole numbers"
         )
     check_images(images, spec)
+    for neuron in spec.neurons():
+        check_gradients(neuron)
     if settings.t_steps_training is not None and np.ndim(images) == 5:
         raise ParameterError(
             f"t_steps_training = {settings.t_steps_training}: spikes are given for the {spec.t_steps} of the network"
@@ -209,7 +212,10 @@ def _annealed(settings: TrainingSettings, epoch: float) -> float:
 def training_step(
     network: Network, optimizer: torch.optim.Optimizer, x: np.ndarray, labels: np.ndarray, settings: TrainingSettings
 ) -> tuple[float, int]:
-    """Make one step on an encoded batch; return its loss and how many images were classified correctly."""
+    """Make one step on an encoded batch; return its loss and how many images were classified correctly.
+
+    Raises :class:`ConvergenceError` if the loss is not finite, before anything is changed.
+    """
     weight = network.layers[0].weight
     target = torch.from_numpy(labels.astype(np.int64)).to(weight.device)
     spikes, membranes = network(torch.from_numpy(x).to(weight))
@@ -217,6 +223,8 @@ def training_step(
     total = loss(spikes[-1], membranes[-1], target, decoder, network.layers[-1].threshold)
     if settings.activity_l1 or settings.activity_l2:
         total = total + penalty(spikes, settings.activity_l1, settings.activity_l2)
+    if not torch.isfinite(total):
+        raise diverges(total, settings)
     optimizer.zero_grad(set_to_none=True)
     total.backward()
     if settings.max_grad_norm is not None:
@@ -226,9 +234,19 @@ def training_step(
         if settings.clip_weights:
             for layer in network.layers:
                 layer.weight.clamp_(-1, 1)
+        for layer in network.layers:
+            if layer.neuron.learn_beta:
+                layer.beta.clamp_(0, 1)
         last = network.layers[-1]
         right = scores(spikes[-1], membranes[-1], decoder, last.threshold).argmax(1) == target
     return float(total.detach()), int(right.sum())
+
+
+def diverges(loss: torch.Tensor, settings: TrainingSettings) -> ConvergenceError:
+    """Return the error that ends a training whose loss is not finite."""
+    return ConvergenceError(
+        f"the loss is {float(loss.detach()):g}: training diverges; lower learning_rate = {settings.learning_rate:g}"
+    )
 
 
 def keep_freed_memory() -> None:

@@ -9,6 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from mapping.kernels.lif import (
+    AT_ONCE,
+    DELAYED,
+    SNNTORCH,
     SUBTRACT,
     clip_membranes,
     copy,
@@ -76,7 +79,7 @@ class Neurons(NamedTuple):
     rise: np.ndarray
     noise: float
     reset: int
-    delayed: bool
+    timing: int
     clip: bool
     winner: bool
     inhibition: float
@@ -258,13 +261,14 @@ def _fire_by_rules(neurons, now, variance, z, held, due, noise, t, u, fired):
     for k in range(len(noise)):
         noise[k] *= u.dtype.type(neurons.noise)
     fire(u, noise, neurons.least, fired)
-    if neurons.delayed:
+    if neurons.timing == AT_ONCE:
+        reset_at_once(u, fired, due, neurons.threshold, neurons.reset, held)  # nothing is due
+    if neurons.timing == DELAYED:
         copy(fired, due)
+        copy(u, held)
     if neurons.winner:
         keep_winners(u, noise, neurons.level, neurons.channels, fired)
-    if neurons.delayed:
-        copy(u, held)
-    else:
+    if neurons.timing == SNNTORCH:
         reset_at_once(u, fired, due, neurons.threshold, neurons.reset, held)
         fire(held, noise, neurons.least, due)
 
@@ -273,7 +277,7 @@ def _fire_by_rules(neurons, now, variance, z, held, due, noise, t, u, fired):
 def run_layer(events, arrays, readout, neurons, keys, every_step, first, t_steps, out, sums, membrane, spikes):
     """Run samples ``first`` on; list what they fire in ``out``, and add to ``sums`` (n, N_SUMS).
 
-    membrane, spikes : (t_steps, n, size) or (0, 0, 0)
+    membrane, spikes : (t_steps, n, size) or (0, n, size)
     """
     size, number = len(neurons.level), neurons.level.dtype.type
     reach, frames = arrays.reach, events.stop.shape[1] - 1
@@ -295,7 +299,7 @@ def run_layer(events, arrays, readout, neurons, keys, every_step, first, t_steps
         np.zeros(reach.n_lines if len(keys.converter) > 0 else 0, number),
     )
     field = np.zeros(arrays.power.groups.bounds[:, 1].sum() * len(arrays.power.row_class) * arrays.width, number)
-    plain = neurons.reset == SUBTRACT and neurons.delayed and not (neurons.clip or neurons.winner or compared)
+    plain = neurons.reset == SUBTRACT and neurons.timing == DELAYED and not (neurons.clip or neurons.winner or compared)
     plain = plain and neurons.inhibition == 0 and not (noisy and n_tiles == 0)
     held_input = plain and frames == 1 and not every_step and len(membrane) == 0
     n, names = size, np.arange(len(bytes_fired))

@@ -4,7 +4,8 @@ Arrays are (t_steps, n, size), contiguous: n samples of ``size`` neurons, channe
 are given per neuron. A current or gradient of one time step, (1, n, size), stands for the same value at every step.
 A comparator sees the membrane with noise of its own, and fires at a level, for a chip other than the threshold by which
 it resets.
-Resets are 0 (subtract the threshold), 1 (to zero) or 2 (none); ``strict`` neurons fire above the threshold only.
+Resets are 0 (subtract the threshold), 1 (to zero) or 2 (none); they come 0 (delayed), 1 (at once) or 2 (as snnTorch's
+without delay), see ``NeuronSpec``; ``strict`` neurons fire above the threshold only.
 """
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from xbarsim.kernels.jit import inlined_jit, jit, parallel_jit, prange
 
 SUBTRACT, ZERO = 0, 1
+DELAYED, AT_ONCE, SNNTORCH = 0, 1, 2
 
 
 @jit
@@ -99,10 +101,10 @@ def keep_winners(u, noise, level, channels, values):
 
 
 @inlined_jit
-def reset_at_once(u, spikes, due, threshold, reset, held):
-    """Reset what has fired but was not reset while it was integrated."""
+def reset_at_once(u, fired, due, threshold, reset, held):
+    """Fill held with u, reset where it has fired but was not reset while it was integrated."""
     for k in range(len(u)):
-        times = np.int64(spikes[k]) - np.int64(due[k])
+        times = np.int64(fired[k]) - np.int64(due[k])
         if reset == SUBTRACT:
             held[k] = u[k] - times * threshold[k]
         elif reset == ZERO:
@@ -113,9 +115,11 @@ def reset_at_once(u, spikes, due, threshold, reset, held):
 
 @parallel_jit
 def lif_forward(
-    current, noise, level, least, threshold, beta, reset, delayed, clip, winner, inhibition, channels, membrane, spikes
+    current, noise, level, least, threshold, beta, reset, timing, clip, winner, inhibition, channels, membrane, spikes
 ):
     """Fill membrane and spikes: U = beta U + I - S theta, S = U + noise >= least, and what NeuronSpec adds to that.
+
+    What reaches its threshold but does not win is reset like a winner; with SNNTORCH only as far as it does that.
 
     level, least : (size), where comparators are set, and the lowest number at which they fire: see ``fires_from``
     noise : (t_steps, n, size), or (0, n, size) for none
@@ -136,9 +140,11 @@ def lif_forward(
             copy(fired, s)
             if winner:
                 keep_winners(u, e, level, channels, s)
-            if delayed:
+            if timing == DELAYED:
                 copy(u, held)
                 due, fired = fired, due
+            elif timing == AT_ONCE:
+                reset_at_once(u, fired, due, threshold, reset, held)  # nothing is due
             else:
                 reset_at_once(u, s, due, threshold, reset, held)
                 fire(held, e, least, due)
@@ -168,20 +174,26 @@ def _stop_at_limit(u, threshold, carry):
 
 
 @jit
-def _add_beta_gradient(before, carry, threshold, reset, strict, grad):
+def _add_beta_gradient(before, carry, threshold, reset, timing, strict, grad):
     for k in range(len(carry)):
-        kept = 0 if reset == ZERO and _fires(before[k], threshold[k], strict) else before[k]
-        grad[k] += carry[k] * kept
+        lost = before.dtype.type(0)
+        if _fires(before[k], threshold[k], strict):
+            if reset == ZERO:
+                lost = before[k]
+            elif reset == SUBTRACT and timing == AT_ONCE:
+                lost = threshold[k]
+        grad[k] += carry[k] * (before[k] - lost)
 
 
 @parallel_jit
 def lif_backward(
-    grad_spikes, grad_membrane, membrane, threshold, beta, slope, reset, strict, clip, winner, channels,
+    grad_spikes, grad_membrane, membrane, threshold, beta, slope, reset, timing, strict, clip, winner, channels,
     grad_current, grad_beta,
 ):  # fmt: skip
     """Fill the gradient of the current, (t_steps or 1, n, size), from those of spikes and membrane.
 
-    Resets and inhibition are taken as given. grad_membrane and grad_beta, (n, size), may have length 0: not wanted.
+    Resets and inhibition are taken as given, so that dU[t]/dU[t-1] is beta, or 0 after a reset to zero, whenever that
+    comes. grad_membrane and grad_beta, (n, size), may have length 0: not wanted.
     """
     t_steps, n, size = membrane.shape
     for sample in prange(n):
@@ -199,7 +211,7 @@ def lif_backward(
             if clip:
                 _stop_at_limit(u, threshold, carry)
             if len(grad_beta) > 0 and t > 0:
-                _add_beta_gradient(membrane[t - 1, sample], carry, threshold, reset, strict, grad_beta[sample])
+                _add_beta_gradient(membrane[t - 1, sample], carry, threshold, reset, timing, strict, grad_beta[sample])
             if len(grad_current) > 1:
                 grad_current[t, sample] = carry
             else:

@@ -1,0 +1,80 @@
+"""Which numbers a network may be made of: real, finite, in their range."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from mapping.bsnn.spec import LayerSpec
+from xbarsim.errors import ParameterError
+
+_OVERSHOOT = 0.5
+
+
+class Layer(Protocol):
+    """What has parameters and buffers, and knows what is wrong with them."""
+
+    spec: LayerSpec
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return parameters and buffers by their names within the layer."""
+
+    def fault(self, name: str, x: Tensor) -> str | None:
+        """Return what is wrong with numbers that are, or are to be, those of that name; or None."""
+
+
+def title(number: int, spec: LayerSpec) -> str:
+    """Return what errors call a layer, the one of that number from 0 on."""
+    return f"layer {number + 1} ({spec.kind}, {spec.out} outputs)"
+
+
+def check(layers: Sequence[Layer], given: Mapping[str, Any]) -> None:
+    """Raise :class:`ParameterError`, with layer and tensor, if a tensor holds numbers that cannot be computed with.
+
+    ``given`` has them by the names of the network's ``state_dict``; what has other names is not looked at.
+    """
+    for number, layer in enumerate(layers):
+        for name in layer.state_dict():
+            whole = f"layers.{number}.{name}"
+            wrong = layer.fault(name, given[whole]) if whole in given else None
+            if wrong is not None:
+                raise ParameterError(f"{title(number, layer.spec)}, tensor {whole!r} {wrong}")
+
+
+def fault(
+    x: Tensor, *, above: float | None = None, least: float = -float("inf"), most: float = float("inf")
+) -> str | None:
+    """Return what is wrong with a tensor, as the rest of a sentence that names it; None if nothing is.
+
+    Parameters
+    ----------
+    x : Tensor
+        Any shape and type. What counts is what it becomes in single precision, in which networks are run.
+    above : float, optional
+        What all numbers have to exceed.
+    least, most : float
+        The limits of their range.
+    """
+    if x.is_complex():
+        return "holds complex values; give real ones"
+    numbers = x.detach().float()
+    wrong, what = ~torch.isfinite(numbers), "not finite in single precision"
+    if not wrong.any() and above is not None:
+        wrong, what = numbers <= above, f"not above {above:g}"
+    elif not wrong.any():
+        wrong, what = (numbers < least) | (numbers > most), f"not from {least:g} to {most:g}"
+    if not wrong.any():
+        return None
+    first = x.detach()[wrong].flatten()[0].item()
+    return f"holds values that are {what}: {first:g} at {int(wrong.sum())} of {wrong.numel()} places"
+
+
+def decays(x: Tensor) -> Tensor:
+    """Return learned decays as networks that clamp them use them, in [0, 1]; what is far outside stays, to be refused.
+
+    An optimizer carries a decay whose gradient ends there a few steps too far, not more.
+    """
+    return x.clamp(0, 1) if not x.is_complex() and bool(((x - 0.5).abs() <= 0.5 + _OVERSHOOT).all()) else x
