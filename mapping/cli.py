@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from mapping import cli_circuit, cli_devices, cli_paper, cli_study, cli_table1, cli_train
+from mapping import cli_circuit, cli_devices, cli_network, cli_paper, cli_study, cli_table1, cli_train
 from mapping.resources import writable, write_text
 from xbarsim.errors import ParameterError, XbarsimError
 from xbarsim.units import quantity
@@ -29,6 +29,7 @@ app.command()(cli_devices.devices)
 app.command()(cli_devices.adcs)
 app.command()(cli_train.train)
 app.command()(cli_train.search)
+app.command("import")(cli_network.import_network)
 app.command()(cli_paper.paper)
 app.command()(cli_study.study)
 app.command()(cli_table1.table1)
@@ -44,6 +45,9 @@ def report(
     dataset: Annotated[
         str | None,
         typer.Option(help="Name, folder with IDX files, or .npz file.  [default: what the network was trained for]"),
+    ] = None,
+    axes: Annotated[
+        str | None, typer.Option(help="Order of the axes in an .npz file, from n, t, c, h, w: tnchw, ntchw, ...")
     ] = None,
     images: Annotated[str, typer.Option(help="How many test images, or 'all'.")] = "1000",
     dies: Annotated[int, typer.Option(min=1, help="How many dies to fabricate.")] = 1,
@@ -68,24 +72,29 @@ def report(
     """Run a trained network on chips: accuracy, TOPS/W, energy, share of data conversion."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+    from rich.text import Text
 
     import mapping as mp
-    from mapping.bsnn.encode import check_images
+    from mapping.bsnn.encode import check_images, check_labels, count_classes
     from mapping.bsnn.fold import fold
     from mapping.cost import convention
     from mapping.dies import Past, evaluate_dies
+    from mapping.given import refuse_nir, trained_for
+    from mapping.inputs import told
     from mapping.render import render
 
     n_images = _count(images)
     writable(json_file)
     chips = [mp.load_chip(name) for name in chip or ("paper-ann", "paper-bsnn")]
+    refuse_nir(network)
     net = mp.load_network(network)
-    dataset = dataset or net.metadata.get("dataset", "mnist")
-    x, y = mp.load_dataset(dataset)
+    dataset = dataset or trained_for(net, network, "--dataset")
+    x, y = mp.load_dataset(dataset, axes=axes)
     if n_images is not None and n_images > len(x):
         raise ParameterError(f"--images {n_images}: the data set has {len(x)}; give at most that, or 'all'")
     x, y = x[:n_images], y[:n_images]
-    check_images(x, net.spec)  # refuses images that do not fit before the arrays are solved,
+    x = check_images(x, net.spec, told(x))  # refuses images that do not fit before the arrays are solved,
+    y = check_labels(y, len(x), count_classes(net.spec.shapes()))  # labels of other classes,
     fold(net)  # and weights that no cell holds
     convention(accounting)
     past = Past(reads, quantity(time, "s", "--time"), quantity(temperature, "K", "--temperature"))
@@ -114,6 +123,7 @@ def report(
                     progress=show,
                 )
             )
+    Console().print(Text(f"{network} on {dataset}"))
     Console().print(render(reports))
     if json_file is not None:
         values = {"network": network, "dataset": dataset, "reports": [r.to_dict() for r in reports]}

@@ -126,7 +126,8 @@ def _words(study: Study, data: xr.Dataset) -> str:
     accounting = data.attrs["accounting"]
     parts = [
         " ".join(study.description.split()),
-        f"{images} of the test set, seed {study.seed}. {accounting[0].upper()}{accounting[1:]}",
+        f"{data.attrs['networks']} on {data.attrs['datasets']}: {images} of the test set, seed {study.seed}. "
+        f"{accounting[0].upper()}{accounting[1:]}",
     ]
     if not software_differs(data) and data["ideal_accuracy"].notnull().any():
         parts.insert(1, f"Accuracy in software: {float(data['ideal_accuracy'].max()):.2%}.")

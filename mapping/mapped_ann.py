@@ -9,12 +9,14 @@ import numpy as np
 import torch
 
 from mapping.ann.network import Ann, IntegerLayer
+from mapping.bsnn.encode import Checked, check_labels, count_classes
 from mapping.bsnn.fold import FoldedLayer
 from mapping.bsnn.spec import NeuronSpec
 from mapping.by_tensors import read
 from mapping.chip import Chip
 from mapping.cost import Accounting, Charges, convention
 from mapping.doubts import doubts
+from mapping.given import Source, as_ann, as_chip, check_mapping
 from mapping.layer import MappedLayer
 from mapping.mapped import MappedLayers, Reads
 from mapping.periphery.neuron_circuit import DigitalNeuron
@@ -22,13 +24,14 @@ from mapping.report import LayerReport, Report
 from mapping.tile import Solve
 from xbarsim.errors import ParameterError
 from xbarsim.ports import reduce
+from xbarsim.streams import whole_number
 
 Inputs = Literal["dac", "bit-serial"]
 
 
 def map_ann(
-    network: Ann,
-    chip: Chip,
+    network: Ann | Source,
+    chip: Chip | Source,
     *,
     inputs: Inputs = "dac",
     seed: int = 0,
@@ -49,8 +52,8 @@ def map_ann(
 
     Parameters
     ----------
-    network : Ann
-    chip : Chip
+    network : Ann, or its name or file
+    chip : Chip, or its name or file
         With a SarAdc and differential weights.
     inputs : {"dac", "bit-serial"}
     seed, die, dtype
@@ -69,6 +72,9 @@ def map_ann(
     ParameterError
         If the chip has no converters, or needs images and has none.
     """
+    network, chip = as_ann(network), as_chip(chip)
+    check_mapping(seed, die, dtype, solve)
+    images = None if images is None else network.checked(images)
     if not isinstance(chip.neuron, DigitalNeuron):
         raise ParameterError(f"{chip.name}: {chip.neuron.kind} neurons give spikes; an Ann needs a sar-adc")
     if chip.calibration is not None and chip.calibration.threshold_bits:
@@ -84,8 +90,8 @@ def map_ann(
         for k, layer in enumerate(network.integer_layers())
     ]
     mapped = MappedAnn(network, chip, pairs, inputs, seed)
-    if chip.full_scale_needs_images:
-        mapped.fit_full_scale(np.asarray(images))
+    if chip.full_scale_needs_images and images is not None:
+        mapped.fit_full_scale(images)
     return mapped
 
 
@@ -130,6 +136,10 @@ class MappedAnn(MappedLayers):
             f"{spec.weight_bits}-bit weights as sign and magnitude on {2 * bits} two-state cells, {bits} pairs of "
             f"bitlines; {inputs}; codes shifted and added digitally"
         )
+
+    def checked(self, images: np.ndarray, axes: str | None = None) -> Checked:
+        """Return images if the network can take them, see :func:`mapping.bsnn.encode.check_images`."""
+        return self.network.checked(images, axes)
 
     def integers(self, images: np.ndarray, first: int = 0) -> tuple[list[np.ndarray], list[Charges]]:
         """Return the outputs of every layer as :meth:`mapping.Ann.integers` does, and what each layer cost."""
@@ -186,6 +196,7 @@ class MappedAnn(MappedLayers):
         batch_size: int = 50,
         ideal: np.ndarray | None = None,
         progress: Callable[[int], None] | None = None,
+        axes: str | None = None,
     ) -> Report:
         """Classify images on the chip and account for what that costs.
 
@@ -193,7 +204,7 @@ class MappedAnn(MappedLayers):
         ----------
         images : array, (n, h, w) or (n, c, h, w)
         labels : int array, (n,)
-        accounting, batch_size, ideal, progress
+        accounting, batch_size, ideal, progress, axes
             As for :meth:`mapping.MappedNetwork.evaluate`. A layer's share of outputs that are not 0 stands as its spike
             rate; each of them is sent as one spike is.
 
@@ -203,12 +214,12 @@ class MappedAnn(MappedLayers):
             Operations count once for each weight and position, whatever the bits; the zeros of depthwise convolutions
             are no weights.
         """
-        counted, labels = convention(accounting), np.asarray(labels)
-        if len(images) == 0 or batch_size < 1 or labels.shape != (len(images),):
-            raise ParameterError(
-                f"{len(images)} images in batches of {batch_size}, labels of shape {labels.shape}: give at least 1 of "
-                "each, and a label for every image"
-            )
+        counted, images = convention(accounting), self.checked(images, axes)
+        n_classes = count_classes(self.network.spec.shapes())
+        labels = check_labels(labels, len(images), n_classes)
+        if whole_number(batch_size, "batch_size") < 1:
+            raise ParameterError(f"{len(images)} images in batches of {batch_size}: at least 1 of each is needed")
+        ideal = check_labels(self.network.predict(images) if ideal is None else ideal, len(images), n_classes, "ideal")
         charges, classes = [Charges() for _ in self.layers], []
         for start in range(0, len(images), batch_size):
             batch = images[start : start + batch_size]
@@ -226,7 +237,7 @@ class MappedAnn(MappedLayers):
             seed=self.seed,
             first_layer=self.layout,
             accuracy=float(np.mean(np.concatenate(classes) == labels)),
-            ideal_accuracy=float(np.mean((self.network.predict(images) if ideal is None else ideal) == labels)),
+            ideal_accuracy=float(np.mean(ideal == labels)),
             layers=tuple(
                 LayerReport.of(*pair, len(images), counted, updates=1 / n_planes) for pair in zip(self.layers, charges)
             ),

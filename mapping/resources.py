@@ -17,6 +17,13 @@ def data_folder() -> Path:
     return inside_wheel if inside_wheel.is_dir() else package.parent / "data"
 
 
+def path_of(source: object, what: str) -> Path:
+    """Return the path that a name or file makes; raise :class:`ParameterError` if it is neither."""
+    if not isinstance(source, str | os.PathLike):
+        raise ParameterError(f"{what} is a {type(source).__name__}; give its name or file")
+    return Path(source)
+
+
 def writable(path: Path | None) -> None:
     """Refuse an output file before any work if it cannot be written; None is fine."""
     if path is not None and (path.is_dir() or not os.access(path.resolve().parent, os.W_OK)):

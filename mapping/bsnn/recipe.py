@@ -7,7 +7,7 @@ from typing import Any
 
 from mapping.bsnn.settings import TrainingSettings
 from mapping.bsnn.spec import NetworkSpec
-from mapping.resources import data_folder
+from mapping.resources import data_folder, path_of
 from xbarsim.errors import ParameterError
 from xbarsim.parameters import Parameters
 
@@ -54,7 +54,7 @@ def load_recipe(source: str | Path) -> Recipe:
     ParameterError
         If the name is unknown or a field is not allowed.
     """
-    path = Path(source)
+    path = path_of(source, "recipe")
     if path.suffix != ".toml":
         path = data_folder() / "recipes" / f"{source}.toml"
         if not path.is_file():

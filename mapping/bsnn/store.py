@@ -14,7 +14,8 @@ from torch import Tensor
 from mapping.bsnn.layers import SpikingLayer, top_level
 from mapping.bsnn.network import Network
 from mapping.bsnn.spec import NetworkSpec
-from mapping.resources import data_folder
+from mapping.inputs import of_kind
+from mapping.resources import data_folder, path_of
 from xbarsim.errors import FileError, ParameterError
 
 
@@ -25,6 +26,7 @@ def list_networks() -> list[str]:
 
 def save_network(network: Network, path: str | Path) -> None:
     """Write a network; quantized weights are stored as whole numbers, those of binary layers as int8 in {-1, +1}."""
+    of_kind(Network, network, "network", "a Network")
     tensors: dict[str, Tensor] = {}
     for name, value in _tensors(network).items():
         top = _top(_layer_of(network, name)) if name.endswith(".weight") and not name.endswith("norm.weight") else None
@@ -35,7 +37,7 @@ def save_network(network: Network, path: str | Path) -> None:
             tensors[name] = levels.to(torch.int8 if top < 128 else torch.int16)
     metadata = {"spec": network.spec.model_dump_json(), "training": json.dumps(network.metadata)}
     try:
-        save_file(tensors, path, metadata=metadata)
+        save_file(tensors, path_of(path, "path"), metadata=metadata)
     except (OSError, SafetensorError) as error:
         raise FileError(f"{path}: cannot be written ({error}); give a path in an existing folder") from None
 

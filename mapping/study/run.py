@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mapping.ann.network import Ann
-from mapping.bsnn.encode import check_images
+from mapping.bsnn.encode import check_images, check_labels, count_classes
 from mapping.bsnn.fold import fold
 from mapping.bsnn.network import Network
 from mapping.chip import load_chip
 from mapping.cost import MODULES, convention
 from mapping.datasets import load_dataset
+from mapping.given import Source, trained_for
+from mapping.inputs import of_kind, told
 from mapping.study.results import DESCRIPTIONS, RESULTS
 from mapping.study.setting import Setting, load_any, varied
-from mapping.study.spec import Study
+from mapping.study.spec import Study, load_study
 from mapping.study.task import ChipTask
 from xbarsim.errors import ParameterError
 from xbarsim.study.conduct import conduct
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-def run_study(study: Study, *, store: str | Path | None = None, **options: Any) -> xr.Dataset:
+def run_study(study: Study | Source, *, store: str | Path | None = None, **options: Any) -> xr.Dataset:
     """Run a study, or what is left of it.
 
     Every point is checked before the first one runs. Trial k is die k of the study's seed at every point: points are
@@ -35,7 +38,7 @@ def run_study(study: Study, *, store: str | Path | None = None, **options: Any) 
 
     Parameters
     ----------
-    study : Study
+    study : Study, or its name or file
     store : str or path, optional
         A folder that takes each result at once, and from which an interrupted study goes on.
     **options
@@ -52,6 +55,9 @@ def run_study(study: Study, *, store: str | Path | None = None, **options: Any) 
     ParameterError, FileError
         If any point cannot be run, or the store holds another study.
     """
+    if isinstance(study, str | os.PathLike):
+        study = load_study(Path(study))
+    study = of_kind(Study, study, "study", "a Study, or the name or file of one")
     plan, task = prepared(study)
     data = conduct(task, plan, store=store, **options)
     for name in RESULTS:
@@ -68,7 +74,11 @@ def run_study(study: Study, *, store: str | Path | None = None, **options: Any) 
     if "module" in data.dims:
         data = data.assign_coords(module=list(MODULES.values()))
     return data.assign_attrs(
-        study=study.name, title=study.title or study.name, accounting=str(convention(study.accounting))
+        networks=", ".join(task.networks),
+        datasets=", ".join(dict.fromkeys(task.datasets.values())),
+        study=study.name,
+        title=study.title or study.name,
+        accounting=str(convention(study.accounting)),
     )
 
 
@@ -78,17 +88,14 @@ def prepared(study: Study) -> tuple[Plan, ChipTask]:
     plan = Plan.of({axis.name: axis.values for axis in study.axes}, study.trials, study.seed, {})
     settings = [Setting.of(study, point) for point in plan.points]
     networks = {setting.network: load_any(setting.network) for setting in settings}
-    datasets = {
-        name: study.dataset or str(network.metadata.get("dataset", "mnist")) for name, network in networks.items()
-    }
+    remedy = f"the dataset of study {study.name}"
+    datasets = {name: study.dataset or trained_for(network, name, remedy) for name, network in networks.items()}
     data = {name: _images(study, name) for name in datasets.values()}
+    checked: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for key in {setting.work_key: setting for setting in settings}.values():
-        network = varied(networks[key.network], key.variant)
-        images = data[datasets[key.network]][0]
-        if isinstance(network, Ann):
-            network.levels(images[:1])
-        else:
-            check_images(images, network.spec)
+        network, name = varied(networks[key.network], key.variant), datasets[key.network]
+        checked[name] = _checked(network, *data[name])
+        if isinstance(network, Network):
             fold(network)
     plan.identity.update(
         study=study.model_dump(mode="json", include={"images", "changes", "accounting"}),
@@ -97,7 +104,14 @@ def prepared(study: Study) -> tuple[Plan, ChipTask]:
         networks={name: _digest(*_contents(network)) for name, network in networks.items()},
         data={name: _digest(*pair) for name, pair in data.items()},
     )
-    return plan, ChipTask(study, networks, data, datasets)
+    return plan, ChipTask(study, networks, checked, datasets)
+
+
+def _checked(network: Network | Ann, images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return a data set if the network can take it; it has told what its axes are."""
+    axes, n_classes = told(images), count_classes(network.spec.shapes())
+    x = network.checked(images, axes) if isinstance(network, Ann) else check_images(images, network.spec, axes)
+    return x, check_labels(labels, len(x), n_classes)
 
 
 def _images(study: Study, dataset: str) -> tuple[np.ndarray, np.ndarray]:

@@ -16,6 +16,7 @@ from mapping.bsnn.load import load_network
 from mapping.bsnn.network import Network
 from mapping.chip import Chip, load_chip
 from mapping.dies import Past
+from mapping.given import refuse_nir
 from mapping.study.spec import PAST, Study
 from xbarsim.drift import ROOM_TEMPERATURE
 from xbarsim.errors import FileError, ParameterError
@@ -76,6 +77,7 @@ class Setting:
 
 def load_any(source: str) -> Network | Ann:
     """Load a spiking or a conventional network by its name or file."""
+    refuse_nir(source)
     if source in list_anns():
         return load_ann(source)
     if Path(source).suffix == ".safetensors":
