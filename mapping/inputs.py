@@ -18,7 +18,7 @@ CHOICES = "clip them to 1, mapping.events(..., counts='clip'), or take more, sho
 def of_kind(kind: type[Kind], value: object, name: str, remedy: str) -> Kind:
     """Return a value if it is of a kind; otherwise raise an error that says what to give."""
     if not isinstance(value, kind):
-        raise ParameterError(f"{name}: a {type(value).__name__} was given; give {remedy}")
+        raise ParameterError(f"{name} is of type {type(value).__name__}; give {remedy}")
     return value
 
 

@@ -249,7 +249,7 @@ def test_binary_images_warn_once_by_every_way_in():
     ),
     n=st.integers(1, 4),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_labels_are_classes_of_the_network_or_refused(labels, n):
     whole = isinstance(labels, list) and all(type(label) is int for label in labels)
     if whole and len(labels) == n and all(0 <= label < 3 for label in labels):

@@ -1,6 +1,7 @@
 """Networks that do not say all about themselves: imported by the command, and never scored on a data set by guess."""
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -116,6 +117,19 @@ def test_networks_are_never_scored_on_a_guessed_data_set(tmp_path, monkeypatch, 
         mp.run_study(mp.Study(network="net.nir", images=2))
     with pytest.raises(xb.FileError, match=r"none\.nir: no such file"):
         mp.run_study(mp.Study(network="none.nir", images=2))
+
+
+def test_studies_warn_of_binary_images(tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    layers = [mp.LayerSpec(kind="dense", out=2)]
+    spec = mp.NetworkSpec(input_shape=(1, 2, 3), layers=layers, beta=0.5, threshold=1.5, t_steps=4)
+    mp.save_network(Network(spec), "mine.safetensors")
+    np.savez("mine.npz", images=np.eye(6, dtype=np.uint8).reshape(6, 2, 3), labels=[0, 1, 0, 1, 0, 1])
+    Path("one.toml").write_text('network = "mine.safetensors"\ndataset = "mine.npz"\nimages = "all"\n')
+    with pytest.warns(xb.errors.InputWarning, match="multiply them by 255") as caught:
+        code, text, error = command("study", "one.toml", "--workers", 1)
+    assert code == 0 and len(caught) == 1, error
+    assert "mine.safetensors on mine.npz: all images of the test set" in " ".join(text.split())
 
 
 def test_reports_name_network_and_data_set(tmp_path, monkeypatch, command):

@@ -16,6 +16,7 @@ import mapping as mp
 import xbarsim as xb
 from mapping.bsnn.encode import check_images
 from mapping.bsnn.network import Network
+from mapping.given import as_ann, as_chip, as_network
 
 mpl.use("Agg")
 
@@ -75,7 +76,11 @@ WAYS = {  # functions, what they take, and which of it is varied
     "throughput_limits": (mp.throughput_limits, {"report": None}, ...),
     "train": (mp.train, {"spec": SPEC, "images": IMAGES, "labels": LABELS, "settings": None}, ...),
     "train_ann": (mp.train_ann, {"spec": ANN.spec, "images": IMAGES, "labels": LABELS, "settings": None}, ...),
-    "search": (mp.search, {"plan": PLAN, "training": DATA, "test": DATA, "storage": "no/s.db"}, ...),
+    "search": (
+        mp.search,
+        {"plan": PLAN, "training": DATA, "test": DATA, "storage": "no/s.db"},
+        ("plan", "training", "test"),
+    ),
     "trials": (mp.trials, {"storage": None}, ...),
     "run_study": (mp.run_study, {"study": None}, ...),
     "load_study": (mp.load_study, {"source": None}, ...),
@@ -112,30 +117,25 @@ def test_wrong_types_are_one_line(way, tmp_path, monkeypatch):
 def test_names_and_files_are_taken_everywhere(tmp_path):
     mp.save_network(NETWORK, tmp_path / "net.safetensors")
     mp.save_ann(ANN, tmp_path / "ann.safetensors")
-    expected = mp.map_network(NETWORK, mp.load_chip("paper-bsnn")).evaluate(IMAGES, LABELS)
-    for kind in (str, Path):
-        file = kind(tmp_path / "net.safetensors")
-        assert mp.map_network(file, "paper-bsnn").evaluate(IMAGES, LABELS) == expected
-        assert mp.evaluate_dies(file, "paper-bsnn", IMAGES, LABELS, n_dies=1) == expected
-        assert mp.map_ann(kind(tmp_path / "ann.safetensors"), "paper-ann").network.spec == ANN.spec
-    with pytest.raises(xb.ParameterError, match="network: a Ann was given; give a Network, its name or file"):
+    named = f'network = "{tmp_path}/net.safetensors"\ndataset = "{tmp_path}/x.npz"\nimages = 4\n'
+    (tmp_path / "one.toml").write_text(named)
+    np.savez(tmp_path / "x.npz", images=IMAGES, labels=LABELS)
+    file, report = tmp_path / "net.safetensors", mp.map_network(NETWORK, CHIP).evaluate(IMAGES, LABELS)
+    assert mp.map_network(file, CHIP).evaluate(IMAGES, LABELS) == report
+    assert mp.evaluate_dies(str(file), CHIP, IMAGES, LABELS, n_dies=1) == report
+    assert mp.map_ann(tmp_path / "ann.safetensors", ANN_CHIP).network.spec == ANN.spec
+    assert as_network("mnist-bsnn").spec == mp.load_network("mnist-bsnn").spec
+    assert as_ann("mnist-ann").spec == mp.load_ann("mnist-ann").spec and as_chip("paper-ann").name == "paper-ann"
+    data = mp.run_study(str(tmp_path / "one.toml"), workers=1)
+    assert (data.attrs["networks"], data.attrs["datasets"]) == (str(file), f"{tmp_path}/x.npz")
+    with pytest.raises(xb.ParameterError, match="network is of type Ann; give a Network, its name or file"):
         mp.map_network(ANN, CHIP)
-    with pytest.raises(xb.ParameterError, match="network: a Network was given; give an Ann, its name or file"):
+    with pytest.raises(xb.ParameterError, match="network is of type Network; give an Ann, its name or file"):
         mp.map_ann(NETWORK, CHIP)
-    with pytest.raises(xb.ParameterError, match="study: a dict was given; give a Study, or the name or file of one"):
+    with pytest.raises(xb.ParameterError, match="study is of type dict; give a Study, or the name or file of one"):
         mp.run_study({})
     with pytest.raises(xb.ParameterError, match="study 'd3d' is unknown; give one of"):
         mp.run_study("d3d")
-
-
-@pytest.mark.compiled
-def test_shipped_networks_and_studies_by_name(tmp_path, digits):
-    images, labels = digits
-    report = mp.map_network("mnist-bsnn", "paper-bsnn").evaluate(images[:2], labels[:2])
-    (tmp_path / "one.toml").write_text('network = "mnist-bsnn"\nimages = 2\n')
-    data = mp.run_study(tmp_path / "one.toml", workers=1)
-    assert (data.attrs["networks"], data.attrs["datasets"], data.attrs["study"]) == ("mnist-bsnn", "mnist", "one")
-    assert float(data["energy_per_inference"].item()) == pytest.approx(report.energy_per_inference)
 
 
 BAD = [np.nan, np.inf, -np.inf, -1e-3, 1.001, 255.0, 1e39, -1e300]

@@ -10,7 +10,7 @@ import numpy as np
 
 from mapping.bsnn.spec import NetworkSpec, Shape
 from mapping.inputs import CHOICES, arranged, array_of, as_spikes, told
-from xbarsim.errors import ParameterError
+from xbarsim.errors import InputWarning, ParameterError
 from xbarsim.streams import stream
 
 _READINGS = {  # what an array may be that comes without axes, the usual meaning first
@@ -81,10 +81,10 @@ def check_images(images: np.ndarray, spec: NetworkSpec, axes: str | None = None,
 
     Warns
     -----
-    UserWarning
+    InputWarning
         Of images in uint8 that hold nothing but 0 and 1, since white is 255.
     """
-    if isinstance(images, Checked):
+    if isinstance(images, Checked) and _still_fits(images, spec):
         return images
     x = array_of(images, "images")
     if x.dtype.kind in "iu" and x.dtype != np.uint8 and (x.ndim < 5 if axes is None else "t" not in axes):
@@ -98,11 +98,17 @@ def check_images(images: np.ndarray, spec: NetworkSpec, axes: str | None = None,
         warnings.warn(
             "images are uint8 of 0 and 1 only, where white is 255: multiply them by 255, or give floats (or, if they "
             "are the spikes of one sample, axes = 'tchw')",
+            InputWarning,
             stacklevel=3,
         )
     for k in range(0, len(x), _PART):
         _check_values(x[k : k + _PART])
     return (x.astype(np.uint8, copy=False) if x.ndim == 5 and x.dtype.kind in "iu" else x).view(Checked)
+
+
+def _still_fits(images: Checked, spec: NetworkSpec) -> bool:
+    inner = (spec.input_shape, (spec.t_steps, *spec.input_shape))
+    return images.ndim > 3 and images.shape[1:] in inner and len(images) > 0
 
 
 def _check_values(x: np.ndarray) -> None:
