@@ -15,7 +15,7 @@ from mapping.periphery.link import Link
 from mapping.periphery.neuron_circuit import ChargeNeuron, DigitalNeuron, PassiveNeuron
 from mapping.periphery.sar_adc import SarAdc
 from mapping.periphery.sense_amp import SenseAmp
-from mapping.resources import data_folder
+from mapping.resources import data_folder, path_of
 from xbarsim.cells import Ohmic
 from xbarsim.device import Device
 from xbarsim.errors import FileError, ParameterError
@@ -214,7 +214,7 @@ def load_chip(source: str | Path) -> Chip:
     ParameterError
         If the name is unknown or a field is not allowed.
     """
-    path = Path(source)
+    path = path_of(source, "chip")
     if path.suffix != ".toml":
         path = data_folder() / "chips" / f"{source}.toml"
         if not path.is_file():

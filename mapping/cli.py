@@ -10,7 +10,16 @@ from typing import Annotated
 
 import typer
 
-from mapping import cli_circuit, cli_devices, cli_paper, cli_study, cli_table1, cli_terms, cli_train
+from mapping import (
+    cli_circuit,
+    cli_devices,
+    cli_network,
+    cli_paper,
+    cli_study,
+    cli_table1,
+    cli_terms,
+    cli_train,
+)
 from mapping.resources import writable, write_text
 from xbarsim.errors import XbarsimError
 from xbarsim.units import quantity
@@ -29,6 +38,7 @@ app.command()(cli_devices.devices)
 app.command()(cli_devices.adcs)
 app.command()(cli_train.train)
 app.command()(cli_train.search)
+app.command("import")(cli_network.import_network)
 app.command()(cli_paper.paper)
 app.command()(cli_study.study)
 app.command()(cli_table1.table1)
@@ -45,6 +55,9 @@ def report(
     dataset: Annotated[
         str | None,
         typer.Option(help="Name, folder with IDX files, or .npz file.  [default: what the network was trained for]"),
+    ] = None,
+    axes: Annotated[
+        str | None, typer.Option(help="Order of the axes in an .npz file, from n, t, c, h, w: tnchw, ntchw, ...")
     ] = None,
     images: Annotated[
         str,
@@ -72,22 +85,27 @@ def report(
     """Run a trained network on chips: accuracy, TOPS/W, energy, ADC power share."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+    from rich.text import Text
 
     import mapping as mp
-    from mapping.bsnn.encode import check_images
+    from mapping.bsnn.encode import check_images, check_labels
     from mapping.bsnn.fold import fold
     from mapping.cost import convention
     from mapping.dies import Past, evaluate_dies
+    from mapping.given import refuse_nir, trained_for
+    from mapping.inputs import told
     from mapping.render import render
 
     writable(json_file)
     chips = [mp.load_chip(name) for name in chip or ("paper-ann", "paper-bsnn")]
+    refuse_nir(network)
     net = mp.load_network(network)
-    dataset = dataset or net.metadata.get("dataset", "mnist")
-    x, y = mp.load_dataset(dataset)
+    dataset = dataset or trained_for(net, network, "--dataset")
+    x, y = mp.load_dataset(dataset, axes=axes)
     sample = mp.Sample.of(y, images, seed=seed, dataset=dataset)
     x, y = x[sample.index], y[sample.index]
-    check_images(x, net.spec)  # refuses images that do not fit before the arrays are solved,
+    x = check_images(x, net.spec, told(x))  # refuses images that do not fit before the arrays are solved,
+    y = check_labels(y, len(x), net.spec.n_classes)  # labels of other classes,
     fold(net)  # and weights that no cell holds
     convention(accounting)
     past = Past(reads, quantity(time, "s", "--time"), quantity(temperature, "K", "--temperature"))
@@ -117,6 +135,7 @@ def report(
                     progress=show,
                 )
             )
+    Console().print(Text(f"{network} on {dataset}"))
     Console().print(render(reports))
     if json_file is not None:
         values = {

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mapping.resources import picture, writable, write_text, written
+from xbarsim.errors import InputWarning
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -69,6 +70,7 @@ def study(
     declared = declared.replace(**{name: value for name, value in given.items() if value is not None})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # what they say stands below the table
+        warnings.simplefilter("default", InputWarning)
         data = run_study(declared, store=store, workers=workers, cluster=cluster, retry_failed=retry_failed)
     console.print(table(data, declared.show))
     console.print(Text(_words(declared, data)))

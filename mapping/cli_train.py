@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import numpy as np
     from rich.progress import Progress
 
+    from mapping.bsnn.spec import NetworkSpec
+
     Data = tuple[np.ndarray, np.ndarray]
 
 _NETWORK, _TRAINING = "Network", "Training"
@@ -24,6 +26,9 @@ _SWITCHES = {"membranes": "clip", "weights": "clip_weights", "gradients": "clip_
 RecipeOption = Annotated[str, typer.Option(help="Name or .toml file of data set, network and training.")]
 TestOption = Annotated[
     str | None, typer.Option(help="Of the test images, where the data set is an .npz file, which holds one set only.")
+]
+AxesOption = Annotated[
+    str | None, typer.Option(help="Order of the axes in .npz files, from n, t, c, h, w: tnchw, ntchw, ...")
 ]
 FolderOption = Annotated[Path | None, typer.Option(help="Local folder with the IDX files of a named data set.")]
 DatasetOption = Annotated[
@@ -47,6 +52,7 @@ def train(
     dataset: DatasetOption = None,
     test_dataset: TestOption = None,
     folder: FolderOption = None,
+    axes: AxesOption = None,
     weights: Annotated[str | None, network("binary, ternary, float, or a number of bits.")] = None,
     beta: Annotated[float | None, network("Membrane decay per step.")] = None,
     threshold: Annotated[float | None, network("Firing threshold.")] = None,
@@ -88,6 +94,7 @@ def train(
     from rich.console import Console
 
     import mapping as mp
+    from mapping.inputs import told
 
     if out.suffix != ".safetensors":
         raise ParameterError(f"{out}: the file to write must end in .safetensors")
@@ -102,8 +109,7 @@ def train(
         seed=seed, shift=shift, t_steps_training=t_steps_training,
     )  # fmt: skip
     dataset = dataset or plan.dataset
-    (x, y), (x_test, y_test) = _data(dataset, test_dataset, folder)
-    mp.Network(plan.network).predict(x_test[:1])  # refuses test images that do not fit before hours of training
+    (x, y), (x_test, y_test) = _data(dataset, test_dataset, folder, axes, plan.network)
     settings = plan.training
     n_batches, best = settings.batches(len(x)), 0.0
     with _bar() as bar:
@@ -120,9 +126,17 @@ def train(
             best = max(best, accuracy)  # stays 0 without a validation split
 
         net = mp.train(
-            plan.network, x, y, settings, checkpoint=checkpoint, device=device, progress=show, finished=finished
+            plan.network,
+            x,
+            y,
+            settings,
+            checkpoint=checkpoint,
+            device=device,
+            progress=show,
+            finished=finished,
+            axes=told(x),
         )
-    accuracy = float((net.predict(x_test) == y_test).mean())
+    accuracy = float((net.predict(x_test, axes=told(x_test)) == y_test).mean())
     net.metadata |= {"dataset": Path(dataset).name, "test_accuracy": accuracy}
     mp.save_network(net, out)
     if json_file is not None:
@@ -144,6 +158,7 @@ def search(
     dataset: DatasetOption = None,
     test_dataset: TestOption = None,
     folder: FolderOption = None,
+    axes: AxesOption = None,
     trials: Annotated[int, typer.Option(min=1, help="Trials, pruned ones included.")] = 100,
     processes: Annotated[int, typer.Option(min=1, help="Trials at a time.")] = 1,
     epochs: Annotated[int, typer.Option(min=1, help="Most epochs of a trial.")] = 5,
@@ -163,6 +178,7 @@ def search(
 
     import mapping as mp
     from mapping.bsnn.search import Search, SearchSpace
+    from mapping.inputs import told
 
     for file in (storage, csv, plot, json_file):
         writable(file)
@@ -171,19 +187,19 @@ def search(
     plan = Search(
         recipe=base, space=SearchSpace(conditions=conditions), images=images, test_images=test_images, seed=seed
     )
-    data, test = _data(dataset or base.dataset, test_dataset, folder)
+    data, test = _data(dataset or base.dataset, test_dataset, folder, axes, base.network)
     with _bar() as bar:
         task = bar.add_task("searching", total=trials)
 
         def show(done: int, best: float) -> None:
             bar.update(task, completed=done, description=f"searching, best validation {best:.2%}")
 
-        found = mp.search(plan, data, test, storage, n_trials=trials, processes=processes, progress=show)
+        found = mp.search(
+            plan, data, test, storage, n_trials=trials, processes=processes, progress=show, axes=told(data[0])
+        )
     sizes = {"validation": plan.recipe.training.n_validation, "test": min(plan.test_images, len(test[0]))}
     pruned = (found.state == "PRUNED").sum()
-    table = Table(
-        title=f"The best of {len(found)} trials, {pruned} of them pruned; in brackets: 95% intervals over images"
-    )
+    table = Table(title=f"The best of {len(found)} trials, {pruned} of them pruned (95% intervals over images)")
     for heading in ("trial", "validation", "test", "beta", "threshold", "slope", "rate", "dropout", "clips"):
         table.add_column(heading, justify="right")
     for row in found.nlargest(5, "validation_accuracy").to_dict("records"):
@@ -209,15 +225,22 @@ def _weights(text: str | None) -> str | int | None:
     return int(text) if text is not None and text.isdecimal() else text
 
 
-def _data(dataset: str, test_dataset: str | None, folder: Path | None) -> tuple[Data, Data]:
-    """Return the training and the test set; a folder may hold the training files only."""
+def _data(
+    dataset: str, test_dataset: str | None, folder: Path | None, axes: str | None, spec: NetworkSpec
+) -> tuple[Data, Data]:
+    """Return the training and the test set if the network can take them; a folder may hold the training files only."""
     import mapping as mp
+    from mapping.bsnn.encode import check_images, check_labels
+    from mapping.inputs import told
 
     if dataset.endswith(".npz") and test_dataset is None:
         raise ParameterError(f"--dataset {dataset}: holds one set only; give the test images by --test-dataset")
     has_test = folder is not None and any(folder.glob("t10k-images-idx3-ubyte*"))
-    test = mp.load_dataset(test_dataset or dataset, "test", folder=folder if has_test else None)
-    return mp.load_dataset(dataset, "train", folder=folder), test
+    test = mp.load_dataset(test_dataset or dataset, "test", folder=folder if has_test else None, axes=axes)
+    training = mp.load_dataset(dataset, "train", folder=folder, axes=axes)
+    for images, labels in (test, training):  # before hours of training
+        check_labels(labels, len(check_images(images, spec, told(images))), spec.n_classes)
+    return training, test
 
 
 def _bar() -> Progress:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from xbarsim.errors import ParameterError
+from xbarsim.errors import ParameterError, shown
 from xbarsim.parameters import Parameters
 
 Module = Literal["array", "conversion", "driver", "neuron", "link", "calibration"]
@@ -86,8 +86,8 @@ def convention(accounting: str | Accounting) -> Accounting:
     """Return an accounting convention by name; raise :class:`ParameterError` if there is none of that name."""
     if isinstance(accounting, Accounting):
         return accounting
-    if accounting not in CONVENTIONS:
-        raise ParameterError(f"accounting = {accounting!r}: give one of {', '.join(CONVENTIONS)}")
+    if not isinstance(accounting, str) or accounting not in CONVENTIONS:
+        raise ParameterError(f"accounting = {shown(accounting)}: give one of {', '.join(CONVENTIONS)}")
     return CONVENTIONS[accounting]
 
 

@@ -6,14 +6,16 @@ import gzip
 import hashlib
 import struct
 import zlib
+from math import prod
 from pathlib import Path
 from typing import Literal
 from zipfile import BadZipFile
 
 import numpy as np
 
-from mapping.resources import data_folder
-from xbarsim.errors import FileError, ParameterError
+from mapping.inputs import Counts, arranged, array_of, as_spikes
+from mapping.resources import data_folder, path_of
+from xbarsim.errors import FileError, ParameterError, shown
 
 Split = Literal["train", "test"]
 
@@ -40,7 +42,7 @@ _PREFIX = {"train": "train", "test": "t10k"}
 
 
 def load_dataset(
-    name: str | Path, split: Split = "test", folder: str | Path | None = None
+    name: str | Path, split: Split = "test", folder: str | Path | None = None, *, axes: str | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Load images and labels.
 
@@ -48,61 +50,87 @@ def load_dataset(
     ----------
     name : str or path
         ``"mnist"`` or ``"fashion-mnist"``; or a folder with IDX files (``*-images-idx3-ubyte[.gz]``); or a ``.npz``
-        file with arrays ``images``, or ``spikes`` as in :func:`events`, and ``labels``.
+        file with arrays ``images``, or ``spikes`` (0 or 1), and ``labels``.
     split : {"train", "test"}
         Which set; a ``.npz`` file holds one set only and ignores it.
     folder : path, optional
         A local folder with the IDX files of a named set, used in place of a download.
+    axes : str, optional
+        Of images or spikes in a ``.npz`` file, as for :func:`events`; the file may say it itself, as a text ``axes``.
+        Without it, spikes are (t, n, ...) or (n, t, ...), whichever fits the number of labels.
 
     Returns
     -------
-    images : uint8 array, (n, height, width); from ``.npz`` as stored, or spikes (n, t_steps, c, h, w)
+    images : uint8 array, (n, height, width); from ``.npz`` as stored or (n, c, h, w), or spikes (n, t_steps, c, h, w)
     labels : integer array, (n,)
 
     Raises
     ------
     FileError
-        If files are missing, truncated, or differ from their published SHA-256.
+        If files are missing, truncated, or differ from their published SHA-256; if images or labels are no numbers or
+        not finite, or do not match; or if spikes have as many samples as time steps, and no axes.
     ParameterError
         For an unknown name or split.
     """
-    if split not in _PREFIX:
-        raise ParameterError(f"split = {split!r}: it is 'train' or 'test'")
+    if not isinstance(split, str) or split not in _PREFIX:
+        raise ParameterError(f"split = {shown(split)}: it is 'train' or 'test'")
+    path = path_of(name, "dataset")
+    if path.suffix == ".npz" and path.is_file():
+        return _read_npz(path, axes)
+    if axes is not None and (not isinstance(axes, str) or axes != "nhw"):
+        raise ParameterError(f"axes = {shown(axes)}: only a .npz file can have others than (n, h, w)")
     key = str(name).lower()
     if key in HASHES:
-        source = Path(folder) if folder is not None else data_folder() / key
+        source = path_of(folder, "folder") if folder is not None else data_folder() / key
         x, y = (_locate(key, file, source, folder is None) for file in _files(split))
         return _read_pair(x, y, HASHES[key])
-    path = Path(name)
     if path.is_dir():
         x, y = (_existing(path, file) for file in _files(split))
         return _read_pair(x, y, {})
-    if path.suffix == ".npz" and path.is_file():
-        return _read_npz(path)
     raise ParameterError(
         f"dataset {str(name)!r} is unknown; give one of {', '.join(HASHES)}, a folder with IDX files or a .npz file"
     )
 
 
-def events(spikes: np.ndarray) -> np.ndarray:
-    """Bring spikes [t, n, ...], time first as event-camera tools give them, into the layout (n, t, c, h, w).
+def events(spikes: np.ndarray, axes: str | None = None, counts: Counts = "refuse") -> np.ndarray:
+    """Bring spikes in any order of axes, for example time first, into the layout (n, t, c, h, w).
 
     Parameters
     ----------
-    spikes : array, (t_steps, n, features), (t_steps, n, h, w) or (t_steps, n, c, h, w)
+    spikes : array
         0 or 1.
+    axes : str
+        A letter for each axis: n (samples), t (time steps), c (channels), h (height), w (width); those left out have
+        the length 1. Event-camera tools give a sample as ``"tchw"``, and batches as ``"tnchw"`` or ``"ntchw"``, which
+        no shape tells apart, so that it has to be said.
+    counts : {"refuse", "clip"}
+        What happens to events of the same pixel in the same time step: an error, or one spike. More and shorter time
+        steps keep them apart.
+
+    Returns
+    -------
+    array, (n, t, c, h, w)
+        uint8, or the type of floats.
+
+    Examples
+    --------
+    >>> events(np.zeros((25, 2, 34, 34)), "tchw").shape
+    (1, 25, 2, 34, 34)
+
+    Raises
+    ------
+    ParameterError
+        Without axes; for values other than 0 and 1, or counts, unless they are clipped.
     """
-    spikes = np.asarray(spikes)
-    spikes = spikes.astype(np.uint8) if spikes.dtype == bool else spikes
-    if spikes.ndim not in (3, 4, 5):
+    x = array_of(spikes, "spikes")
+    if axes is None:
         raise ParameterError(
-            f"spikes have the shape {spikes.shape}; give (t_steps, n, ...) with one to three axes more"
+            f"spikes of the shape {x.shape} do not tell which axis is what; give axes = 'tnchw', 'ntchw', 'tchw', ..."
         )
-    if spikes.ndim == 3:
-        spikes = spikes[..., None, None]
-    if spikes.ndim == 4:
-        spikes = spikes[:, :, None]
-    return np.moveaxis(spikes, 0, 1)
+    x = arranged(x, axes, "spikes")
+    if x.ndim != 5:
+        raise ParameterError(f"axes = {axes!r}: spikes need time steps, t")
+    return as_spikes(x, counts)
 
 
 def _files(split: Split) -> tuple[str, str]:
@@ -169,7 +197,7 @@ def _read_idx(path: Path, n_dims: int, hashes: dict[str, str]) -> np.ndarray:
     if len(raw) < header or raw[:4] != bytes((0, 0, 8, n_dims)):
         raise FileError(f"{path}: not an IDX file of bytes with {n_dims} dimension(s); replace the file")
     shape = struct.unpack(f">{n_dims}I", raw[4:header])
-    if len(raw) - header != int(np.prod(shape)):
+    if len(raw) - header != prod(shape):
         raise FileError(
             f"{path}: truncated, {len(raw) - header} bytes of data where {shape} is declared; replace the file"
         )
@@ -181,18 +209,47 @@ def _read_pair(images: Path, labels: Path, hashes: dict[str, str]) -> tuple[np.n
     return x, _matching(images, x, y)
 
 
-def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
+def _read_npz(path: Path, axes: str | None) -> tuple[np.ndarray, np.ndarray]:
     try:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            x, y = events(file["spikes"]) if "spikes" in file else file["images"], file["labels"]
-    except (KeyError, ValueError, OSError, EOFError, BadZipFile, zlib.error) as error:
+            what = "spikes" if "spikes" in file else "images"
+            x, y, stored = file[what], file["labels"], str(file["axes"]) if "axes" in file else None
+    except (KeyError, ValueError, TypeError, AttributeError, OSError, EOFError, BadZipFile, zlib.error) as error:
         raise FileError(f"{path}: needs arrays 'images' (or 'spikes') and 'labels' ({error})") from None
+    if None not in (axes, stored) and axes != stored:
+        raise ParameterError(f"axes = {axes!r}: {path} says {stored!r}; leave it out")
+    axes = axes if stored is None else stored
+    try:
+        x = array_of(x, what)
+        if axes is None and (what == "spikes" or x.ndim == 5):
+            axes = _axes_by_labels(x, len(y) if y.ndim else 0)
+        x = x if axes is None else arranged(x, axes, what)
+        if what == "spikes" and x.ndim != 5:
+            raise ParameterError(f"axes = {axes!r}: spikes need time steps, t")
+        x = as_spikes(x) if x.ndim == 5 else x
+    except ParameterError as error:
+        raise FileError(f"{path}: {error}") from None
+    if not np.isfinite(x).all():
+        raise FileError(f"{path}: images hold values that are not finite")
     return x, _matching(path, x, y)
 
 
+def _axes_by_labels(x: np.ndarray, n: int) -> str:
+    """Return the axes of spikes that are (t, n, ...) or (n, t, ...), of which there are n."""
+    rest = {3: "c", 4: "hw", 5: "chw"}.get(x.ndim)
+    if rest is None or n not in x.shape[:2]:
+        raise ParameterError(f"spikes of the shape {x.shape} with {n} labels; give axes, for example 'tnchw'")
+    if x.shape[0] == x.shape[1] > 1:
+        raise ParameterError(f"spikes of the shape {x.shape} have as many samples as steps; give axes, as 'tnchw'")
+    return ("tn" if x.shape[1] == n else "nt") + rest
+
+
 def _matching(path: Path, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    if y.shape != (len(x),) or not np.issubdtype(y.dtype, np.integer):
+    if x.ndim == 0 or y.shape != (len(x),) or not np.issubdtype(y.dtype, np.integer):
         raise FileError(
-            f"{path}: {len(x)} images need as many integer labels; the labels have shape {y.shape}, {y.dtype}"
+            f"{path}: {len(x) if x.ndim else 0} images need as many integer labels; the labels have shape {y.shape}, "
+            f"{y.dtype}"
         )
+    if y.size and y.min() < 0:
+        raise FileError(f"{path}: labels go from {y.min()}; classes are numbered from 0")
     return y

@@ -8,16 +8,20 @@ from functools import partial
 
 import numpy as np
 
+from mapping.bsnn.encode import check_images, check_labels
 from mapping.bsnn.network import Network
 from mapping.chip import Chip
 from mapping.cost import Accounting, convention
+from mapping.given import Source, as_chip, as_network
 from mapping.inference import Inputs
+from mapping.inputs import of_kind
 from mapping.mapped import MappedLayers
 from mapping.network import map_network
 from mapping.report import Report
 from mapping.sample import Sample
 from xbarsim.drift import ROOM_TEMPERATURE
 from xbarsim.errors import ParameterError
+from xbarsim.streams import whole_number
 
 
 @dataclass(frozen=True)
@@ -88,8 +92,8 @@ def age(mapped: MappedLayers, past: Past, images: np.ndarray) -> None:
 
 
 def evaluate_dies(
-    network: Network,
-    chip: Chip,
+    network: Network | Source,
+    chip: Chip | Source,
     images: np.ndarray,
     labels: np.ndarray,
     *,
@@ -100,6 +104,7 @@ def evaluate_dies(
     accounting: str | Accounting = "full",
     sample: Sample | None = None,
     progress: Callable[[int, int], None] | None = None,
+    axes: str | None = None,
 ) -> Report:
     """Classify images on several dies of a chip; memory does not grow with their number.
 
@@ -107,7 +112,7 @@ def evaluate_dies(
 
     Parameters
     ----------
-    network, chip, images, labels
+    network, chip, images, labels, axes
         As for :func:`mapping.map_network` and :meth:`mapping.MappedNetwork.evaluate`.
     n_dies : int
     seed : int
@@ -128,11 +133,14 @@ def evaluate_dies(
     Report
         The average over dies, with the accuracy of each.
     """
-    past = past or Past()
+    network, chip = as_network(network), as_chip(chip)
+    past = Past() if past is None else of_kind(Past, past, "past", "a Past")
     past.check(chip, refresh)
     convention(accounting)
-    if n_dies < 1:
-        raise ParameterError(f"n_dies = {n_dies}: give at least 1")
+    if whole_number(n_dies, "n_dies") < 1:
+        raise ParameterError("n_dies = 0: give at least 1")
+    images = check_images(images, network.spec, axes)
+    labels = check_labels(labels, len(images), network.spec.n_classes)
     ideal, average = network.predict(images, seed=seed), None
     inputs: Inputs = {}
     for die in range(n_dies):

@@ -56,6 +56,10 @@ class MappedLayers(ABC):
         self._since_calibration = 0.0  # [s]
 
     @abstractmethod
+    def checked(self, images: np.ndarray, axes: str | None = None) -> np.ndarray:
+        """Return images or spikes in the order that layers take them, if they are fit for the network."""
+
+    @abstractmethod
     def _reads(self, images: np.ndarray, first: int) -> Iterator[Reads]:
         """Yield what drives each layer while images are classified; ``first`` is the number of the first one."""
 
@@ -73,6 +77,7 @@ class MappedLayers(ABC):
         images: np.ndarray | None = None,
         dt: float | str = 0.0,
         temperature: float | str = ROOM_TEMPERATURE,
+        axes: str | None = None,
     ) -> None:
         """Let reads and time pass for all arrays, solve them again, and calibrate them as the chip's schedule says.
 
@@ -87,11 +92,14 @@ class MappedLayers(ABC):
         n_inferences : float, optional
             Instead: classifications, each with as many reads as one of ``images`` causes.
         images : array, optional
-            Inputs that tell which wordlines are active how often; without them all are, at v_read, in every read.
+            Inputs that tell which wordlines are active how often; without them all are, at v_read, in every read. As
+            for ``evaluate``.
         dt : float or str
             Time that passes [s], reads included.
         temperature : float or str
             [K]. Retention and read disturb hold at their ``t_ref``; others need their ``activation_energy``.
+        axes : str, optional
+            The order of the axes of ``images``, see :meth:`mapping.Network.predict`.
         """
         dt, temperature = quantity(dt, "s", "dt"), quantity(temperature, "K", "temperature")
         if dt < 0 or temperature <= 0:
@@ -106,6 +114,7 @@ class MappedLayers(ABC):
         if count:
             self._check_reads_age()
         self.chip.device.check_temperature(temperature, time=dt > 0, reads=count > 0)
+        images = None if images is None else self.checked(images, axes)
         kept, since = self._keep(), self._since_calibration
         try:
             for share, calibrates in self._schedule(dt):

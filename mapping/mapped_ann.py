@@ -9,12 +9,14 @@ import numpy as np
 import torch
 
 from mapping.ann.network import Ann, IntegerLayer
+from mapping.bsnn.encode import Checked, check_labels
 from mapping.bsnn.fold import FoldedLayer
 from mapping.bsnn.spec import NeuronSpec
 from mapping.by_tensors import read
 from mapping.chip import Chip
 from mapping.cost import Accounting, Charges, convention
 from mapping.doubts import doubts
+from mapping.given import Source, as_ann, as_chip, check_mapping
 from mapping.layer import MappedLayer
 from mapping.mapped import MappedLayers, Reads, check_replication
 from mapping.periphery.neuron_circuit import DigitalNeuron
@@ -23,13 +25,14 @@ from mapping.sample import Sample
 from mapping.tile import Solve
 from xbarsim.errors import ParameterError
 from xbarsim.ports import reduce
+from xbarsim.streams import whole_number
 
 Inputs = Literal["dac", "bit-serial"]
 
 
 def map_ann(
-    network: Ann,
-    chip: Chip,
+    network: Ann | Source,
+    chip: Chip | Source,
     *,
     inputs: Inputs = "dac",
     seed: int = 0,
@@ -50,8 +53,8 @@ def map_ann(
 
     Parameters
     ----------
-    network : Ann
-    chip : Chip
+    network : Ann, or its name or file
+    chip : Chip, or its name or file
         With a SarAdc and differential weights.
     inputs : {"dac", "bit-serial"}
     seed, die, dtype
@@ -70,6 +73,9 @@ def map_ann(
     ParameterError
         If the chip has no converters, has copies of more layers than there are, or needs images and has none.
     """
+    network, chip = as_ann(network), as_chip(chip)
+    check_mapping(seed, die, dtype, solve)
+    images = None if images is None else network.checked(images)
     if not isinstance(chip.neuron, DigitalNeuron):
         raise ParameterError(f"{chip.name}: {chip.neuron.kind} neurons give spikes; an Ann needs a sar-adc")
     if chip.calibration is not None and chip.calibration.threshold_bits:
@@ -86,8 +92,8 @@ def map_ann(
         for k, layer in enumerate(network.integer_layers())
     ]
     mapped = MappedAnn(network, chip, pairs, inputs, seed)
-    if chip.full_scale_needs_images:
-        mapped.fit_full_scale(np.asarray(images))
+    if chip.full_scale_needs_images and images is not None:
+        mapped.fit_full_scale(images)
     return mapped
 
 
@@ -134,6 +140,10 @@ class MappedAnn(MappedLayers):
             f"{spec.weight_bits}-bit weights as sign and magnitude on {2 * bits} two-state cells, {bits} pairs of "
             f"bitlines; {inputs}; codes shifted and added digitally"
         )
+
+    def checked(self, images: np.ndarray, axes: str | None = None) -> Checked:
+        """Return images if the network can take them, see :func:`mapping.bsnn.encode.check_images`."""
+        return self.network.checked(images, axes)
 
     def integers(self, images: np.ndarray, first: int = 0) -> tuple[list[np.ndarray], list[Charges]]:
         """Return the outputs of every layer as :meth:`mapping.Ann.integers` does, and what each layer cost."""
@@ -194,6 +204,7 @@ class MappedAnn(MappedLayers):
         ideal: np.ndarray | None = None,
         sample: Sample | None = None,
         progress: Callable[[int], None] | None = None,
+        axes: str | None = None,
     ) -> Report:
         """Classify images on the chip and account for what that costs.
 
@@ -201,7 +212,7 @@ class MappedAnn(MappedLayers):
         ----------
         images : array, (n, h, w) or (n, c, h, w)
         labels : int array, (n,)
-        accounting, batch_size, ideal, sample, progress
+        accounting, batch_size, ideal, sample, progress, axes
             As for :meth:`mapping.MappedNetwork.evaluate`. A layer's share of outputs that are not 0 stands as its spike
             rate; each of them is sent as one spike is.
 
@@ -211,12 +222,12 @@ class MappedAnn(MappedLayers):
             Operations count once for each weight and position, whatever the bits; the zeros of depthwise convolutions
             are no weights. Those that inputs cause (``synaptic_operations``) are those of inputs that are not 0.
         """
-        counted, labels = convention(accounting), np.asarray(labels)
-        if len(images) == 0 or batch_size < 1 or labels.shape != (len(images),):
-            raise ParameterError(
-                f"{len(images)} images in batches of {batch_size}, labels of shape {labels.shape}: give at least 1 of "
-                "each, and a label for every image"
-            )
+        counted, images = convention(accounting), self.checked(images, axes)
+        n_classes = self.network.spec.n_classes
+        labels = check_labels(labels, len(images), n_classes)
+        if whole_number(batch_size, "batch_size") < 1:
+            raise ParameterError(f"{len(images)} images in batches of {batch_size}: at least 1 of each is needed")
+        ideal = check_labels(self.network.predict(images) if ideal is None else ideal, len(images), n_classes, "ideal")
         charges, classes = [Charges() for _ in self.layers], []
         for start in range(0, len(images), batch_size):
             batch = images[start : start + batch_size]
@@ -235,7 +246,7 @@ class MappedAnn(MappedLayers):
         return self._report(
             images,
             np.concatenate(classes) == labels,
-            (self.network.predict(images) if ideal is None else ideal) == labels,
+            ideal == labels,
             counted,
             sample,
             again,

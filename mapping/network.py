@@ -9,12 +9,13 @@ import numpy as np
 import torch
 
 from mapping.ageing import Ageing, Counts
-from mapping.bsnn.encode import is_analog
+from mapping.bsnn.encode import Checked, check_images, check_labels, is_analog
 from mapping.bsnn.fold import fold
 from mapping.bsnn.network import Network
 from mapping.chip import Chip
 from mapping.cost import Accounting, Charges, convention
 from mapping.doubts import doubts
+from mapping.given import Source, as_chip, as_network, check_mapping
 from mapping.inference import Engine, Inference, Inputs, Progress
 from mapping.layer import MappedLayer
 from mapping.mapped import MappedLayers, Reads, check_replication
@@ -25,26 +26,28 @@ from mapping.timing import layer_timing
 from xbarsim.drift import ROOM_TEMPERATURE
 from xbarsim.errors import ParameterError
 from xbarsim.ports import reduce
+from xbarsim.streams import whole_number
 from xbarsim.units import quantity
 
 
 def map_network(
-    network: Network,
-    chip: Chip,
+    network: Network | Source,
+    chip: Chip | Source,
     *,
     seed: int = 0,
     die: int = 0,
     dtype: torch.dtype = torch.float32,
     images: np.ndarray | None = None,
     solve: Solve = reduce,
+    axes: str | None = None,
 ) -> MappedNetwork:
     """Place a network on a chip: fold, cut into arrays, program, reduce each array to its exact ports, calibrate.
 
     Parameters
     ----------
-    network : Network
+    network : Network, or its name or file
         Trained, with binary weights.
-    chip : Chip
+    chip : Chip, or its name or file
     seed : int
         Root seed of everything that is drawn.
     die : int
@@ -55,19 +58,24 @@ def map_network(
         The calibration set of converters with ``full_scale = "calibrated"``.
     solve : callable, optional
         Reduces arrays to their ports; a :class:`mapping.solved.Solved` keeps those of chips that have arrays in common.
+    axes : str, optional
+        The order of the axes of ``images``, see :meth:`mapping.Network.predict`.
 
     Returns
     -------
     MappedNetwork
     """
+    network, chip = as_network(network), as_chip(chip)
+    check_mapping(seed, die, dtype, solve)
+    images = None if images is None else check_images(images, network.spec, axes)
     if chip.full_scale_needs_images and images is None:
         raise ParameterError(f"{chip.name}: SarAdc.full_scale = 'calibrated' needs images; give some to map_network")
     folded = fold(network)
     check_replication(chip, len(folded))
     layers = [MappedLayer(layer, chip, network.spec, seed, die, k, dtype, solve) for k, layer in enumerate(folded)]
     mapped = MappedNetwork(network, chip, layers, seed)
-    if chip.full_scale_needs_images:
-        mapped.fit_full_scale(np.asarray(images))
+    if chip.full_scale_needs_images and images is not None:
+        mapped.fit_full_scale(images)
     return mapped
 
 
@@ -80,12 +88,17 @@ class MappedNetwork(MappedLayers):
         super().__init__(chip, layers, seed)
         self.network, self.inference = network, Inference(network.spec, layers, seed)
 
-    def spikes(self, images: np.ndarray, *, engine: Engine = "auto") -> list[np.ndarray]:
+    def spikes(self, images: np.ndarray, *, engine: Engine = "auto", axes: str | None = None) -> list[np.ndarray]:
         """Return the spikes of every layer, each (t_steps, n, channels, height, width), 0 or 1."""
-        return self.inference.spikes(images, engine=engine)
+        return self.inference.spikes(self.checked(images, axes), engine=engine)
+
+    def checked(self, images: np.ndarray, axes: str | None = None) -> Checked:
+        """Return images or spikes if the network can take them, see :func:`mapping.bsnn.encode.check_images`."""
+        return check_images(images, self.network.spec, axes)
 
     def fit_full_scale(self, images: np.ndarray) -> None:
         """Set the full scale of each layer's converters, one layer after the other, to the currents of some images."""
+        images = self.checked(images)
         x, analog = self.inference.encoded(images, 0)
         for layer in self.layers:
             layer.fit_full_scale(x.reshape(-1, *layer.layer.in_shape))
@@ -113,6 +126,7 @@ class MappedNetwork(MappedLayers):
         inputs: Inputs | None = None,
         sample: Sample | None = None,
         progress: Progress | None = None,
+        axes: str | None = None,
     ) -> Report:
         """Classify images on the chip and account for what that costs; changes nothing on the chip.
 
@@ -146,6 +160,8 @@ class MappedNetwork(MappedLayers):
             Which images these are, for the report.
         progress : callable, optional
             Called with the number of images done since its last call.
+        axes : str, optional
+            The order of the axes of ``images`` if it is another one, see :meth:`mapping.Network.predict`.
 
         Returns
         -------
@@ -158,12 +174,13 @@ class MappedNetwork(MappedLayers):
         if refresh is not None and engine not in ("auto", needed):
             raise ParameterError(f"engine = {engine!r}: ageing by {ageing_by} needs {needed!r}; use 'auto'")
         self.inference.by_events(engine if refresh is None else needed)  # refuses what cannot be run
-        images, labels = np.asarray(images), np.asarray(labels)
-        if labels.shape != (len(images),):
-            raise ParameterError(f"labels have the shape {labels.shape}; {len(images)} images need ({len(images)},)")
+        images, n_classes = self.checked(images, axes), self.network.spec.n_classes
+        labels = check_labels(labels, len(images), n_classes)
+        if batch_size is not None:
+            whole_number(batch_size, "batch_size")
         if batch_size is None or (refresh is None and batch_size > 0):
             batch_size = len(images) if refresh is None else 25 if ageing_by == "step" else -(-len(images) // 4)
-        if len(images) == 0 or batch_size < 1:
+        if batch_size < 1:
             raise ParameterError(f"{len(images)} images in batches of {batch_size}: at least 1 of each is needed")
         if refresh is not None and quantity(refresh, "", "refresh") < 0:
             raise ParameterError(f"refresh = {refresh:g}: give a tolerance from 0, in units of the LRS")
@@ -176,6 +193,7 @@ class MappedNetwork(MappedLayers):
             self.chip.device.check_temperature(temperature, time=True, reads=True)
         if ideal is None:
             ideal = self.network.predict(images, seed=self.seed)
+        ideal = check_labels(ideal, len(images), n_classes, "ideal")
         step_time = max(layer_timing(layer, 0.0).busy for layer in self.layers)
         ageing = None if refresh is None else Ageing(refresh, temperature, step_time, ageing_by)
         truncated, classes, charges = self._truncated, [], [Charges() for _ in self.layers]

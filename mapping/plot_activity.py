@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mapping.inputs import of_kind
+from mapping.network import MappedNetwork
 from mapping.periphery.neuron_circuit import PassiveNeuron
 from mapping.placement import bitlines, first_row
 from mapping.traces import Trace, numbered
@@ -15,8 +17,6 @@ from xbarsim.nodal import solve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-    from mapping.network import MappedNetwork
 
 _FEW = 40  # neurons that have a row each, silent or not
 _MOST_ACTIVE = 3
@@ -41,7 +41,7 @@ def spike_raster(trace: Trace, layer: int = 0, image: int = 0, ax: Axes | None =
     ParameterError
         If there is no such layer or image.
     """
-    spikes = trace.of(layer, image)[0]
+    spikes = of_kind(Trace, trace, "trace", "a Trace, by trace").of(layer, image)[0]
     t_steps, n = spikes.shape
     count = spikes.sum(0)
     order = np.arange(n) if n <= _FEW else np.lexsort((spikes.argmax(0), -count))[: np.count_nonzero(count)]
@@ -82,7 +82,7 @@ def membranes(
     ParameterError
         If there is no such layer, image or neuron.
     """
-    spikes, voltages, thresholds = trace.of(layer, image)
+    spikes, voltages, thresholds = of_kind(Trace, trace, "trace", "a Trace, by trace").of(layer, image)
     if neurons is None:
         neurons = np.lexsort((-(voltages / thresholds).max(0), -spikes.sum(0)))[:_MOST_ACTIVE].tolist()
     chosen = [numbered("neuron", k, len(thresholds)) for k in neurons]
@@ -104,7 +104,12 @@ def membranes(
 
 
 def ir_drop_map(
-    mapped: MappedNetwork, layer: int = 0, tile: int = 0, images: np.ndarray | None = None, ax: Axes | None = None
+    mapped: MappedNetwork,
+    layer: int = 0,
+    tile: int = 0,
+    images: np.ndarray | None = None,
+    ax: Axes | None = None,
+    axes: str | None = None,
 ) -> Axes:
     """Draw how much of the voltage of its driver each used cell of one array lacks [mV], by a solve of the circuit.
 
@@ -116,7 +121,7 @@ def ir_drop_map(
     mapped : MappedNetwork
     layer, tile : int
         Layer, and which of its arrays, ``mapped.layers[layer].tiles``, from 0.
-    images : array, optional
+    images, axes : optional
         As for :func:`mapping.trace`.
     ax : Axes, optional
 
@@ -127,6 +132,8 @@ def ir_drop_map(
     """
     from matplotlib.ticker import MaxNLocator
 
+    mapped = of_kind(MappedNetwork, mapped, "mapped", "a network on a chip, by map_network")
+    images = None if images is None else mapped.checked(images, axes)
     of_layer = mapped.layers[numbered("layer", layer, len(mapped.layers))]
     array = of_layer.tiles[numbered("tile", tile, of_layer.n_tiles)]
     chip, (crossbar, rows, cols) = mapped.chip, array.circuit

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from mapping.cost import MODULES
+from mapping.inputs import of_kind
+from mapping.report import Report
 from xbarsim.errors import ParameterError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-    from mapping.report import Report
 
 # shares of a module of the TAICHI tile (Wang et al., TCAS-II 2021) as figure 3 of Eshraghian et al. 2022 has them: ADCs
 # 18 % of power and 10 % of area, 18 and 2.5 times those of the arrays
@@ -52,6 +52,12 @@ def breakdown(
     ParameterError
         If a chip does not give the area of all its modules.
     """
+    if what not in ("power", "area"):
+        raise ParameterError(f"what = {what!r}: give 'power' or 'area'")
+    if not isinstance(reports, Sequence):
+        raise ParameterError(f"reports: a {type(reports).__name__} was given; give a list of Report")
+    for report in reports:
+        of_kind(Report, report, "reports", "a list of Report")
     axis = _axis(ax)
     bars: dict[str, dict[str, float]] = {}
     for report in reports:
@@ -93,6 +99,7 @@ def throughput_limits(report: Report, ax: Axes | None = None) -> Axes:
     report : Report
     ax : Axes, optional
     """
+    of_kind(Report, report, "report", "a Report")
     axis = _axis(ax)
     names = [layer.name for layer in report.layers]
     left = np.zeros(len(names))

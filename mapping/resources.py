@@ -23,6 +23,13 @@ def located(name: str, folder: str | Path, known: Iterable[str]) -> str:
     return str(path) if name not in known and (Path(name).suffix or path.exists()) else name
 
 
+def path_of(source: object, what: str) -> Path:
+    """Return the path that a name or file makes; raise :class:`ParameterError` if it is neither."""
+    if not isinstance(source, str | os.PathLike):
+        raise ParameterError(f"{what} is a {type(source).__name__}; give its name or file")
+    return Path(source)
+
+
 def writable(path: Path | None) -> None:
     """Refuse an output file before any work if it cannot be written; None is fine."""
     if path is not None and (path.is_dir() or not os.access(path.resolve().parent, os.W_OK)):

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mapping.inputs import of_kind
+from mapping.network import MappedNetwork
 from xbarsim.errors import ParameterError
 from xbarsim.streams import whole_number
-
-if TYPE_CHECKING:
-    from mapping.network import MappedNetwork
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -54,7 +52,7 @@ class Trace:
         return f"Trace({len(self.spikes)} layers, {n} image(s), {t_steps} time steps)"
 
 
-def trace(mapped: MappedNetwork, images: np.ndarray) -> Trace:
+def trace(mapped: MappedNetwork, images: np.ndarray, axes: str | None = None) -> Trace:
     """Record the spikes and membranes of every layer while images are classified; changes nothing on the chip.
 
     Runs as tensors, so that it serves any chip. All is held in memory: a few images at a time.
@@ -63,12 +61,15 @@ def trace(mapped: MappedNetwork, images: np.ndarray) -> Trace:
     ----------
     mapped : MappedNetwork
     images : array, (n, h, w), (n, c, h, w) or spikes (n, t_steps, c, h, w)
+    axes : str, optional
+        The order of their axes if it is another one, see :meth:`mapping.Network.predict`.
 
     Returns
     -------
     Trace
     """
-    x, analog = mapped.inference.encoded(images, 0)
+    mapped = of_kind(MappedNetwork, mapped, "mapped", "a network on a chip, by map_network")
+    x, analog = mapped.inference.encoded(mapped.checked(images, axes), 0)
     spikes, membranes, thresholds = [], [], []
     for layer in mapped.layers:
         x, membrane, _ = layer.forward(x, analog)

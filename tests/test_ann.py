@@ -186,8 +186,8 @@ def test_settings_count():
 @pytest.mark.parametrize(
     ("images", "labels", "changes", "message"),
     [
-        (None, np.zeros(3, int), {}, r"labels: int64 of shape \(3,\); 400 images need whole numbers"),
-        (None, np.full(400, 2), {}, "labels go from 2 to 2; there are 2 classes"),
+        (None, np.zeros(3, int), {}, r"labels have the shape \(3,\) and type int64; 400 images"),
+        (None, np.full(400, 2), {}, "labels go from 2 to 2; the network has classes 0 to 1"),
         (np.zeros((400, 5, 5)), None, {}, r"the network takes \(n, 1, 4, 4\)"),
         (np.zeros((400, 1, 1, 4, 4)), None, {}, "images have 5 dimensions"),
         (None, None, {"batch_size": 301}, "400 images are fewer than both together"),
@@ -322,7 +322,7 @@ def test_the_wide_and_the_compact_network():
 
 
 def test_bad_batches():
-    with pytest.raises(xb.ParameterError, match="0 images in batches of 100"):
+    with pytest.raises(xb.ParameterError, match="n > 0"):
         Ann(SMALL).predict(np.zeros((0, 4, 4)))
     with pytest.raises(xb.ParameterError, match="in batches of 0"):
         Ann(SMALL).predict(np.zeros((1, 4, 4)), batch_size=0)

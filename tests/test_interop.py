@@ -106,7 +106,7 @@ def test_ties_follow_the_comparison_of_the_source():
     network = mp.load_network(module, t_steps=STEPS)
     with torch.no_grad():
         ((_, expected),) = run_snntorch(module, x)
-    spikes = network.spikes(events(x.numpy()))[0]
+    spikes = network.spikes(events(x.numpy(), "tnc"))[0]
     np.testing.assert_array_equal(spikes[..., 0, 0], expected.numpy())
     assert spikes[0, 0, 0] == 0 and spikes[1, 0, 0] == 1  # 2.0 is not above 2.0
 
@@ -318,7 +318,7 @@ def test_nir_of_snntorch_comes_back(tmp_path, beta):
     with torch.no_grad():
         history = run_snntorch(module, x)
         assert_same_spikes(network, history, x)
-    first = network.spikes(events(x.numpy()))[0][0].reshape(9, 5)
+    first = network.spikes(events(x.numpy(), "tnc"))[0][0].reshape(9, 5)
     np.testing.assert_array_equal(first, history[0][1][0].numpy())  # with no decay yet, ties are exact
 
 

@@ -139,7 +139,7 @@ def test_what_an_ann_cannot_run_on_is_refused(network, images, sar, chip):
         map_ann(network, sar.replace(weights="reference"))
     with pytest.raises(xb.ParameterError, match=r"replication = \(1, 1, 1, 1, 1, 2\) for 5 layers; give no more"):
         map_ann(network, sar.replace(replication=(1, 1, 1, 1, 1, 2)))
-    with pytest.raises(xb.ParameterError, match=r"3 images in batches of 50, labels of shape \(2,\)"):
+    with pytest.raises(xb.ParameterError, match=r"labels have the shape \(2,\) and type int64; 3 images"):
         map_ann(network, sar).evaluate(images, np.zeros(2, int))
 
 

@@ -353,7 +353,7 @@ def test_what_cannot_be_mapped_is_refused(tiny, chip):
         mapped.evaluate(images, np.zeros(2, int))
     with pytest.raises(xb.ParameterError, match="7 images in batches of 0"):
         mapped.evaluate(images, np.zeros(7, int), batch_size=0)
-    with pytest.raises(xb.ParameterError, match="0 images in batches of 100"):
+    with pytest.raises(xb.ParameterError, match="n > 0"):
         network.predict(images[:0])
     with pytest.raises(xb.ParameterError, match="accounting = 'loose': give one of full"):
         mapped.evaluate(images, np.zeros(7, int), accounting="loose")

@@ -312,18 +312,19 @@ def test_latency_encoding_fires_once_the_earlier_the_brighter():
     np.testing.assert_array_equal(times[:2], [[0, 1, 5, 9], [0, 0, 10, 7]])
 
 
-def test_spikes_of_event_cameras_come_time_first(tmp_path):
+def test_spikes_of_event_cameras_come_in_any_order_of_axes(tmp_path):
     spec = NETWORK.replace(t_steps=5)
     spikes = (np.random.default_rng(0).random((5, 2, 1, 3, 4)) < 0.5).astype(np.uint8)
-    np.testing.assert_array_equal(encode(events(spikes), spec), spikes)
-    assert events(spikes[:, :, 0]).shape == (2, 5, 1, 3, 4) and events(spikes[:, :, 0, 0]).shape == (2, 5, 4, 1, 1)
-    with pytest.raises(xb.ParameterError, match="give \\(t_steps, n, ...\\)"):
-        events(spikes[0, 0, 0])
+    np.testing.assert_array_equal(encode(events(spikes, "tnchw"), spec), spikes)
+    assert events(spikes[:, :, 0], "tnhw").shape == (2, 5, 1, 3, 4)
+    assert events(spikes[:, :, 0, 0], "tnc").shape == (2, 5, 4, 1, 1)
+    with pytest.raises(xb.ParameterError, match="do not tell which axis is what; give axes = 'tnchw'"):
+        events(spikes)
     np.savez(tmp_path / "gestures.npz", spikes=spikes, labels=np.array([3, 1]))
     loaded, labels = mp.load_dataset(tmp_path / "gestures.npz")
     np.testing.assert_array_equal(encode(loaded, spec), spikes)
     assert labels.tolist() == [3, 1]
-    assert events(spikes > 0).dtype == np.uint8
+    assert events(spikes > 0, "tnchw").dtype == np.uint8
     whole = (tmp_path / "gestures.npz").read_bytes()
     (tmp_path / "gestures.npz").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(xb.FileError, match="needs arrays 'images'"):

@@ -19,3 +19,13 @@ class ConvergenceError(XbarsimError, RuntimeError):
 
 class TrialError(XbarsimError, RuntimeError):
     """A trial of a study failed, and the study was told to end then."""
+
+
+class InputWarning(UserWarning):
+    """What was given can be used, but is likely to mean something else."""
+
+
+def shown(value: object) -> str:
+    """Return a value as errors show it: one line, not too long."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -8,13 +8,13 @@ from zlib import crc32
 
 import numpy as np
 
-from xbarsim.errors import ParameterError
+from xbarsim.errors import ParameterError, shown
 
 
 def whole_number(value: Any, name: str) -> int:
     """Return a whole number from 0 below 2^64; raise :class:`ParameterError` otherwise."""
     if isinstance(value, bool) or not isinstance(value, Integral) or not 0 <= int(value) < 1 << 64:
-        raise ParameterError(f"{name} = {value!r}: give a whole number from 0")
+        raise ParameterError(f"{name} = {shown(value)}: give a whole number from 0")
     return int(value)
 
 

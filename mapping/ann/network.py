@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from mapping.ann.spec import AnnSpec
 from mapping.bsnn import finite
-from mapping.bsnn.encode import check_images
+from mapping.bsnn.encode import Checked, check_images, encode
 from mapping.bsnn.layers import fuse_pool, largest
 from mapping.bsnn.spec import LayerSpec, Shape
 from xbarsim.errors import ParameterError
+from xbarsim.streams import whole_number
 
 _CLIP = 4.0  # where clip levels start: deviations of what batch norm leaves
 
@@ -194,18 +195,23 @@ class Ann(nn.Module):
         self.check(state_dict)
         return super().load_state_dict(state_dict, strict, assign)
 
-    def levels(self, images: np.ndarray) -> np.ndarray:
+    def levels(self, images: np.ndarray, axes: str | None = None) -> np.ndarray:
         """Return images as whole numbers (n, c, h, w) from 0 to 2^activation_bits - 1, int64.
 
         Parameters
         ----------
         images : array, (n, h, w) or (n, c, h, w)
             uint8 in 0..255 or float in [0, 1].
+        axes : str, optional
+            Another order of these axes, for example ``"nhwc"``.
         """
-        if np.ndim(images) == 5:
-            raise ParameterError("images have 5 dimensions, as spikes have; an Ann takes (n, h, w) or (n, c, h, w)")
-        levels: np.ndarray = np.rint(check_images(images, self.spec.topology) * self.spec.top_activation)
-        return levels.astype(np.int64)
+        (levels,) = encode(self.checked(images, axes), self.spec.topology)
+        whole: np.ndarray = np.rint(levels * self.spec.top_activation).astype(np.int64)
+        return whole
+
+    def checked(self, images: np.ndarray, axes: str | None = None) -> Checked:
+        """Return images (n, c, h, w) if the network can take them, see :func:`mapping.bsnn.encode.check_images`."""
+        return check_images(images, self.spec.topology, axes, spiking=False)
 
     @torch.no_grad()
     def integer_layers(self) -> list[IntegerLayer]:
@@ -282,7 +288,7 @@ class Ann(nn.Module):
             outputs.append(x.numpy())
         return [y.astype(np.int64) for y in outputs[:-1]] + outputs[-1:]
 
-    def predict(self, images: np.ndarray, batch_size: int = 100) -> np.ndarray:
+    def predict(self, images: np.ndarray, batch_size: int = 100, axes: str | None = None) -> np.ndarray:
         """Return the class (n,) with the largest logit of :meth:`integers`; the lowest class wins a tie.
 
         Parameters
@@ -291,8 +297,11 @@ class Ann(nn.Module):
             uint8 images count as 0..255, floats as 0..1.
         batch_size : int
             Images per pass.
+        axes : str, optional
+            As for :meth:`levels`.
         """
-        if len(images) == 0 or batch_size < 1:
+        images = self.checked(images, axes)
+        if whole_number(batch_size, "batch_size") < 1:
             raise ParameterError(f"{len(images)} images in batches of {batch_size}: at least 1 of each is needed")
         starts = range(0, len(images), batch_size)
         logits = [self.integers(images[start : start + batch_size])[-1] for start in starts]

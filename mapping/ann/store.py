@@ -14,7 +14,8 @@ from torch import Tensor
 from mapping.ann.network import Ann
 from mapping.ann.spec import AnnSpec
 from mapping.bsnn.finite import fault, title
-from mapping.resources import data_folder
+from mapping.inputs import of_kind
+from mapping.resources import data_folder, path_of
 from xbarsim.errors import FileError, ParameterError
 
 
@@ -35,6 +36,7 @@ def save_ann(network: Ann, path: str | Path) -> None:
     FileError
         If the file cannot be written.
     """
+    of_kind(Ann, network, "network", "an Ann")
     network.check()
     tensors = {name: value.contiguous() for name, value in _tensors(network).items()}
     for number, layer in enumerate(network.layers):
@@ -43,7 +45,7 @@ def save_ann(network: Ann, path: str | Path) -> None:
         tensors[f"layers.{number}.largest"] = weight.abs().max()
     metadata = {"spec": network.spec.model_dump_json(), "training": json.dumps(network.metadata)}
     try:
-        save_file(tensors, path, metadata=metadata)
+        save_file(tensors, path_of(path, "path"), metadata=metadata)
     except (OSError, SafetensorError) as error:
         raise FileError(f"{path}: cannot be written ({error}); give a path in an existing folder") from None
 
@@ -58,7 +60,7 @@ def load_ann(source: str | Path) -> Ann:
     ParameterError
         If the name is unknown.
     """
-    path = Path(source)
+    path = path_of(source, "network")
     if path.suffix != ".safetensors":
         path = _folder() / f"{str(source).replace('-', '_')}.safetensors"
         if not path.is_file():

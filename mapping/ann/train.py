@@ -11,8 +11,10 @@ import torch.nn.functional as F
 
 from mapping.ann.network import Ann
 from mapping.ann.spec import AnnSpec
+from mapping.bsnn.encode import check_images, check_labels
 from mapping.bsnn.settings import TrainingSettings
-from mapping.bsnn.train import Progress, diverges, shifted
+from mapping.bsnn.train import Progress, checked_settings, diverges, shifted
+from mapping.inputs import of_kind
 from xbarsim.errors import ParameterError
 
 _UNUSED = ("t_steps_training", "patience", "max_grad_norm", "clip_weights", "activity_l1", "activity_l2")
@@ -43,8 +45,11 @@ def train_ann(
     Ann
         With the training record in ``metadata``.
     """
-    settings, images, labels = settings or TrainingSettings(), np.asarray(images), np.asarray(labels)
-    _check(spec, images, labels, settings)
+    of_kind(AnnSpec, spec, "spec", "an AnnSpec")
+    settings = checked_settings(settings)
+    images = check_images(images, spec.topology, spiking=False)
+    labels = check_labels(labels, len(images), spec.n_classes)
+    _check(len(images), settings)
     started = time.perf_counter()
     torch.manual_seed(settings.seed)
     network = Ann(spec)
@@ -85,15 +90,10 @@ def train_ann(
     return network.eval()
 
 
-def _check(spec: AnnSpec, images: np.ndarray, labels: np.ndarray, settings: TrainingSettings) -> None:
-    Ann(spec).levels(images)
-    if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
-        raise ParameterError(f"labels: {labels.dtype} of shape {labels.shape}; {len(images)} images need whole numbers")
-    if labels.min() < 0 or labels.max() >= spec.n_classes:
-        raise ParameterError(f"labels go from {labels.min()} to {labels.max()}; there are {spec.n_classes} classes")
-    if settings.batches(len(images)) < 1:
+def _check(n_images: int, settings: TrainingSettings) -> None:
+    if settings.batches(n_images) < 1:
         both = f"batch_size = {settings.batch_size}, n_validation = {settings.n_validation}"
-        raise ParameterError(f"{both}: {len(images)} images are fewer than both together")
+        raise ParameterError(f"{both}: {n_images} images are fewer than both together")
     for name in _UNUSED:
         if getattr(settings, name) != TrainingSettings.model_fields[name].default:
             raise ParameterError(f"{name} = {getattr(settings, name)} is not offered for an Ann; leave it out")

@@ -12,13 +12,14 @@ from torch import Tensor, nn
 
 from mapping.bsnn import finite
 from mapping.bsnn.decode import scores
-from mapping.bsnn.encode import encode, is_analog
+from mapping.bsnn.encode import check_images, encode, is_analog
 from mapping.bsnn.events import EventLayer, ideal_layers, list_inputs
 from mapping.bsnn.layers import SPARSE, SpikingLayer
 from mapping.bsnn.neuron import lif
 from mapping.bsnn.spec import NetworkSpec
 from mapping.kernels.sums import SPIKES
 from xbarsim.errors import ParameterError
+from xbarsim.streams import whole_number
 from xbarsim.threads import in_threads
 
 
@@ -88,12 +89,13 @@ class Network(nn.Module):
         return spikes, membranes
 
     @torch.inference_mode()
-    def spikes(self, images: np.ndarray, seed: int = 0) -> list[np.ndarray]:
+    def spikes(self, images: np.ndarray, seed: int = 0, axes: str | None = None) -> list[np.ndarray]:
         """Return the spikes of every layer for images, each (t_steps, n, channels, height, width), 0 or 1.
 
-        ``seed`` is that of rate encoding.
+        ``seed`` is that of rate encoding; ``images`` and ``axes`` are as for :meth:`predict`.
         """
         self.check()
+        images = check_images(images, self.spec, axes)
         self.eval()
         spikes, _ = self(self._input(images, seed, 0))
         return [s.cpu().numpy() for s in spikes]
@@ -105,13 +107,14 @@ class Network(nn.Module):
         batch_size: int = 100,
         seed: int = 0,
         engine: Literal["auto", "events", "tensors"] = "auto",
+        axes: str | None = None,
     ) -> np.ndarray:
         """Return the class (n,) that the decoder reads; the lowest class wins a tie.
 
         Parameters
         ----------
         images : array, (n, h, w), (n, c, h, w) or spikes (n, t_steps, c, h, w)
-            uint8 images count as 0..255, floats as 0..1.
+            uint8 images count as 0..255, floats as 0..1; spikes are 0 or 1.
         batch_size : int
             Images per pass.
         seed : int
@@ -120,8 +123,13 @@ class Network(nn.Module):
             Whether inputs are added up spike by spike, on the CPU and without maximum pooling, or as tensors, wherever
             the network is. Unless told, spike by spike while spikes are sparse. Both give the same spikes but for
             membranes within rounding of a threshold.
+        axes : str, optional
+            The order of the axes of ``images``, a letter for each of n (samples), t (time steps), c (channels), h, w:
+            ``"tnchw"``, ``"tchw"`` for the spikes of one sample. Needed where an array could mean two things, as one of
+            as many samples as time steps.
         """
-        if len(images) == 0 or batch_size < 1:
+        images = check_images(images, self.spec, axes)
+        if whole_number(batch_size, "batch_size") < 1:
             raise ParameterError(f"{len(images)} images in batches of {batch_size}: at least 1 of each is needed")
         if engine not in ("auto", "events", "tensors"):
             raise ParameterError(f"engine = {engine!r}: give 'auto', 'events' or 'tensors'")

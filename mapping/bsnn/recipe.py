@@ -10,7 +10,7 @@ from pydantic import field_validator
 from mapping.bsnn.settings import TrainingSettings
 from mapping.bsnn.spec import NetworkSpec
 from mapping.datasets import HASHES
-from mapping.resources import data_folder, located
+from mapping.resources import data_folder, located, path_of
 from xbarsim.errors import ParameterError
 from xbarsim.parameters import Parameters, beside_toml
 
@@ -62,7 +62,7 @@ def load_recipe(source: str | Path) -> Recipe:
     ParameterError
         If the name is unknown or a field is not allowed.
     """
-    path = Path(source)
+    path = path_of(source, "recipe")
     if path.suffix != ".toml":
         path = data_folder() / "recipes" / f"{source}.toml"
         if not path.is_file():

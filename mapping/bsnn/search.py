@@ -17,12 +17,16 @@ import numpy as np
 import torch
 from pydantic import Field, model_validator
 
+from mapping.bsnn.encode import check_images, check_labels
 from mapping.bsnn.recipe import Recipe
-from mapping.bsnn.spec import FORMAT, from_format
+from mapping.bsnn.spec import FORMAT, NetworkSpec, from_format
 from mapping.bsnn.train import train
+from mapping.inputs import of_kind
+from mapping.resources import path_of
 from xbarsim.errors import FileError, ParameterError
 from xbarsim.kernels.jit import set_thread_count
 from xbarsim.parameters import Parameters
+from xbarsim.streams import whole_number
 
 if TYPE_CHECKING:
     import optuna
@@ -117,6 +121,7 @@ def search(
     n_trials: int = 100,
     processes: int = 1,
     progress: Callable[[int, float], None] | None = None,
+    axes: str | None = None,
 ) -> pd.DataFrame:
     """Search for hyper-parameters by the accuracy on the validation split; the test accuracy is noted beside it.
 
@@ -134,15 +139,19 @@ def search(
         How many trials run at a time; a script that asks for several starts under ``if __name__ == "__main__"``.
     progress : callable, optional
         Called with the number of finished trials and the best validation accuracy.
+    axes : str, optional
+        The order of the axes of images, as for :func:`mapping.train`.
 
     Returns
     -------
     DataFrame
         One row per trial, see :func:`trials`.
     """
-    path = Path(storage)
-    if n_trials < 1 or processes < 1:
+    of_kind(Search, plan, "plan", "a Search")
+    path, network = path_of(storage, "storage"), plan.recipe.network
+    if min(whole_number(n_trials, "n_trials"), whole_number(processes, "processes")) < 1:
         raise ParameterError(f"{n_trials} trials in {processes} processes: give at least 1 of each")
+    training, test = (_pair(data, network, axes) for data in (training, test))
     if plan.images > len(training[0]):
         raise ParameterError(f"Search.images = {plan.images}: the training set has only {len(training[0])}")
     training, test = _first(training, plan.images), _first(test, plan.test_images)
@@ -183,7 +192,7 @@ def trials(storage: str | Path) -> pd.DataFrame:
     """
     import pandas as pd
 
-    path = Path(storage)
+    path = path_of(storage, "storage")
     if not path.is_file():
         raise FileError(f"{path}: no such file; give the storage of a search, or a .csv file of its trials")
     if path.suffix == ".csv":
@@ -315,6 +324,14 @@ def suggested(trial: optuna.Trial, plan: Search) -> Recipe:
     norm = space.max_grad_norm if trial.suggest_categorical("clip_gradients", [False, True]) else None
     recipe = plan.recipe.changed(**chosen)
     return recipe.replace(training=recipe.training.replace(max_grad_norm=norm))
+
+
+def _pair(data: Data, network: NetworkSpec, axes: str | None) -> Data:
+    """Return images and labels if the network can take them."""
+    if not isinstance(data, tuple | list) or len(data) != 2:
+        raise ParameterError(f"a {type(data).__name__} is no data set; give images and labels, (images, labels)")
+    images = check_images(data[0], network, axes)
+    return images, check_labels(data[1], len(images), network.n_classes)
 
 
 def _first(data: Data, n: int) -> Data:

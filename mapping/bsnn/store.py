@@ -15,7 +15,8 @@ from mapping.bsnn.finite import decays, title
 from mapping.bsnn.layers import SpikingLayer, top_level
 from mapping.bsnn.network import Network
 from mapping.bsnn.spec import FORMAT, NetworkSpec, from_format
-from mapping.resources import data_folder
+from mapping.inputs import of_kind
+from mapping.resources import data_folder, path_of
 from xbarsim.errors import FileError, ParameterError
 
 
@@ -34,6 +35,7 @@ def save_network(network: Network, path: str | Path) -> None:
     FileError
         If the file cannot be written.
     """
+    of_kind(Network, network, "network", "a Network")
     network.check()
     tensors: dict[str, Tensor] = {}
     for name, value in _tensors(network).items():
@@ -46,7 +48,7 @@ def save_network(network: Network, path: str | Path) -> None:
     spec, training = network.spec.model_dump_json(), json.dumps(network.metadata)
     metadata = {"format": str(FORMAT), "spec": spec, "training": training}
     try:
-        save_file(tensors, path, metadata=metadata)
+        save_file(tensors, path_of(path, "path"), metadata=metadata)
     except (OSError, SafetensorError) as error:
         raise FileError(f"{path}: cannot be written ({error}); give a path in an existing folder") from None
 

@@ -13,11 +13,12 @@ import torch
 
 from mapping.bsnn.checkpoint import Run
 from mapping.bsnn.decode import loss, penalty, scores
-from mapping.bsnn.encode import check_images, encode
+from mapping.bsnn.encode import check_images, check_labels, encode
 from mapping.bsnn.network import Network
 from mapping.bsnn.neuron import check_gradients
 from mapping.bsnn.settings import TrainingSettings
 from mapping.bsnn.spec import NetworkSpec
+from mapping.inputs import of_kind, told
 from xbarsim.errors import ConvergenceError, ParameterError
 
 Progress = Callable[[int, int, float, float], None]  # epoch, finished batches, running loss and training accuracy
@@ -36,6 +37,7 @@ def train(
     device: str = "auto",
     progress: Progress | None = None,
     finished: Finished | None = None,
+    axes: str | None = None,
 ) -> Network:
     """Train a network and return the epoch that did best on the validation split.
 
@@ -57,15 +59,20 @@ def train(
         Called after each batch with the epoch, the number of finished batches, running loss and training accuracy.
     finished : callable, optional
         Called after each epoch with its number and validation accuracy; what is true as an answer ends the run.
+    axes : str, optional
+        The order of the axes of ``images`` if it is another one, see :meth:`mapping.Network.predict`.
 
     Returns
     -------
     Network
         On the CPU, with the training record in ``metadata``.
     """
-    settings = settings or TrainingSettings()
-    images, labels = np.asarray(images), np.asarray(labels)
-    _check(spec, images, labels, settings)
+    of_kind(NetworkSpec, spec, "spec", "a NetworkSpec")
+    settings = checked_settings(settings)
+    checked = check_images(images, spec, axes)
+    classes = check_labels(labels, len(checked), spec.n_classes)
+    given, images, labels = (np.asarray(images), np.asarray(labels)), checked, classes
+    _check(spec, images, settings)
     target = choose_device(device)
     if target.type == "cpu":
         keep_freed_memory()
@@ -74,7 +81,7 @@ def train(
     optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
     order = np.random.default_rng([settings.seed, 0]).permutation(len(images))
     held_out, kept = order[: settings.n_validation], order[settings.n_validation :]
-    run = Run(network, optimizer, settings, images, labels)
+    run = Run(network, optimizer, settings, *(given if axes in (None, told(given[0])) else (images, labels)))
     if checkpoint is not None:
         run.resume(Path(checkpoint))
     while len(run.history) < settings.epochs and not run.out_of_patience:
@@ -94,6 +101,13 @@ def train(
     return run.best_network()
 
 
+def checked_settings(settings: TrainingSettings | None) -> TrainingSettings:
+    """Return settings, the usual ones for None; refuse what is none."""
+    return (
+        TrainingSettings() if settings is None else of_kind(TrainingSettings, settings, "settings", "TrainingSettings")
+    )
+
+
 def choose_device(name: str) -> torch.device:
     """Return a device of torch; "auto" is CUDA where there is one, otherwise the CPU."""
     if name == "auto":
@@ -109,21 +123,12 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def _check(spec: NetworkSpec, images: np.ndarray, labels: np.ndarray, settings: TrainingSettings) -> None:
-    if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
-        raise ParameterError(
-            f"labels: {labels.dtype} of shape {labels.shape}; {len(images)} images need as many whole numbers"
-        )
-    check_images(images, spec)
+def _check(spec: NetworkSpec, images: np.ndarray, settings: TrainingSettings) -> None:
     for neuron in spec.neurons():
         check_gradients(neuron)
-    if settings.t_steps_training is not None and np.ndim(images) == 5:
+    if settings.t_steps_training is not None and images.ndim == 5:
         raise ParameterError(
             f"t_steps_training = {settings.t_steps_training}: spikes are given for the {spec.t_steps} of the network"
-        )
-    if labels.min() < 0 or labels.max() >= spec.n_classes:
-        raise ParameterError(
-            f"labels go from {labels.min()} to {labels.max()}; the network has classes 0 to {spec.n_classes - 1}"
         )
     if settings.n_validation >= len(images):
         raise ParameterError(f"n_validation = {settings.n_validation}: the set has only {len(images)} images")

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mapping.ann.network import Ann
-from mapping.bsnn.encode import check_images
+from mapping.bsnn.encode import check_images, check_labels
 from mapping.bsnn.fold import fold
 from mapping.bsnn.network import Network
 from mapping.cost import MODULES, convention
 from mapping.datasets import HASHES, load_dataset
+from mapping.given import Source, trained_for
+from mapping.inputs import of_kind, told
 from mapping.provenance import digest, network_hash, now
 from mapping.resources import located
 from mapping.sample import Sample
 from mapping.study.results import DESCRIPTIONS, RESULTS, with_intervals
 from mapping.study.setting import Setting, chip_of, network_of, varied
-from mapping.study.spec import Study
+from mapping.study.spec import Study, load_study
 from mapping.study.task import ChipTask
 from xbarsim.errors import ParameterError
 from xbarsim.study.conduct import conduct
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-def run_study(study: Study, *, store: str | Path | None = None, **options: Any) -> xr.Dataset:
+def run_study(study: Study | Source, *, store: str | Path | None = None, **options: Any) -> xr.Dataset:
     """Run a study, or what is left of it.
 
     Every point is checked before the first one runs. Trial k is die k of the study's seed at every point: points are
@@ -36,7 +39,7 @@ def run_study(study: Study, *, store: str | Path | None = None, **options: Any) 
 
     Parameters
     ----------
-    study : Study
+    study : Study, or its name or file
     store : str or path, optional
         A folder that takes each result at once, and from which an interrupted study goes on.
     **options
@@ -53,6 +56,9 @@ def run_study(study: Study, *, store: str | Path | None = None, **options: Any) 
     ParameterError, FileError
         If any point cannot be run, or the store holds another study.
     """
+    if isinstance(study, str | os.PathLike):
+        study = load_study(Path(study))
+    study = of_kind(Study, study, "study", "a Study, or the name or file of one")
     plan, task = prepared(study)
     data = conduct(task, plan, store=store, **options)
     for name in RESULTS:
@@ -88,17 +94,15 @@ def prepared(study: Study) -> tuple[Plan, ChipTask]:
     plan = Plan.of({axis.name: axis.values for axis in study.axes}, study.trials, study.seed, {})
     settings = [Setting.of(study, point) for point in plan.points]
     networks = {setting.network: network_of(study, setting.network) for setting in settings}
-    datasets = {
-        name: study.dataset or str(network.metadata.get("dataset", "mnist")) for name, network in networks.items()
-    }
+    remedy = f"the dataset of study {study.name}"
+    datasets = {name: study.dataset or trained_for(network, name, remedy) for name, network in networks.items()}
     data = {name: _images(study, name) for name in datasets.values()}
+    checked: dict[str, tuple[np.ndarray, np.ndarray, Sample]] = {}
     for key in {setting.work_key: setting for setting in settings}.values():
-        network = varied(networks[key.network], key.variant)
-        images = data[datasets[key.network]][0]
-        if isinstance(network, Ann):
-            network.levels(images[:1])
-        else:
-            check_images(images, network.spec)
+        network, name = varied(networks[key.network], key.variant), datasets[key.network]
+        images, labels, sample = data[name]
+        checked[name] = (*_checked(network, images, labels), sample)
+        if isinstance(network, Network):
             fold(network)
     plan.identity.update(
         study=study.model_dump(mode="json", include={"images", "changes", "accounting"}),
@@ -107,7 +111,14 @@ def prepared(study: Study) -> tuple[Plan, ChipTask]:
         networks={name: network_hash(network) for name, network in networks.items()},
         data={name: digest(*arrays) for name, (*arrays, _) in data.items()},
     )
-    return plan, ChipTask(study, networks, data, datasets)
+    return plan, ChipTask(study, networks, checked, datasets)
+
+
+def _checked(network: Network | Ann, images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return a data set if the network can take it; it has told what its axes are."""
+    axes, n_classes = told(images), network.spec.n_classes
+    x = network.checked(images, axes) if isinstance(network, Ann) else check_images(images, network.spec, axes)
+    return x, check_labels(labels, len(x), n_classes)
 
 
 def _images(study: Study, dataset: str) -> tuple[np.ndarray, np.ndarray, Sample]:

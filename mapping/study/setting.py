@@ -17,6 +17,7 @@ from mapping.bsnn.network import Network
 from mapping.bsnn.store import list_networks
 from mapping.chip import Chip, list_chips, load_chip
 from mapping.dies import Past
+from mapping.given import refuse_nir
 from mapping.resources import located
 from mapping.study.spec import PAST, Study
 from xbarsim.drift import ROOM_TEMPERATURE
@@ -90,6 +91,7 @@ def network_of(study: Study, name: str) -> Network | Ann:
 
 def load_any(source: str) -> Network | Ann:
     """Load a spiking or a conventional network by its name or file."""
+    refuse_nir(source)
     if source in list_anns():
         return load_ann(source)
     if Path(source).suffix == ".safetensors":

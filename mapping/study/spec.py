@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from mapping.resources import data_folder
+from mapping.resources import data_folder, path_of
 from mapping.study.results import RESULTS
 from xbarsim.errors import FileError, ParameterError
 from xbarsim.parameters import Parameters, beside_toml
@@ -172,7 +172,7 @@ def load_study(source: str | Path) -> Study:
     ParameterError
         If the name is unknown or a field is not allowed.
     """
-    path = Path(source)
+    path = path_of(source, "study")
     if path.suffix != ".toml":
         path = data_folder() / "studies" / f"{source}.toml"
         if not path.is_file():
