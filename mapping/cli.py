@@ -85,7 +85,6 @@ def report(
     """Run a trained network on chips: accuracy, TOPS/W, energy, ADC power share."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-    from rich.text import Text
 
     import mapping as mp
     from mapping.bsnn.encode import check_images, check_labels
@@ -135,7 +134,6 @@ def report(
                     progress=show,
                 )
             )
-    Console().print(Text(f"{network} on {dataset}"))
     Console().print(render(reports))
     if json_file is not None:
         values = {

@@ -115,14 +115,14 @@ def _how_sure(reports: Sequence[Report]) -> str:
     several = any(report.n_dies > 1 for report in reports)
     how = "bootstrap of dies and images" if several else "Wilson, over images; dies differ more"
     compared = "bootstrap" if several else "McNemar's exact test"
-    differences = f"; differences on the same images, p by {compared}" if len(reports) > 1 else ""
+    differences = f"; differences on the same images, p of {compared}" if len(reports) > 1 else ""
     return f"In brackets: 95% intervals ({how}){differences}."
 
 
 def _difference(report: Report, first: Report) -> str:
     found = report.difference(first)
     low, high = (f"{100 * end:+.2g}" for end in found.interval)
-    return f"{100 * found.value:+.2g}% ({low} to {high}), p = {found.p_value:.2g}"
+    return f"{100 * found.value:+.2g}% ({low} to {high}), p={found.p_value:.2g}"
 
 
 def _by_layer(reports: Sequence[Report], title: str, columns: dict[str, Callable[[Report, int], str]]) -> Table:
