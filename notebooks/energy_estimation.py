@@ -144,5 +144,5 @@ axes[1].invert_yaxis()
 plt.show()
 
 # %% [markdown]
-# At 8 bits published laws say from 0.085 pJ (`neurosim`) to 28 pJ (`schreier`) for a conversion, so that the same chip
-# has 264 or 5 TOPS/W. They also grow differently: nearly linearly, doubling or quadrupling with each bit.
+# At 8 bits published laws say 0.085 pJ (`neurosim`) to 11.4 pJ (`schreier`) for a conversion, so that the same chip
+# has 264 or 12 TOPS/W. They also grow differently: nearly linearly, doubling or quadrupling with each bit.

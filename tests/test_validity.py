@@ -320,6 +320,11 @@ def test_presets_say_where_they_are_backed_by_data(name, command):
     assert all(word in shown for word in words or ["Backed by data: its source gives no range of use"])
 
 
+def test_a_conductance_of_ones_own_is_not_bound_to_the_voltage_of_the_source():
+    own = xb.load_device("paper", i_lrs="2 uA", v_read="0.2 V")
+    assert not list(own.doubts(Exposure())) and list(xb.load_device("paper", v_read="0.2 V").doubts(Exposure()))
+
+
 def test_what_presets_leave_out_is_named():
     """aihwkit's random relaxation after 1 s: 0.412 of 8 uS."""
     words = load_preset("cmo-hfox-ibm").left_out

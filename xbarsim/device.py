@@ -234,11 +234,11 @@ def _with_preset(values: dict[str, Any]) -> dict[str, Any]:
     if name is None:
         return values
     preset = load_preset(str(name))
-    given = dict(preset.device)
-    if "g_lrs" in values or "i_lrs" in values:
+    given = preset.device | {"valid": {"model": preset.name} | preset.valid}
+    if "g_lrs" in values or "i_lrs" in values:  # another conductance, known at another voltage
         given.pop("g_lrs", None)
         given.pop("i_lrs", None)
-    given["valid"] = {"model": preset.name} | preset.valid
+        given["valid"].pop("v_read", None)
     for field, table in given.items():  # what is given of a table does not take away the rest of it
         if isinstance(table, dict) and isinstance(values.get(field), dict):
             values[field] = table | values[field]
