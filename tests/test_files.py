@@ -243,5 +243,12 @@ def test_the_command_says_what_it_read(tmp_path, command):
     assert code == 2 and "row 2, column 2 is empty" in err and "--missing" in err
     code, out, _ = command("solve", r, v, "--missing", "open", "--r-driver", "2 k\u03a9")
     assert code == 0 and "1 open" in out and "read in Ohm, as the file says" in out and "wires: r_driver 2 kOhm" in out
+    code, _, err = command("solve", r, v, "--missing", "open", "--v-reference", "0.3")
+    assert code == 2 and "give --v-char too" in err
+    sinh = ("--v-char", "0.1", "--v-reference", "0.3", "--json", tmp_path / "out.json")
+    v.write_text("0.3,0\n")
+    assert command("solve", r, v, "--missing", "open", *sinh)[0] == 0
+    i = json.loads((tmp_path / "out.json").read_text())["i_bitline"][0]
+    np.testing.assert_allclose(i, [0.3 / 2e5, 0.0], rtol=1e-9, atol=1e-18)
     code, _, err = command("solve", r, v, "--missing", "open", "--r-wordline", "2,5")
     assert code == 2 and "write 2.5" in err
