@@ -79,6 +79,14 @@ def test_resistances_and_conductances_are_never_taken_for_each_other(tmp_path, l
         with pytest.raises(xb.ParameterError, match="give conductances in siemens"):
             xb.Crossbar(r[:, None])
     assert xb.Crossbar(r[:, None], plausible=False).g.shape == (len(r), 1)
+    pulse = {"on_off_ratio": 1.001, "v_read": 0.3, "t_read": 1e-8}
+    with pytest.raises(xb.ParameterError, match=r"Device\.g_(lrs|hrs) is"):
+        xb.Device(g_lrs=float(r[0]), **pulse)
+    for source in (r, path):
+        np.save(path, r)
+        with pytest.raises(xb.ParameterError, match=r'd2d\.samples_lrs: .* unit = "Ohm"'):
+            xb.Device(g_lrs=float(np.median(1 / r)), **pulse, d2d={"samples_lrs": source})
+        assert xb.D2D(samples_lrs=source, unit="Ohm").samples_lrs == pytest.approx(np.sort(1 / r), rel=1e-14)
 
 
 @settings(max_examples=60, **IN_FOLDER)
@@ -197,7 +205,7 @@ def test_missing_cells_and_columns(tmp_path):
 
 
 def test_samples_of_devices(tmp_path):
-    """F6: 10 kohm read as 10 kS; by its unit it is 100 uS."""
+    """10 kohm taken for a conductance would be 10 kS; by its unit it is 100 uS."""
     r = np.array([9.5e3, 1e4, 1.1e4])
     np.save(tmp_path / "r.npy", r)
     fields = {"g_lrs": "100 uS", "on_off_ratio": 10, "v_read": 0.3, "t_read": 1e-8}
