@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mapping.resources import writable, write_text, written
+from xbarsim.errors import ParameterError
 from xbarsim.plausible import RANGE
 from xbarsim.sheets import KINDS
 
@@ -28,6 +29,10 @@ Name = Annotated[str | None, typer.Option(help="Array, variable or worksheet of 
 Ohm = Annotated[str, typer.Option(help="Resistance, for example '2.5' or '1 kOhm'.")]
 BothEnds = Annotated[bool, typer.Option(help="Whether the lines are connected at both ends.")]
 WAITING = "solving (the first run also compiles, about half a minute)"
+VoltageName = Annotated[str | None, typer.Option(help="The same of the second file.")]
+Reference = Annotated[
+    str, typer.Option(help="Voltage at which sinh cells have these conductances, i / v; zero bias without it.")
+]
 Characteristic = Annotated[str, typer.Option(help="Voltage scale of sinh cells; ohmic cells without it.")]
 
 
@@ -35,9 +40,9 @@ def _circuit(
     cells: Path,
     voltages: Path,
     what: dict[str, Any],
-    ends: dict[str, str],
-    both: dict[str, bool],
-    v_char: str,
+    voltage_name: str | None,
+    wires: dict[str, Any],
+    law: dict[str, str],
 ) -> tuple[Crossbar, np.ndarray, list[str]]:
     """Return crossbar, voltages (n, n_rows), and lines that say what was read."""
     import numpy as np
@@ -49,11 +54,11 @@ def _circuit(
     g, said = conductances(cells, **what)
     crossbar = xb.Crossbar(
         g,
-        wires=xb.Wires(**ends, **both),
-        cell=xb.Sinh(v_char=v_char) if v_char else xb.Ohmic(),
+        wires=xb.Wires(**wires),
+        cell=xb.Sinh(**law) if law else xb.Ohmic(),
         plausible=what["plausible"],
     )
-    v = read_table(voltages, "V")
+    v = read_table(voltages, "V", name=voltage_name)
     if v.ndim == 2 and v.shape[1] == 1 and crossbar.n_rows == v.shape[0]:
         v = v.T
     v = np.atleast_2d(v)
@@ -67,6 +72,12 @@ def _what(resistance: bool, any_conductance: bool, missing: str, name: str | Non
     return {"unit": unit, "plausible": not any_conductance, "missing": missing, "name": name}
 
 
+def _law(v_char: str, v_reference: str) -> dict[str, str]:
+    if v_reference and not v_char:
+        raise ParameterError("--v-reference: ohmic cells conduct the same at any voltage; give --v-char too")
+    return {name: value for name, value in (("v_char", v_char), ("v_reference", v_reference)) if value}
+
+
 def solve(
     cells: Cells,
     voltages: Voltages,
@@ -74,6 +85,7 @@ def solve(
     any_conductance: AnyConductance = False,
     missing: Missing = "error",
     name: Name = None,
+    voltage_name: VoltageName = None,
     r_wordline: Ohm = "0",
     r_bitline: Ohm = "0",
     r_driver: Ohm = "0",
@@ -81,6 +93,7 @@ def solve(
     drive_both_ends: BothEnds = False,
     sense_both_ends: BothEnds = False,
     v_char: Characteristic = "",
+    v_reference: Reference = "",
     plot: Annotated[Path | None, typer.Option(help="Draw the first read to this image file.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write currents and certificate.")] = None,
 ) -> None:
@@ -95,7 +108,14 @@ def solve(
     writable(json_file)
     ends = {"r_wordline": r_wordline, "r_bitline": r_bitline, "r_driver": r_driver, "r_sense": r_sense}
     both = {"drive_both_ends": drive_both_ends, "sense_both_ends": sense_both_ends}
-    crossbar, v, said = _circuit(cells, voltages, _what(resistance, any_conductance, missing, name), ends, both, v_char)
+    crossbar, v, said = _circuit(
+        cells,
+        voltages,
+        _what(resistance, any_conductance, missing, name),
+        voltage_name,
+        ends | both,
+        _law(v_char, v_reference),
+    )
     with Console(stderr=True).status(WAITING):
         solution = xb.solve(crossbar, v)
     typer.echo("\n".join(said))
@@ -125,6 +145,7 @@ def spice(
     any_conductance: AnyConductance = False,
     missing: Missing = "error",
     name: Name = None,
+    voltage_name: VoltageName = None,
     r_wordline: Ohm = "0",
     r_bitline: Ohm = "0",
     r_driver: Ohm = "0",
@@ -132,6 +153,7 @@ def spice(
     drive_both_ends: BothEnds = False,
     sense_both_ends: BothEnds = False,
     v_char: Characteristic = "",
+    v_reference: Reference = "",
     verify: Annotated[bool, typer.Option("--verify", help="Run ngspice and print the agreement instead.")] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the netlist, or the agreement.")] = None,
 ) -> None:
@@ -143,7 +165,14 @@ def spice(
     writable(json_file)
     ends = {"r_wordline": r_wordline, "r_bitline": r_bitline, "r_driver": r_driver, "r_sense": r_sense}
     both = {"drive_both_ends": drive_both_ends, "sense_both_ends": sense_both_ends}
-    crossbar, v, said = _circuit(cells, voltages, _what(resistance, any_conductance, missing, name), ends, both, v_char)
+    crossbar, v, said = _circuit(
+        cells,
+        voltages,
+        _what(resistance, any_conductance, missing, name),
+        voltage_name,
+        ends | both,
+        _law(v_char, v_reference),
+    )
     if verify:
         with Console(stderr=True).status(WAITING):
             deviation = xb.verify(crossbar, v[0])

@@ -79,6 +79,14 @@ def test_resistances_and_conductances_are_never_taken_for_each_other(tmp_path, l
         with pytest.raises(xb.ParameterError, match="give conductances in siemens"):
             xb.Crossbar(r[:, None])
     assert xb.Crossbar(r[:, None], plausible=False).g.shape == (len(r), 1)
+    pulse = {"on_off_ratio": 1.001, "v_read": 0.3, "t_read": 1e-8}
+    with pytest.raises(xb.ParameterError, match=r"Device\.g_(lrs|hrs) is"):
+        xb.Device(g_lrs=float(r[0]), **pulse)
+    for source in (r, path):
+        np.save(path, r)
+        with pytest.raises(xb.ParameterError, match=r'd2d\.samples_lrs: .* unit = "Ohm"'):
+            xb.Device(g_lrs=float(np.median(1 / r)), **pulse, d2d={"samples_lrs": source})
+        assert xb.D2D(samples_lrs=source, unit="Ohm").samples_lrs == pytest.approx(np.sort(1 / r), rel=1e-14)
 
 
 @settings(max_examples=60, **IN_FOLDER)
@@ -197,7 +205,7 @@ def test_missing_cells_and_columns(tmp_path):
 
 
 def test_samples_of_devices(tmp_path):
-    """F6: 10 kohm read as 10 kS; by its unit it is 100 uS."""
+    """10 kohm taken for a conductance would be 10 kS; by its unit it is 100 uS."""
     r = np.array([9.5e3, 1e4, 1.1e4])
     np.save(tmp_path / "r.npy", r)
     fields = {"g_lrs": "100 uS", "on_off_ratio": 10, "v_read": 0.3, "t_read": 1e-8}
@@ -243,5 +251,12 @@ def test_the_command_says_what_it_read(tmp_path, command):
     assert code == 2 and "row 2, column 2 is empty" in err and "--missing" in err
     code, out, _ = command("solve", r, v, "--missing", "open", "--r-driver", "2 k\u03a9")
     assert code == 0 and "1 open" in out and "read in Ohm, as the file says" in out and "wires: r_driver 2 kOhm" in out
+    code, _, err = command("solve", r, v, "--missing", "open", "--v-reference", "0.3")
+    assert code == 2 and "give --v-char too" in err
+    sinh = ("--v-char", "0.1", "--v-reference", "0.3", "--json", tmp_path / "out.json")
+    v.write_text("0.3,0\n")
+    assert command("solve", r, v, "--missing", "open", *sinh)[0] == 0
+    i = json.loads((tmp_path / "out.json").read_text())["i_bitline"][0]
+    np.testing.assert_allclose(i, [0.3 / 2e5, 0.0], rtol=1e-9, atol=1e-18)
     code, _, err = command("solve", r, v, "--missing", "open", "--r-wordline", "2,5")
     assert code == 2 and "write 2.5" in err

@@ -15,6 +15,14 @@ PREFIX |= {"": 0, "\u00b5": -6, "\u03bc": -6}
 OHMS = ("Ohm", "ohm", "ohms", "Ohms", "OHM", "\u03a9", "\u2126")
 
 
+def _times(number, power):
+    """Return a decimal number times a power of ten, inf beyond the range of numbers."""
+    try:
+        return float(number.scaleb(power))
+    except ArithmeticError:
+        return np.inf
+
+
 def naive(text):
     """Read ohms by cutting at every place: what Python's Decimal takes, then a prefix and a unit from a list."""
     found = set()
@@ -28,7 +36,9 @@ def naive(text):
             continue
         for prefix, power in PREFIX.items():
             if text[cut:].strip() in (prefix, *(prefix + ohm for ohm in OHMS)):
-                found.add(float(number.scaleb(power)))
+                value = _times(number, power)
+                if np.isfinite(value) and (value != 0 or number == 0):
+                    found.add(value)
     assert len(found) <= 1
     return found.pop() if found else None
 

@@ -38,7 +38,8 @@ def read_table(
     name : str, optional
         The array of an ``.npz`` file, the variable of a ``.mat`` file or the worksheet, if there are several.
     columns : sequence of str or int, optional
-        The columns to read of a text or worksheet, by name (without its unit) or counted from 0; all unless given.
+        The columns to read of a text or worksheet, by name (without its unit) or counted from 0, names of
+        rows left out; all unless given.
     missing : "error", "open", or a quantity
         What becomes of empty cells and of nan: refused; open cells, 0 S or inf ohm; or this value.
 

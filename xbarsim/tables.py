@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from math import isfinite
 from typing import NamedTuple
 
 import numpy as np
@@ -146,6 +147,8 @@ class _Cells:
         if self.may_comma and cell.count(",") == 1 and "." not in cell:
             text, self.comma = cell.replace(",", "."), True
         self.point |= "." in cell
+        if column.power == 0 and not self.comma and (value := _plain(cell)):
+            return value, ""
         if self.comma and self.point:
             raise ValueError(f"{cell!r}: some cells have a decimal comma, some a decimal point; use one of them")
         number, suffix = split_quantity(text)
@@ -159,6 +162,15 @@ class _Cells:
         if unit is None or (self.allowed is not None and unit not in self.allowed):
             raise ValueError(f"{cell!r} has the unit {unit or suffix!r} where {_listed(self.allowed)}")
         return parse_quantity(text, unit), unit
+
+
+def _plain(text: str) -> float:
+    """Return the value of a plain number, which most cells are, or 0 if it needs a closer look."""
+    try:
+        value = float(text)
+    except ValueError:
+        return 0.0
+    return value if isfinite(value) else 0.0
 
 
 def missing(cell: Cell) -> bool:
@@ -182,8 +194,8 @@ def _is_name(cell: Cell) -> bool:
 
 def _head_count(rows: list[list[Cell]]) -> int:
     """Return how many rows at the top hold names, and nothing that begins like a number."""
-    is_head = [any(map(_is_name, row)) and all(_is_name(cell) or _empty(cell) for cell in row) for row in rows]
-    n_heads = is_head.index(False) if False in is_head else len(rows)
+    heads = (any(map(_is_name, row)) and all(_is_name(cell) or _empty(cell) for cell in row) for row in rows)
+    n_heads = next((k for k, head in enumerate(heads) if not head), len(rows))
     if n_heads == 0 and len(rows) > 1 and len(rows[0]) > 1 and (_empty(rows[0][0]) or _is_name(rows[0][0])):
         first = [row[0] for row in rows[1:] if row]
         n_heads = int(_counts(rows[0][1:]) and (_counts(first) or all(map(_is_name, first))))
