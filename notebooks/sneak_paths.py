@@ -58,9 +58,9 @@ columns = ["i_selected [uA]", "i_sneak [uA]", "selected cell's share [%]", "v_ha
 pd.DataFrame(table * np.array([1e6, 1e6, 100, 1e3, 1e6]), one, columns).round(2)
 
 # %% [markdown]
-# In this array of 64 x 64 the selected cell always carries 3.0 or 0.3 uA. What differs is the rest that its sense node
-# collects: 48 or 47 uA with the other lines open or at half the voltage, 32 uA with thirds. With all of them grounded
-# there is nothing, even a little less: the bitline rises above 0 V and loses current to silent wordlines.
+# In this array of 64 x 64 the selected cell always adds 3.0 or 0.3 uA. What differs is the rest that its sense node
+# collects, and would collect if the cell were open: 48 or 47 uA with the other lines open or at half the voltage, 32 uA
+# with thirds, next to nothing with all of them grounded.
 #
 # ## Where the current flows
 #

@@ -149,6 +149,7 @@ def test_lines_without_a_current_carry_exactly_none():
     assert not xb.solve(xb.Crossbar(g, wires=wires), [0.3, 0.3], v_bitline=0.3).i_bitline.any()  # all at one voltage
 
 
+@pytest.mark.compiled
 def test_arrays_too_large_to_eliminate_are_refused():
     wires = xb.Wires(r_wordline=1e3, r_bitline=1e3, r_driver=1e15, r_sense=1e15)
     with pytest.raises(xb.ConvergenceError, match="drown in rounding, and are too many to eliminate|missed tol"):
@@ -158,6 +159,7 @@ def test_arrays_too_large_to_eliminate_are_refused():
 odd = st.sampled_from([0.0, 1e-300, 1e-12, 1e-5, 1.0, 1e6, 1e300])
 
 
+@pytest.mark.compiled
 @settings(max_examples=60, deadline=None)
 @given(
     st.tuples(st.integers(1, 3), st.integers(1, 3)),
@@ -186,6 +188,7 @@ def test_memory_reads_give_a_share_or_a_refusal(shape, cells, r, v_read, scheme,
 anything = st.one_of(odd, st.sampled_from([-1.0, np.nan, np.inf, -np.inf, True, None, "x", 2, [1.0], 1.5, 1 + 1e-15]))
 
 
+@pytest.mark.compiled
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.one_of(st.integers(-1, 3), anything), max_size=2), st.lists(anything, max_size=2), anything, anything

@@ -11,7 +11,7 @@ from xbarsim.elimination import eliminated_reads
 from xbarsim.errors import ConvergenceError
 from xbarsim.kernels.bound import doubts, drawn, line_conductances
 from xbarsim.kernels.schur import CONVERGED
-from xbarsim.reads import Outcome, port_reads
+from xbarsim.reads import Outcome
 from xbarsim.solution import LARGEST_RESIDUAL
 
 SMALLEST_TOLERANCE = float(np.finfo(float).eps)
@@ -44,26 +44,25 @@ def certain_reads(
         If elimination is needed, but too large.
     """
     g, r, v, v_end = reads
-    line, cells = line_conductances(g)
     limit = largest_residual(tol)
+    rows, columns = line_conductances(g)
+    line = max(rows.max(), columns.max())
 
-    def doubt(outcome: Outcome, tol: float, driven: float) -> tuple[float, float]:
+    def doubt(outcome: Outcome, tol: float, rows: np.ndarray) -> tuple[float, float]:
         held_to = tol if limit == LARGEST_RESIDUAL else 0.0  # a loose tolerance is what was asked for
-        into = cells if way is port_reads else line
-        doubted: tuple[float, float] = doubts(
-            line, into, driven, v, v_end, outcome.i_wordline, outcome.i_bitline, held_to, limit
-        )
+        currents = outcome.i_wordline, outcome.i_bitline
+        doubted: tuple[float, float] = doubts(line, outcome.rho, rows, columns, v, v_end, *currents, held_to, limit)
         return doubted
 
     outcome = way(*reads, tol, max_iterations)
-    rounding, loose = doubt(outcome, tol, cells)
+    rounding, loose = doubt(outcome, tol, rows)
     if loose > 1:
-        driven = drawn(g, tuple(r), *np.empty((3, *g.shape)))
-        loose = doubt(outcome, tol, driven)[1]
+        rows = drawn(g, tuple(r), *np.empty((3, *g.shape)))
+        loose = doubt(outcome, tol, rows)[1]
         tighter = 0.5 * tol / max(loose, 1.0)
         if loose > 1 >= rounding and tighter >= SMALLEST_TOLERANCE:
             outcome = way(*reads, tighter, max_iterations)
-            rounding, loose = doubt(outcome, tighter, driven)
+            rounding, loose = doubt(outcome, tighter, rows)
     iterations, status, residual = outcome.certificates[:, 0], outcome.certificates[:, 1], outcome.certificates[:, 2]
     missed = status != CONVERGED
     if (iterations[missed] >= max_iterations).any():

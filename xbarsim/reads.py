@@ -32,13 +32,15 @@ Lines = tuple[np.ndarray, np.ndarray, np.ndarray]  # currents of wordlines and b
 class Outcome(NamedTuple):
     """Line currents of n reads (n, n_rows), (n, n_cols), their certificates (n, 4), and how to get their nodes.
 
-    A certificate is (iterations, status, residual, dissipated power).
+    A certificate is (iterations, status, residual, dissipated power); rho is the product of the sags of wordlines and
+    bitlines, if it is known.
     """
 
     i_wordline: np.ndarray
     i_bitline: np.ndarray
     certificates: np.ndarray
     nodes: Callable[[], Nodes]
+    rho: float = 1.0
 
 
 def linear_reads(
@@ -67,12 +69,12 @@ def linear_reads(
     if n == 1:
         u, x = _node_arrays(1, g)
         one(0, x[0], u[0], out)
-        return Outcome(*out, lambda: (u, x, g * (u - x)))
+        return Outcome(*out, lambda: (u, x, g * (u - x)), rho)
     if wide:
         u, x = _node_arrays(1, g)
         for k in range(n):
             one(k, x[0], u[0], out)
-        return Outcome(*out, nodes)
+        return Outcome(*out, nodes, rho)
 
     sweeps, laned = sweeps_needed(rho, tol, min(_MOST_LANE_SWEEPS, max_iterations)), 0
     if sweeps and g.size <= _LARGEST_LANES:
@@ -88,7 +90,7 @@ def linear_reads(
         work = np.empty((_workers(n - laned), 6, *g.shape))
         with launching:
             read_batch(*circuit, v[part], v_end[part], *limits, work, *(array[part] for array in out))
-    return Outcome(*out, nodes)
+    return Outcome(*out, nodes, rho)
 
 
 def row_reads(
@@ -116,7 +118,7 @@ def port_reads(
     fields = linear_reads(g, r, np.zeros((n_cols, n_rows)), np.eye(n_cols), tol, max_iterations)
     certificates = np.broadcast_to(fields.certificates.max(0), (len(v), 4))
     i_bitline = v_end @ fields.i_bitline.T - v @ fields.i_wordline.T
-    return Outcome(np.empty((len(v), 0)), i_bitline, certificates, fields.nodes)
+    return Outcome(np.empty((len(v), 0)), i_bitline, certificates, fields.nodes, fields.rho)
 
 
 def nonlinear_reads(

@@ -13,6 +13,7 @@ from xbarsim.elimination import Eliminated
 from xbarsim.errors import ConvergenceError, ParameterError
 from xbarsim.kernels.bound import doubts, line_conductances
 from xbarsim.kernels.jit import launching, thread_count
+from xbarsim.kernels.ladder import ladders
 from xbarsim.kernels.schur import CONVERGED
 from xbarsim.kernels.silent import gated_reads, open_reads, segments
 from xbarsim.kernels.starmesh import floating_currents
@@ -52,7 +53,8 @@ class SilentRows:
         if not isinstance(crossbar.cell, Ohmic):
             raise ParameterError(f"cells are {type(crossbar.cell).__name__}; open and gated rows need Ohmic ones")
         if inactive == "gated":
-            self._ends = tuple(every_segment(resistances(crossbar), *crossbar.g.shape))
+            self._ends = tuple(map(np.ascontiguousarray, every_segment(resistances(crossbar), *crossbar.g.shape)))
+            self._rho = ladders(1, crossbar.g, self._ends, *np.empty((5, *crossbar.g.shape)))
             return
         if crossbar.wires.drive_both_ends:
             raise ParameterError(
@@ -134,15 +136,15 @@ class SilentRows:
     def _mend(self, v: np.ndarray, i_bitline: np.ndarray, power: np.ndarray, certificates: np.ndarray) -> None:
         """Do gated reads again by elimination whose currents may be off by more than 1e-9 of the largest."""
         g, (r_wordline, r_bitline, near_w, far_w, near_b, far_b) = self.crossbar.g, self._ends
-        line, cells = line_conductances(g)
-        known = np.zeros((1, len(near_b))), np.empty((1, 0))
+        rows, columns = line_conductances(g)
+        line, known = max(rows.max(), columns.max()), (np.zeros((1, len(near_b))), np.empty((1, 0)))
 
         def doubtful(part: slice) -> bool:
             missed = (certificates[part, 1] != CONVERGED) | ~(certificates[part, 2] <= LARGEST_RESIDUAL)
             n = len(v[part])
             grounded, unknown = (np.broadcast_to(array, (n, array.shape[1])) for array in known)
             doubt = doubts(
-                line, line, cells, v[part], np.ascontiguousarray(grounded), np.ascontiguousarray(unknown),
+                line, self._rho, rows, columns, v[part], np.ascontiguousarray(grounded), np.ascontiguousarray(unknown),
                 i_bitline[part], _TOLERANCE, LARGEST_RESIDUAL,
             )  # fmt: skip
             return bool(missed.any() or max(doubt) > 1)
