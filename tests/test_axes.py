@@ -193,6 +193,8 @@ def test_counts_of_events_are_refused_by_the_choices_that_one_has(dtype):
     for bad in (-1, 0.5, np.nan, np.inf):
         with pytest.raises(xb.ParameterError, match="other than 0 and 1"):
             mp.events(np.full((1, 1), bad), "nt", counts="clip")
+    with pytest.raises(xb.ParameterError):
+        check_images(frames, spec, 5)
     with pytest.raises(xb.ParameterError, match="counts = 'keep': give 'refuse' or 'clip'"):
         mp.events(frames, "ntchw", counts="keep")
 

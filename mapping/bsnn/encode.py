@@ -86,7 +86,8 @@ def check_images(images: np.ndarray, spec: NetworkSpec, axes: str | None = None,
     if isinstance(images, Checked) and _still_fits(images, spec):
         return images
     x = array_of(images, "images")
-    if x.dtype.kind in "iu" and x.dtype != np.uint8 and (x.ndim < 5 if axes is None else "t" not in axes):
+    timed = x.ndim == 5 if axes is None else "t" in str(axes)
+    if x.dtype.kind in "iu" and x.dtype != np.uint8 and not timed:
         raise ParameterError(
             f"images have the type {x.dtype}; give uint8 in 0..255 or floats in [0, 1], the spikes of one sample with "
             f"axes = 'tchw'; counts of events: {CHOICES}"
