@@ -69,7 +69,7 @@ class Eliminated:
         for k in range(len(v)):
             node_voltages(self._g, self._shares, v[k], v_end[k], apart, u[k], x[k], c[k])
         if self._turned:
-            return tuple(np.ascontiguousarray(part[:, ::-1, ::-1].swapaxes(1, 2)) for part in (x, u, -c))
+            u, x, c = (np.ascontiguousarray(part[:, ::-1, ::-1].swapaxes(1, 2)) for part in (x, u, -c))
         return u, x, c
 
     @property

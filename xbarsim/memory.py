@@ -123,7 +123,7 @@ def _biased(
         )
     if not isinstance(scheme, str) or scheme not in get_args(Scheme):
         raise ParameterError(f"scheme = {scheme!r}: give one of {', '.join(get_args(Scheme))}")
-    if not isinstance(v_read, Real) or isinstance(v_read, bool) or not (np.isfinite(v_read) and v_read != 0):
+    if not (_is_number(v_read) and np.isfinite(v_read) and v_read != 0):
         raise ParameterError(f"v_read = {v_read!r}: give a finite voltage other than 0 V")
     share_w, share_b = {"ground": (0.0, 0.0), "float": (0.0, 0.0), "v/2": (0.5, 0.5), "v/3": (1 / 3, 2 / 3)}[scheme]
     v_w, v_b = np.full(crossbar.n_rows, share_w * v_read), np.full(crossbar.n_cols, share_b * v_read)
@@ -198,9 +198,9 @@ def read_margin(
     """
     ratios = np.array(on_off_ratios, dtype=object).ravel()
     for k, ratio in enumerate(ratios):
-        if not isinstance(ratio, Real) or not ratio > 1:
+        if not (_is_number(ratio) and ratio > 1):
             raise ParameterError(f"on_off_ratios[{k}] = {ratio!r}: each ratio must be above 1")
-    if not isinstance(g_lrs, Real) or isinstance(g_lrs, bool) or not 0 < g_lrs < np.inf:
+    if not (_is_number(g_lrs) and 0 < g_lrs < np.inf):
         raise ParameterError(f"g_lrs = {g_lrs!r}: give a conductance above 0 S")
     widths = [_index(size, "sizes") for size in np.array(sizes, dtype=object).ravel()]
     if min(widths, default=1) < 1:
@@ -229,6 +229,10 @@ def _read_out(
     """Return the sensed current of a read, and what of that may be rounding [A]."""
     crossbar = Crossbar(g, wires=wires, cell=cell)
     return _sensed(crossbar, at[1], *_biased(crossbar, *at, v_read, scheme), beside=beside)[1:]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def _index(value: Any, name: str) -> int:
