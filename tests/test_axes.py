@@ -269,7 +269,7 @@ def test_labels_are_checked_by_every_way_in(tmp_path, command):
     images = np.random.default_rng(0).random((4, 2, 3, 4))
     ways = {
         "evaluate": mp.map_network(network, chip).evaluate,
-        "evaluate an ann": mp.map_ann(ann, mp.load_chip("paper-ann")).evaluate,
+        "evaluate an ann": mp.map_ann(ann, mp.load_chip("paper-ann").replace(rows=32, cols=8)).evaluate,
         "dies": lambda x, y: mp.evaluate_dies(network, chip, x, y, n_dies=1),
         "train": lambda x, y: mp.train(network.spec, x, y),
         "train_ann": lambda x, y: mp.train_ann(ann.spec, x, y),
@@ -297,7 +297,7 @@ def test_classes_are_all_neurons_of_the_last_layer():
     layers = [mp.LayerSpec(kind="conv", out=3, kernel=3, padding=0)]
     spec = mp.NetworkSpec(input_shape=(1, 4, 4), layers=layers, beta=0.5, threshold=1.5, t_steps=5)  # 3 x 2 x 2
     network, images = Network(spec).eval(), np.random.default_rng(0).random((2, 4, 4))
-    mapped = mp.map_network(network, mp.load_chip("paper-bsnn"))
+    mapped = mp.map_network(network, mp.load_chip("paper-bsnn").replace(rows=32, cols=6))
     mapped.evaluate(images, [11, 0])
     with pytest.raises(xb.ParameterError, match="labels go from 0 to 12; the network has classes 0 to 11"):
         mapped.evaluate(images, [12, 0])

@@ -119,6 +119,7 @@ def test_networks_are_never_scored_on_a_guessed_data_set(tmp_path, monkeypatch, 
         mp.run_study(mp.Study(network="none.nir", images=2))
 
 
+@pytest.mark.compiled
 def test_studies_warn_of_binary_images(tmp_path, monkeypatch, command):
     monkeypatch.chdir(tmp_path)
     layers = [mp.LayerSpec(kind="dense", out=2)]
@@ -132,6 +133,7 @@ def test_studies_warn_of_binary_images(tmp_path, monkeypatch, command):
     assert "mine.safetensors on mine.npz: all images of the test set" in " ".join(text.split())
 
 
+@pytest.mark.compiled
 def test_reports_name_network_and_data_set(tmp_path, monkeypatch, command):
     monkeypatch.chdir(tmp_path)
     layers = [mp.LayerSpec(kind="dense", out=2)]

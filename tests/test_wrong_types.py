@@ -114,6 +114,7 @@ def test_wrong_types_are_one_line(way, tmp_path, monkeypatch):
     plt.close("all")
 
 
+@pytest.mark.compiled
 def test_names_and_files_are_taken_everywhere(tmp_path):
     mp.save_network(NETWORK, tmp_path / "net.safetensors")
     mp.save_ann(ANN, tmp_path / "ann.safetensors")
