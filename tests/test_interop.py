@@ -437,3 +437,16 @@ def test_nir_that_differs_is_refused_by_name(tmp_path):
     (tmp_path / "bad.nir").write_bytes(b"nothing")
     with pytest.raises(xb.FileError, match="cannot be read as NIR"):
         mp.load_network(tmp_path / "bad.nir", **how)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"dt": 1e-4}, {"reset_mechanism": "zero"}, {"reset_delay": False}, {"fire": ">"}, {"t_steps": 10}]
+    + [{"input_shape": (1, 28, 28)}, {"reset_delay": True, "fire": ">="}],
+)
+def test_options_that_would_change_nothing_are_refused(options):
+    with pytest.raises(xb.ParameterError, match=f"mnist-bsnn: has its own {', '.join(options)}; leave out"):
+        mp.load_network("mnist-bsnn", **options)
+    if not {"t_steps", "input_shape"} & {*options}:
+        with pytest.raises(xb.ParameterError, match="Sequential: has its own"):
+            mp.load_network(nn.Sequential(nn.Linear(2, 3), snn.Leaky(beta=0.9)), **options)

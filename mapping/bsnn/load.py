@@ -20,10 +20,10 @@ def load_network(
     source: str | Path | nn.Module,
     *,
     input_shape: int | tuple[int, ...] | None = None,
-    t_steps: int = 25,
+    t_steps: int | None = None,
     dt: float | str | None = None,
     reset_mechanism: str | None = None,
-    reset_delay: bool | Literal["snntorch"] = True,
+    reset_delay: bool | Literal["snntorch"] | None = None,
     fire: str | None = None,
 ) -> Network:
     """Load a network of this project, a NIR file, or a chain of snnTorch modules.
@@ -37,11 +37,12 @@ def load_network(
     input_shape : int or tuple of int, optional
         Channels, height, width of an input, or its features, where the source does not tell.
     t_steps : int
-        Time steps of one inference of an imported network.
+        Time steps of one inference of an imported network; 25 unless given.
     dt, reset_mechanism, reset_delay, fire
         What a NIR file does not store: its time step [s] (snnTorch exports with 1e-4, Sinabs with 1), and how neurons
-        reset and compare, see :class:`NeuronSpec`; ``reset_delay=False`` for what Norse, Rockpool, Sinabs and
-        SpikingJelly do. Of LIF nodes the decay is 1 - dt/tau and the gain r dt/tau, of IF nodes 1 and r dt.
+        reset and compare, see :class:`NeuronSpec`; one step later unless given, ``reset_delay=False`` for what Norse,
+        Rockpool, Sinabs and SpikingJelly do. Of LIF nodes the decay is 1 - dt/tau and the gain r dt/tau, of IF nodes 1
+        and r dt.
 
     Returns
     -------
@@ -52,10 +53,13 @@ def load_network(
     FileError
         If a file is missing, damaged, or its tensors do not fit its specification.
     ParameterError
-        If the name is unknown, or a module or node cannot be taken over; its name is given.
+        If the name is unknown, an option is given that the source has itself, or a module or node cannot be taken over;
+        its name is given.
     """
+    how = {"dt": dt, "reset_mechanism": reset_mechanism, "reset_delay": reset_delay, "fire": fire}
     if isinstance(source, nn.Module):
-        network = build(layers_of_modules(source), input_shape, t_steps)
+        _refuse(type(source).__name__, **how)
+        network = build(layers_of_modules(source), input_shape, 25 if t_steps is None else t_steps)
         network.name = type(source).__name__
         return network
     path = Path(source)
@@ -68,9 +72,18 @@ def load_network(
         dt = quantity(dt, "s", "dt")
         if not 0 < dt < float("inf"):
             raise ParameterError(f"dt = {dt:g} s: give the time of one step, above 0")
-        how = {"reset_mechanism": reset_mechanism, "reset_delay": reset_delay, "fire": fire}
+        how |= {"reset_delay": True if reset_delay is None else reset_delay}
+        del how["dt"]
         stages, stored_shape = layers_of_nir(path, dt, how)
-        network = build(stages, input_shape or stored_shape, t_steps)
+        network = build(stages, input_shape or stored_shape, 25 if t_steps is None else t_steps)
         network.name = path.name
         return network
+    _refuse(str(source), input_shape=input_shape, t_steps=t_steps, **how)
     return load_file(path) if path.suffix == ".safetensors" else shipped_network(str(source))
+
+
+def _refuse(source: str, **options: object) -> None:
+    """Refuse options that would change nothing: the network of this source has its own."""
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise ParameterError(f"{source}: has its own {', '.join(given)}; leave out what the source says itself")
