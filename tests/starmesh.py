@@ -79,7 +79,7 @@ def connected(ports, mesh):
 def port_conductances(ports, mesh):
     """Eliminate every node that is no port: {port: {port: S}}."""
     mesh = {name: dict(line) for name, line in mesh.items()}
-    inner = sorted((name for name in mesh if name not in set(ports)), key=lambda name: (name[1], name[0], name[2]))
+    inner = sorted((name for name in mesh if name not in set(ports)), key=lambda name: (name[1], name[0], *name[2:]))
     for e in inner:
         star = list(mesh.pop(e).items())
         total = sum(g for _, g in star)
