@@ -177,7 +177,9 @@ def test_memory_reads_give_a_share_or_a_refusal(shape, cells, r, v_read, scheme,
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
-            read = xb.read_cell(xb.Crossbar(g, wires=wires, cell=cell), 0, shape[1] - 1, v_read, scheme)
+            read = xb.read_cell(
+                xb.Crossbar(g, wires=wires, cell=cell, plausible=False), 0, shape[1] - 1, v_read, scheme
+            )
         except xb.XbarsimError:
             return
     assert np.isfinite([read.i_selected, read.i_sneak, read.v_half_select]).all()
