@@ -135,7 +135,7 @@ class CellVoltages:
         seen = np.flatnonzero(own > 0)
         wires = crossbar.wires
         at_zero = wires.replace(**{name: _at_zero(getattr(wires, name)) for name in ("r_bitline", "r_sense")})
-        alone = Crossbar(crossbar.g, wires=at_zero, cell=crossbar.cell)
+        alone = Crossbar(crossbar.g, wires=at_zero, cell=crossbar.cell, plausible=False)
         active = solve(alone, np.ones(crossbar.n_rows)).v_cell[np.ix_(used, cols)]
         active[seen] = cells(seen, activity.together[seen] / own[seen])
         v = np.zeros(crossbar.n_rows)

@@ -155,14 +155,15 @@ DEFINITIONS = {
     "i_sneak": Definition(
         "sneak current",
         "A",
-        "What a sense node collects that does not come through the selected cell, see xbarsim.MemoryRead.",
-        "i_sensed - i_selected",
+        "What the selected bitline's sense node collects with the selected cell open, see xbarsim.MemoryRead; the "
+        "selected cell's part is the rest, i_selected = i_sensed - i_sneak.",
+        "i_sensed with g[row, col] = 0",
     ),
     "margin": Definition(
         "margin",
         "1",
-        "Share of the selected cell in the sensed current, see xbarsim.MemoryRead; the margin of an array "
+        "Share of the selected cell in the sensed current, 0 to 1, see xbarsim.MemoryRead; the margin of an array "
         "(xbarsim.read_margin) is (i_LRS - i_HRS) / i_LRS, sensed currents with the selected cell in either state.",
-        "i_selected / i_sensed",
+        "i_selected / i_sensed = 1 - i_sneak / i_sensed",
     ),
 }

@@ -64,7 +64,8 @@ def render(reports: Sequence[Report]) -> Group:
         },
     )
     first = reports[0]
-    totals = Table(title=f"Totals, {first.n_images} images, {first.t_steps} time steps")
+    steps = "bits of each input" if first.bit_serial else "time steps"
+    totals = Table(title=f"Totals, {first.n_images} images, {first.t_steps} {steps}")
     totals.add_column("")
     for report in reports:
         totals.add_column(report.chip, justify="right")

@@ -264,7 +264,8 @@ class Report:
 
         layers = tuple(replace(a, **mean(a, b)) for a, b in zip(self.layers, other.layers))
         accuracies = (*(self.accuracies or (self.accuracy,)), other.accuracy)
-        warnings = tuple(dict.fromkeys(self.warnings + other.warnings))
+        told = {text.split(" = ")[0]: text for text in other.warnings + self.warnings}  # of all dies, each model once
+        warnings = tuple(told.values())
         hits: dict[str, Any] = {"correct": np.concatenate([self.correct, other.correct])}
         if self.correct_uncalibrated is not None and other.correct_uncalibrated is not None:
             hits["correct_uncalibrated"] = np.concatenate([self.correct_uncalibrated, other.correct_uncalibrated])

@@ -21,6 +21,8 @@ import xarray as xr
 import mapping as mp
 import xbarsim as xb
 import xbarsim.plot
+from mapping.intervals import accuracy_interval
+from mapping.render import significant
 from mapping.solved import Solved
 from mapping.study.run import prepared
 from mapping.study.setting import Setting, varied
@@ -28,6 +30,11 @@ from mapping.study.table import rows
 from mapping.study.task import ChipTask
 
 mpl.use("Agg")
+
+
+def identical(one, other):
+    """Assert that two data sets are the same but for the date of their run."""
+    xr.testing.assert_identical(*(data.assign_attrs(date="") for data in (one, other)))
 
 
 @pytest.fixture(autouse=True)
@@ -90,11 +97,11 @@ def test_trial_k_is_die_k(study):
 @pytest.mark.compiled
 def test_any_number_of_workers_gives_the_same_bits(study, tmp_path):
     alone = mp.run_study(study, workers=1)
-    xr.testing.assert_identical(mp.run_study(study, workers=2), alone)
+    identical(mp.run_study(study, workers=2), alone)
     xr.testing.assert_identical(mp.run_study(study.replace(trials=1), workers=1)["accuracy"], alone["accuracy"][:, :1])
     stored = mp.run_study(study, store=tmp_path / "store", workers=1)
-    xr.testing.assert_identical(stored, alone)
-    xr.testing.assert_identical(mp.run_study(study, store=tmp_path / "store", workers=1), alone)
+    identical(stored, alone)
+    identical(mp.run_study(study, store=tmp_path / "store", workers=1), alone)
     with pytest.raises(xb.FileError, match="seed"):
         mp.run_study(study.replace(seed=5), store=tmp_path / "store", workers=1)
     other = tmp_path / "data.npz"
@@ -110,7 +117,7 @@ def test_a_cluster_gives_the_same_bits(study):
     expected = mp.run_study(study, workers=1)
     options = {"processes": True, "threads_per_worker": 1, "dashboard_address": None}
     with distributed.LocalCluster(n_workers=1, **options) as cluster:
-        xr.testing.assert_identical(mp.run_study(study, cluster=cluster.scheduler_address), expected)
+        identical(mp.run_study(study, cluster=cluster.scheduler_address), expected)
 
 
 def test_arrays_in_common_are_solved_once(study, monkeypatch):
@@ -206,7 +213,7 @@ BAD = [
     ({"axes": [{"name": "2d", "sets": ["chip.device.d2d"], "values": [1]}]}, "name"),
     ({"axes": [{"name": "trial", "sets": ["chip.device.d2d"], "values": [1]}]}, "trial"),
     ({"images": 0}, "images = 0"),
-    ({"images": 100_000}, "has 7; give less"),
+    ({"images": 100_000}, "images = 100000: give a whole number from 1 to 7"),
     ({"trials": 0}, "trials"),
     ({"network": "no-such"}, "no-such"),
     ({"chip": "no-such"}, "no-such"),
@@ -257,8 +264,9 @@ def test_the_command_writes_what_the_study_found(study, tmp_path, command):
     data = mp.run_study(study.replace(name="mine"), workers=1)
     assert code == 0 and "3 dies at each point" in text and "seed 4" in text and "…" not in text
     for k in range(2):
-        mean, spread = (100 * float(f) for f in (data["accuracy"][k].mean(), data["accuracy"][k].std(ddof=1)))
-        assert f"{mean:.2f}" + (f" ±{spread:.2f}" if spread else "") in text
+        mean, *ends = (100 * float(data[name][k].mean()) for name in ("accuracy", "accuracy_low", "accuracy_high"))
+        assert f"{significant(mean)} ({significant(ends[0])}\u2013{significant(ends[1])})" in text
+        assert ends == pytest.approx([100 * end for end in accuracy_interval(data["correct"][k].values)])
     flat = rows(data)
     assert json.loads(out["json"].read_text())["trials"] == json.loads(json.dumps(flat)) and len(flat) == 6
     frame = pd.read_csv(out["csv"])
@@ -333,7 +341,7 @@ def test_failed_and_missing_trials_are_shown_apart(study, tmp_path, monkeypatch,
     assert errors == ["", "", "not done", "RuntimeError: no luck", "", "not done"]
     break_at(monkeypatch, {})
     code, text, _ = command(*arguments, "--retry-failed")
-    assert code == 0 and "failed" not in text and "not done" not in text
+    assert code == 0 and "trials failed" not in text and "not done" not in text
 
 
 @pytest.mark.parametrize("failure", [RuntimeError("no luck"), KeyboardInterrupt()])
@@ -352,7 +360,7 @@ def test_a_study_without_any_result_ends_in_order(study, failure, tmp_path, monk
     [
         (["no-such"], "study 'no-such' is unknown; give one of adc-bits"),
         (["no-such.toml"], "no such file"),
-        (["d2d", "--images", "some"], "--images some: give a whole number above 0"),
+        (["d2d", "--images", "some"], "Study.images = 'some': give a whole number from 1, 'first:N', or 'all'"),
         (["d2d", "--json", "nowhere/x.json"], "nowhere"),
         (["d2d", "--plot", "x.txt"], "x.txt"),
         (["d2d", "--cluster", "tcp://127.0.0.1:9", "--images", "1"], "127.0.0.1:9"),
@@ -400,10 +408,12 @@ def test_figures_show_what_was_found(study):
     assert line.get_xdata().tolist() == [0.1, 0.6]
     assert line.get_ydata() == pytest.approx(data["accuracy"].mean("trial").values)
     (band,) = accuracy.collections
-    spread = data["accuracy"].std("trial", ddof=1).values
-    assert np.ptp(band.get_paths()[0].vertices[:, 1]) == pytest.approx(
-        np.ptp(np.concatenate([line.get_ydata() + spread, line.get_ydata() - spread]))
-    )
+    assert {*band.get_paths()[0].vertices[:, 1]} == {*data["accuracy_low"].values, *data["accuracy_high"].values}
+    assert accuracy.get_title(loc="right") == "3 dies x 7 images, mean and 95 % interval"
+    (band,) = energy.collections
+    mean, spread = (getattr(data["energy_per_inference"], what)("trial").values for what in ("mean", "std"))
+    assert band.get_paths()[0].vertices[:, 1].max() == pytest.approx((mean + spread * np.sqrt(3 / 2)).max())
+    assert energy.get_title(loc="right") == "3 dies x 7 images, mean and standard deviation"
     assert accuracy.lines[1].get_ydata()[0] == pytest.approx(float(data["ideal_accuracy"].max()))
     assert accuracy.get_xlabel() == "spread [%]" and energy.get_ylabel() == "energy per image [J]"
 

@@ -52,7 +52,7 @@ def test_a_spikesim_like_array_draws_what_spikesim_says():
 def test_every_shipped_chip_names_its_sources_and_gives_every_area(name):
     text = (mp.resources.data_folder() / "chips" / f"{name}.toml").read_text()
     assert all("#" in section for section in text.split("\n[")[1:])
-    mapped = mp.map_network(dense(8, 4), mp.load_chip(name), images=np.ones((1, 1, 8)))
+    mapped = mp.map_network(dense(8, 4), mp.load_chip(name), images=np.ones((2, 1, 8)))
     assert None not in layer_area(mapped.layers[0]).values()
 
 

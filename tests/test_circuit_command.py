@@ -44,7 +44,7 @@ def test_solve(files, cells):
 def test_spice_verify(files):
     done = run("spice", "g.csv", "v.npy", *WIRES, "--verify", "--v-char", "0.2", "--json", "out.json", cwd=files)
     assert done.returncode == 0, done.stderr
-    assert float(done.stdout.split(":")[1].split()[0]) < 1e-8
+    assert float(done.stdout.splitlines()[-1].split(":")[1].split()[0]) < 1e-8
     assert json.loads((files / "out.json").read_text())["deviation"] < 1e-8
 
 

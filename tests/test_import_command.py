@@ -56,10 +56,10 @@ def test_import_gives_the_spikes_of_the_graph(r, dt, tmp_path, command, monkeypa
 def test_import_takes_shape_and_data_set(tmp_path, command, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_graph("net.nir", integrating(1.0))
-    shape = ["--input-shape", "1,3,1", "--dataset", "mine.npz", "--json", "net.json"]
+    shape = ["--input-shape", "3", "--dataset", "mine.npz", "--json", "net.json"]
     assert command("import", "net.nir", "net.safetensors", "--dt", "1", *HOW, *shape)[0] == 0
     network = mp.load_network("net.safetensors")
-    assert network.spec.input_shape == (1, 3, 1) and network.metadata["dataset"] == "mine.npz"
+    assert network.spec.input_shape == (3, 1, 1) and network.metadata["dataset"] == "mine.npz"
     with safe_open("net.safetensors", framework="pt") as file:
         assert "mine.npz" in file.metadata()["training"]
 
@@ -130,7 +130,7 @@ def test_studies_warn_of_binary_images(tmp_path, monkeypatch, command):
     with pytest.warns(xb.errors.InputWarning, match="multiply them by 255") as caught:
         code, text, error = command("study", "one.toml", "--workers", 1)
     assert code == 0 and len(caught) == 1, error
-    assert "mine.safetensors on mine.npz: all images of the test set" in " ".join(text.split())
+    assert "Data: mine.npz, test, all 6 images" in " ".join(text.split())
 
 
 @pytest.mark.compiled
@@ -143,7 +143,8 @@ def test_reports_name_network_and_data_set(tmp_path, monkeypatch, command):
     arguments = ["report", "mine.safetensors", "--chip", "paper-bsnn", "--images", "all"]
     code, text, error = command(*arguments, "--dataset", "mine.npz")
     assert code == 0, error
-    assert "mine.safetensors on mine.npz" in text
+    text = " ".join(text.split())
+    assert "Run: network mine.safetensors (" in text and "data mine.npz, test, all 4 images" in text
     events = (np.random.default_rng(0).random((4, 4, 1, 2, 3)) < 0.5).astype(np.uint8)  # as many samples as steps
     np.savez("events.npz", spikes=events, labels=[0, 1, 0, 1])
     code, _, error = command(*arguments, "--dataset", "events.npz")

@@ -81,6 +81,13 @@ def test_where_nothing_is_sensed_there_is_no_share():
     np.testing.assert_allclose(xb.read_margin([1, 3], [np.inf], g_lrs=1e-5), 1)
 
 
+def test_cells_that_are_taken_as_they_are_have_their_share():
+    """Conductors of 10 kS, beyond all memristors: without wires the sense node sees the selected cell alone."""
+    crossbar = xb.Crossbar(np.full((2, 3), 1e4), plausible=False)
+    read = xb.read_cell(crossbar, 0, 2, v_read=0.1)
+    assert (read.i_selected, read.i_sneak, read.margin) == (pytest.approx(1e3, rel=1e-12), 0, 1)
+
+
 def test_margin_of_floating_arrays_by_hand():
     """The n-1 x n-1 unselected cells join two groups of n-1: sneak conductance g (n-1)^2 / (2 n - 1)."""
     sizes, ratios = [2, 4, 8], [10.0, 1000.0]

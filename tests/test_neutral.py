@@ -32,6 +32,11 @@ FLAT = {"kind": "table", "points": [[1e-6, 1, 1], [1e3, 1, 1]], "v_measured": 0.
 QUIET, PERFECT = {"device__read_noise": 0.0}, {"wires": xb.Wires(), "device__d2d": 0.0}
 UNEVEN = QUIET | {"device__d2d": 0.1}  # no ties, which rounding would decide
 
+TOLD = (  # by a report of the chip itself, or only where there is a calibration
+    "chip", "first_layer", "past", "refresh_tolerance", "refreshes", "accuracy_uncalibrated",
+    "accuracy_uncalibrated_interval", "run",
+)  # fmt: skip
+
 OPTIONS = {  # what is set; the read-outs that have it; what it takes to be neutral
     "a limiter of 1 A": ({"limiter": {"i_max": "1 A"}}, CLAMPED, {}),
     "a limiter above all currents": ({"limiter": {"i_max": "1 mA"}}, CLAMPED, UNEVEN),
@@ -122,7 +127,7 @@ def numbers(values, path=""):
     """Yield all that a report tells, (place, value), but for what names the chip, its past and how it was counted."""
     if isinstance(values, dict | list | tuple):
         for key, value in values.items() if isinstance(values, dict) else enumerate(values):
-            if key not in ("chip", "first_layer", "past", "refresh_tolerance", "refreshes", "accuracy_uncalibrated"):
+            if key not in TOLD:
                 yield from numbers(value, f"{path}/{key}")
     else:
         yield path, values

@@ -1,5 +1,6 @@
 """Quantities: against a parser that shares no line with ours, and separators that mean two things."""
 
+import re
 from decimal import Decimal, InvalidOperation
 
 import numpy as np
@@ -32,8 +33,8 @@ def naive(text):
             number = Decimal(text[:cut].strip())  # and this about rounding
         except (ValueError, InvalidOperation):
             continue
-        if not number.is_finite():
-            continue
+        if not number.is_finite() or "_" in "".join(re.split("[.eE]", text[:cut])[1:]):
+            continue  # underscores stand between thousands only
         for prefix, power in PREFIX.items():
             if text[cut:].strip() in (prefix, *(prefix + ohm for ohm in OHMS)):
                 value = _times(number, power)

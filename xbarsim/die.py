@@ -376,7 +376,7 @@ class Die:
                 r_short = self.device.faults.r_short
                 assert r_short is not None  # Faults sees to that
                 g, wires, rows, cols = bridged(g, wires, lines, r_short)
-        return DieCircuit(Crossbar(g, wires=wires, cell=cell), rows, cols)
+        return DieCircuit(Crossbar(g, wires=wires, cell=cell, plausible=self.device.plausible), rows, cols)
 
     def __repr__(self) -> str:
         if self._now is None:

@@ -93,7 +93,7 @@ def read_cell(crossbar: Crossbar, row: int, col: int, v_read: float = 0.3, schem
     g = crossbar.g.copy()
     g[row, col] = 0.0
     try:
-        opened = Crossbar(g, wires=crossbar.wires, cell=crossbar.cell)
+        opened = Crossbar(g, wires=crossbar.wires, cell=crossbar.cell, plausible=False)
         sneak = _sensed(opened, col, v_w, v_b, masks, beside=abs(sensed))[1]
     except ParameterError:  # the cell is all that leads to some nodes: it carries nothing
         sneak = sensed

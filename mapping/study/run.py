@@ -81,6 +81,7 @@ def run_study(study: Study | Source, *, store: str | Path | None = None, **optio
         title=study.title or study.name,
         accounting=str(convention(study.accounting)),
         networks="; ".join(f"{name} ({network_hash(network)})" for name, network in task.networks.items()),
+        datasets="; ".join(dict.fromkeys(task.datasets.values())),
         images="; ".join(sorted(samples)),
         n_images=", ".join(sorted({str(len(labels)) for _, labels, _ in task.data.values()})),
         date=now(),
