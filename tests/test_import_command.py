@@ -150,4 +150,4 @@ def test_reports_name_network_and_data_set(tmp_path, monkeypatch, command):
     code, _, error = command(*arguments, "--dataset", "events.npz")
     assert code == 2 and "have as many samples as steps; give axes, as 'tnchw'" in error
     code, text, error = command(*arguments, "--dataset", "events.npz", "--axes", "tnchw")
-    assert code == 0 and "mine.safetensors on events.npz" in text, error
+    assert code == 0 and "data events.npz, test, all 4 images" in " ".join(text.split()), error

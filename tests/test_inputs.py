@@ -238,3 +238,14 @@ def test_training_sets_are_fetched_once_and_checked(tmp_path, monkeypatch):
 class QuietHandler(http.server.SimpleHTTPRequestHandler):
     def log_message(self, format, *arguments):
         pass
+
+
+def test_changes_of_a_part_are_made_together_and_equal_sets_have_one_hash():
+    chip = mp.load_chip("paper-bsnn")
+    for given in (
+        {"device__g_lrs": 2e3, "device__plausible": False},
+        {"device__plausible": False, "device__g_lrs": 2e3},
+    ):
+        assert chip.replace(**given).device.g_lrs == 2e3
+    again = mp.Chip(**chip.model_dump())
+    assert again == chip and hash(again) == hash(chip) and hash(chip.replace(rows=8)) != hash(chip)

@@ -69,20 +69,24 @@ class Parameters(BaseModel):
         return all(np.array_equal(a, b) if isinstance(a, np.ndarray) else a == b for a, b in pairs)
 
     def __hash__(self) -> int:
-        return hash(repr(self))
+        names = (name for name in type(self).model_fields if name not in self.beside)
+        return hash((type(self), *(_frozen(self.__dict__.get(name)) for name in names)))
 
     def replace(self, **values: Any) -> Self:
         """Return a copy with some fields changed, validated like a new object; ``device__d2d`` reaches into a part."""
         fields = {name: self.__dict__.get(name) for name in self.model_fields_set}
+        within: dict[str, dict[str, Any]] = {}  # all changes of a part at once, as they may fit only together
         for name, value in values.items():
             part, _, inner = name.partition("__")
-            whole = fields.get(part, self.__dict__.get(part))
-            if not inner:
-                fields[part] = value
-            elif isinstance(whole, Parameters):
-                fields[part] = whole.replace(**{inner: value})
+            if inner:
+                within.setdefault(part, {})[inner] = value
             else:
-                raise ParameterError(f"{type(self).__name__}.{part} has no field {inner!r}")
+                fields[part] = value
+        for part, changes in within.items():
+            whole = fields.get(part, self.__dict__.get(part))
+            if not isinstance(whole, Parameters):
+                raise ParameterError(f"{type(self).__name__}.{part} has no field {next(iter(changes))!r}")
+            fields[part] = whole.replace(**changes)
         return type(self)(**fields)
 
     @classmethod
@@ -102,6 +106,15 @@ class Parameters(BaseModel):
                 return cls(**values)
         except ParameterError as error:
             raise ParameterError(f"{path}: {error}") from None
+
+
+def _frozen(value: Any) -> Any:
+    """Return what has the same hash for equal values, of fields that have none too."""
+    if isinstance(value, np.ndarray):
+        return value.tobytes()
+    if isinstance(value, dict):
+        return frozenset((key, _frozen(part)) for key, part in value.items())
+    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:
