@@ -23,7 +23,7 @@ report: setup
 	$(BIN)/xbarsim report
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 test-nojit: setup
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -m "$(SMALL)"
