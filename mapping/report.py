@@ -264,7 +264,9 @@ class Report:
 
         layers = tuple(replace(a, **mean(a, b)) for a, b in zip(self.layers, other.layers))
         accuracies = (*(self.accuracies or (self.accuracy,)), other.accuracy)
-        told = {text.split(" = ")[0]: text for text in other.warnings + self.warnings}  # of all dies, each model once
+        told: dict[str, str] = {}  # a model once, by the first die that is beyond its range
+        for text in self.warnings + other.warnings:
+            told.setdefault(text.split(" = ")[0], text)
         warnings = tuple(told.values())
         hits: dict[str, Any] = {"correct": np.concatenate([self.correct, other.correct])}
         if self.correct_uncalibrated is not None and other.correct_uncalibrated is not None:

@@ -1365,6 +1365,8 @@ def test_dies_hand_on_their_warnings(tiny, chip):
     report = mapped_on(tiny[0], chip).evaluate(tiny[1], np.zeros(7, int))
     loud = replace(report, warnings=("clipped",))
     assert report.and_die(loud).and_die(loud).warnings == (*report.warnings, "clipped")
+    first, second = (replace(report, warnings=(f"Law.read_time = {value} s is above 20 ms",)) for value in (1.23, 1.24))
+    assert first.and_die(second).warnings == first.warnings  # the same model, of another die
 
 
 def test_accounts_of_nothing_have_no_ratio(tiny, chip):
