@@ -60,9 +60,12 @@ def report(
         str | None, typer.Option(help="Order of the axes in an .npz file, from n, t, c, h, w: tnchw, ntchw, ...")
     ] = None,
     images: Annotated[
-        str,
-        typer.Option(help="How many test images, drawn with the seed, of each class as many; or 'first:N', or 'all'."),
-    ] = "1000",
+        str | None,
+        typer.Option(
+            help="How many test images, drawn with the seed, of each class as many; or 'first:N', or 'all'.  [default: "
+            "1000, or all if there are fewer]"
+        ),
+    ] = None,
     dies: Annotated[int, typer.Option(min=1, help="How many dies to fabricate.")] = 1,
     reads: Annotated[float, typer.Option(min=0, help="Reads of every array before, as these images cause them.")] = 0,
     time: Annotated[str, typer.Option(help="Time since programming, for example '1 day'.")] = "0",
@@ -101,7 +104,7 @@ def report(
     net = mp.load_network(network)
     dataset = dataset or trained_for(net, network, "--dataset")
     x, y = mp.load_dataset(dataset, axes=axes)
-    sample = mp.Sample.of(y, images, seed=seed, dataset=dataset)
+    sample = mp.Sample.of(y, images or min(1000, len(y)), seed=seed, dataset=dataset)
     x, y = x[sample.index], y[sample.index]
     x = check_images(x, net.spec, told(x))  # refuses images that do not fit before the arrays are solved,
     y = check_labels(y, len(x), net.spec.n_classes)  # labels of other classes,

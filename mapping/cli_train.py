@@ -94,6 +94,7 @@ def train(
     from rich.console import Console
 
     import mapping as mp
+    from mapping.datasets import HASHES
     from mapping.inputs import told
 
     if out.suffix != ".safetensors":
@@ -137,7 +138,9 @@ def train(
             axes=told(x),
         )
     accuracy = float((net.predict(x_test, axes=told(x_test)) == y_test).mean())
-    net.metadata |= {"dataset": Path(dataset).name, "test_accuracy": accuracy}
+    judged = str(test_dataset or dataset)
+    judged = judged if judged.lower() in HASHES and folder is None else str(Path(folder or judged).resolve())
+    net.metadata |= {"dataset": judged, "test_accuracy": accuracy}
     mp.save_network(net, out)
     if json_file is not None:
         write_text(json_file, json.dumps({"spec": net.spec.model_dump(mode="json")} | net.metadata, indent=2))

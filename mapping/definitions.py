@@ -126,8 +126,10 @@ DEFINITIONS = {
     "latency": Definition(
         "latency",
         "s",
-        "Time from an image to its class, layers one after the other in the first time step, pipelined from then on.",
-        "sum over layers of their first time step + (t - 1) x time between time steps",
+        "Time from an image to its class: layers one after the other in the first time step, then time steps at the "
+        "pace of the slowest layer, or of all where they are not pipelined. With bit-serial inputs a layer reads all "
+        "bits before the next one begins.",
+        "sum over layers of their first time step + (t - 1) x time between time steps; bit-serial: bits x that sum",
     ),
     "throughput": Definition(
         "images per second", "1/s", "Images one after the other without a gap.", "1 / (t x time between time steps)"

@@ -22,6 +22,7 @@ from mapping.sample import Sample
 from xbarsim.drift import ROOM_TEMPERATURE
 from xbarsim.errors import ParameterError
 from xbarsim.streams import whole_number
+from xbarsim.units import quantity
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,10 @@ class Past:
     time: float = 0.0
     temperature: float = ROOM_TEMPERATURE
     n_inferences: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, unit in (("n_reads", ""), ("time", "s"), ("temperature", "K"), ("n_inferences", "")):
+            object.__setattr__(self, name, quantity(getattr(self, name), unit, f"Past.{name}"))
 
     def check(self, chip: Chip, refresh: float | None = None) -> None:
         """Raise an error if any of this, or reads that age meanwhile, would not change the arrays of a chip."""

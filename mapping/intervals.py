@@ -1,20 +1,22 @@
 """How sure an accuracy is: 95 % intervals over images and dies, and whether accuracies differ on the same images.
 
 Images and dies are samples of those that a user will have. Of one die, or of software, the interval is that of E. B.
-Wilson, J. Am. Stat. Assoc. 22, 209, 1927. Over several dies images and dies are drawn anew with replacement, both at
-once, and the interval holds 95 % of the accuracies found (the "pigeonhole" bootstrap of A. B. Owen, Ann. Appl. Stat. 1,
-386, 2007, somewhat wide if anything). Near 0 and 1 such percentiles are too narrow, and with few dies they know little
-of others: an interval is never narrower than that of one die with the average accuracy.
+Wilson, J. Am. Stat. Assoc. 22, 209, 1927, over images: what other dies would do is not in it. Over several dies images
+and dies are drawn anew with replacement, both at once, and the interval holds 95 % of the accuracies found (the
+"pigeonhole" bootstrap of A. B. Owen, Ann. Appl. Stat. 1, 386, 2007). Such percentiles are too narrow with few dies, and
+near 0 and 1: an interval is never narrower than Student's over dies and the normal one over images, their variances
+added, nor than that of one die with the average accuracy.
 
 Two accuracies on the same images are compared image by image: of one die each by the exact test of Q. McNemar,
-Psychometrika 12, 153, 1947, with the interval of A. Agresti, Y. Min, Stat. Med. 24, 729, 2005; of several by the same
-bootstrap.
+Psychometrika 12, 153, 1947, with the interval of A. Agresti, Y. Min, Stat. Med. 24, 729, 2005; of several dies by the
+same bootstrap and the same bounds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 
@@ -22,8 +24,9 @@ from xbarsim.errors import ParameterError
 from xbarsim.streams import stream
 
 LEVEL = 0.95
-_Z = 1.959963984540054  # normal quantile of (1 + LEVEL) / 2
+_Z = NormalDist().inv_cdf((1 + LEVEL) / 2)
 _DRAWS = 2000
+_ONE_MORE = (0.5**0.5, -(0.5**0.5))  # what Agresti and Min add to images: half of one to each of four cells
 
 Interval = tuple[float, float]
 
@@ -72,12 +75,15 @@ def accuracy_interval(correct: np.ndarray) -> Interval:
     correct : bool array, (n_dies, n_images)
         Which images each die classified correctly.
     """
+    if correct.size == 0:
+        return 0.0, 1.0
     share, n_images = float(correct.mean()), correct.shape[1]
     low, high = wilson(share, n_images)
     if len(correct) > 1:
-        drawn = _drawn([(1.0, correct)])
-        low, high = min(low, float(drawn[0])), max(high, float(drawn[1]))
-    return low, high
+        parts = [(1.0, correct)]
+        drawn, room = _drawn(parts), _room(parts, correct.mean(0))[0]
+        low, high = min(low, float(drawn[0]), share - room), max(high, float(drawn[1]), share + room)
+    return max(0.0, low), min(1.0, high)
 
 
 def difference(first: np.ndarray, second: np.ndarray) -> Difference:
@@ -89,6 +95,8 @@ def difference(first: np.ndarray, second: np.ndarray) -> Difference:
         Which images each die classified correctly, the same images in the same order. If both have as many dies, die k
         of both counts as one draw.
     """
+    if len(first) == len(second) == 1 and first.shape == second.shape:
+        return _paired(first[0], second[0])
     return combined([(1.0, second), (-1.0, first)])
 
 
@@ -107,15 +115,38 @@ def combined(parts: Sequence[tuple[float, np.ndarray]]) -> Difference:
     sizes = {correct.shape[1] for _, correct in parts}
     if len(sizes) != 1:
         raise ParameterError(f"{' and '.join(map(str, sorted(sizes)))} images: compare results on the same images")
-    per_image = sum(factor * correct.mean(0) for factor, correct in parts)
-    value, n = float(np.mean(per_image)), sizes.pop()
-    if len(parts) == 2 and all(len(correct) == 1 for _, correct in parts):
-        return _paired(parts[1][1][0], parts[0][1][0])
-    drawn = _drawn(parts)
-    adjusted = np.append(per_image, (1.0, -1.0))  # one more image for either side, as Agresti and Min do
-    middle, room = float(adjusted.mean()), _Z * float(adjusted.std()) / np.sqrt(n + 2)
-    interval = min(float(drawn[0]), middle - room), max(float(drawn[1]), middle + room)
-    return Difference(value, interval, float(drawn[2]), "bootstrap")
+    per_image = np.asarray(sum(factor * correct.mean(0) for factor, correct in parts))
+    value, drawn = float(np.mean(per_image)), _drawn(parts)
+    room, p_value = _room(parts, per_image)
+    interval = min(float(drawn[0]), value - room), max(float(drawn[1]), value + room)
+    most = sum(abs(factor) for factor, _ in parts) / 2
+    interval = max(interval[0], -most), min(interval[1], most)
+    return Difference(value, interval, max(p_value, float(drawn[2])), "bootstrap")
+
+
+def _room(parts: Sequence[tuple[float, np.ndarray]], per_image: np.ndarray) -> tuple[float, float]:
+    """Return half the width of the interval by variances over dies and images, and the p-value of 0 that goes with it.
+
+    Parts of as many dies are one sample of dies, others are independent. Of a single die nothing is known of others.
+    """
+    from scipy.optimize import brentq
+    from scipy.stats import norm
+    from scipy.stats import t as student
+
+    groups: dict[int, np.ndarray] = {}
+    for factor, correct in parts:
+        groups[len(correct)] = groups.get(len(correct), np.zeros(len(correct))) + factor * correct.mean(1)
+    variances = {n: float(of_each.var(ddof=1)) / n for n, of_each in groups.items() if n > 1}
+    of_dies = np.sqrt(sum(variances.values()))
+    of_images = np.sqrt(np.append(per_image, _ONE_MORE).var() / (len(per_image) + 2))
+    freedom, value = min((n - 1 for n in variances), default=np.inf), abs(float(np.mean(per_image)))
+
+    def room(p: float) -> float:
+        return float(np.hypot(student.isf(p / 2, freedom) * of_dies, norm.isf(p / 2) * of_images))
+
+    least = 1e-9  # of p-values
+    p_value = least if room(least) <= value else brentq(lambda p: room(p) - value, least, 1.0)
+    return room(1 - LEVEL), float(p_value)
 
 
 def _paired(first: np.ndarray, second: np.ndarray) -> Difference:
@@ -125,7 +156,8 @@ def _paired(first: np.ndarray, second: np.ndarray) -> Difference:
     p_value = float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
     middle = (gained - lost) / (n + 2)
     room = _Z * np.sqrt(gained + lost + 1 - (gained - lost) ** 2 / (n + 2)) / (n + 2)
-    return Difference((gained - lost) / n, (float(middle - room), float(middle + room)), p_value, "McNemar")
+    interval = max(-1.0, float(middle - room)), min(1.0, float(middle + room))
+    return Difference((gained - lost) / n, interval, p_value, "McNemar")
 
 
 def _drawn(parts: Sequence[tuple[float, np.ndarray]]) -> np.ndarray:

@@ -212,7 +212,9 @@ class MappedLayers(ABC):
         """
         faults = [tile.die.faults for tile in self._tiles]
         fields: dict[str, Any] = {
-            "run": Run.of(self.network, self.chip, images, seed=self.seed, die=self.layers[0].die, sample=sample),
+            "run": Run.of(
+                self.network, self.chip, images, labels, seed=self.seed, die=self.layers[0].die, sample=sample
+            ),
             "chip": self.chip.name,
             "accounting": str(counted),
             "n_images": len(images),

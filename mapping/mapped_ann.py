@@ -224,7 +224,7 @@ class MappedAnn(MappedLayers):
         """
         counted, images = convention(accounting), self.checked(images, axes)
         n_classes = self.network.spec.n_classes
-        labels = check_labels(labels, len(images), n_classes)
+        labels, sample = check_labels(labels, len(images), n_classes), Sample.checked(sample, len(images))
         if whole_number(batch_size, "batch_size") < 1:
             raise ParameterError(f"{len(images)} images in batches of {batch_size}: at least 1 of each is needed")
         ideal = check_labels(self.network.predict(images) if ideal is None else ideal, len(images), n_classes, "ideal")

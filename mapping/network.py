@@ -175,7 +175,7 @@ class MappedNetwork(MappedLayers):
             raise ParameterError(f"engine = {engine!r}: ageing by {ageing_by} needs {needed!r}; use 'auto'")
         self.inference.by_events(engine if refresh is None else needed)  # refuses what cannot be run
         images, n_classes = self.checked(images, axes), self.network.spec.n_classes
-        labels = check_labels(labels, len(images), n_classes)
+        labels, sample = check_labels(labels, len(images), n_classes), Sample.checked(sample, len(images))
         if batch_size is not None:
             whole_number(batch_size, "batch_size")
         if batch_size is None or (refresh is None and batch_size > 0):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -37,9 +38,10 @@ class Run:
         Name or file, and the first 16 digits of the SHA-256 of its specification and tensors.
     dataset, split, images : str
         See :class:`mapping.Sample`.
-    images_hash : str
-        As of the network, of the images used.
-    chip : str
+    data_hash : str
+        As of the network, of the images used, as the network sees them, and their labels.
+    chip, chip_hash : str
+        Its name, and as of the network of all its fields.
     v_read, g_lrs, on_off_ratio : float
         Of its device [V, S].
     rows, cols : int
@@ -60,8 +62,9 @@ class Run:
     dataset: str
     split: str
     images: str
-    images_hash: str
+    data_hash: str
     chip: str
+    chip_hash: str
     v_read: float
     g_lrs: float
     on_off_ratio: float
@@ -77,7 +80,15 @@ class Run:
 
     @classmethod
     def of(
-        cls, network: Network | Ann, chip: Chip, images: np.ndarray, *, seed: int, die: int, sample: Sample | None
+        cls,
+        network: Network | Ann,
+        chip: Chip,
+        images: np.ndarray,
+        labels: np.ndarray,
+        *,
+        seed: int,
+        die: int,
+        sample: Sample | None,
     ) -> Run:
         """Collect it for one die; without ``sample`` the images are said to be given as arrays."""
         used = sample or Sample(images=f"{len(images)} of shape {images.shape[1:]}, {images.dtype}")
@@ -87,8 +98,9 @@ class Run:
             dataset=used.dataset,
             split=used.split,
             images=used.images,
-            images_hash=digest(images),
+            data_hash=data_hash(images, labels),
             chip=chip.name,
+            chip_hash=digest(np.array(chip_text(chip))),
             v_read=chip.device.v_read,
             g_lrs=chip.device.g_lrs,
             on_off_ratio=chip.device.on_off_ratio,
@@ -113,10 +125,13 @@ class Run:
 
     def __str__(self) -> str:
         images = ", ".join(part for part in (self.dataset, self.split, self.images) if part)
-        dies = f"die {self.dies[0]}" if len(self.dies) == 1 else f"dies {self.dies[0]} to {self.dies[-1]}"
+        first, last = self.dies[0], self.dies[-1]
+        listed = ", ".join(map(str, self.dies))
+        whole = len(self.dies) > 2 and self.dies == tuple(range(first, last + 1))
+        dies = f"die{'s' if len(self.dies) > 1 else ''} {f'{first} to {last}' if whole else listed}"
         return (
-            f"network {self.network} ({self.network_hash}); data {images} ({self.images_hash}); seed {self.seed}, "
-            f"{dies}; xbarsim {self.version}, {self.date}"
+            f"network {self.network} ({self.network_hash}); data {images} ({self.data_hash}); chip {self.chip} "
+            f"({self.chip_hash}); seed {self.seed}, {dies}; xbarsim {self.version}, {self.date}"
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -144,9 +159,29 @@ def _readout(chip: Chip) -> str:
 
 
 def network_hash(network: Network | Ann) -> str:
-    """Return the first digits of the SHA-256 of a network's specification and tensors."""
-    tensors = [tensor.detach().cpu().numpy() for tensor in network.state_dict().values()]
-    return digest(*tensors, np.array(repr(network.spec)))
+    """Return the first digits of the SHA-256 of what a file holds of a network, the same before and after storing."""
+    from mapping.ann.network import Ann
+    from mapping.ann.store import stored_tensors as of_ann
+    from mapping.bsnn.store import stored_tensors
+
+    stored = of_ann(network) if isinstance(network, Ann) else stored_tensors(network)
+    numbers = (stored[name].detach().cpu().float().numpy() for name in sorted(stored))
+    return digest(*numbers, np.array(network.spec.model_dump_json()))
+
+
+def data_hash(images: np.ndarray, labels: np.ndarray) -> str:
+    """Return the first digits of the SHA-256 of images (n, c, h, w) or spikes (n, t, c, h, w), and their labels."""
+    levels = images.astype(np.float32) / np.float32(255 if images.dtype == np.uint8 and images.ndim == 4 else 1)
+    return digest(levels, labels.astype(np.int64))
+
+
+def chip_text(chip: Chip) -> str:
+    """Return all fields of a chip as one text, the same for equal chips."""
+
+    def plain(value: Any) -> Any:
+        return value.tolist() if isinstance(value, np.ndarray) else repr(value)
+
+    return json.dumps(chip.model_dump(), sort_keys=True, default=plain)
 
 
 def digest(*arrays: np.ndarray) -> str:

@@ -122,8 +122,12 @@ def _how_sure(reports: Sequence[Report]) -> str:
 
 def _difference(report: Report, first: Report) -> str:
     found = report.difference(first)
-    low, high = (f"{100 * end:+.2g}" for end in found.interval)
-    return f"{100 * found.value:+.2g}% ({low} to {high}), p={found.p_value:.2g}"
+    value, low, high = (_signed(100 * part) for part in (found.value, *found.interval))
+    return f"{value}% ({low} to {high}), p={significant(found.p_value, 2)}"
+
+
+def _signed(value: float) -> str:
+    return f"{'+' if value > 0 else ''}{significant(value)}"
 
 
 def _by_layer(reports: Sequence[Report], title: str, columns: dict[str, Callable[[Report, int], str]]) -> Table:

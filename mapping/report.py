@@ -17,6 +17,7 @@ from rich.console import Console
 from mapping.area import layer_area
 from mapping.cost import MODULES, Accounting, Charges
 from mapping.definitions import DEFINITIONS
+from mapping.inputs import of_kind
 from mapping.intervals import Difference, Interval, accuracy_interval, difference
 from mapping.periphery.sar_adc import SarAdc
 from mapping.provenance import Run
@@ -255,8 +256,16 @@ class Report:
     correct_uncalibrated: np.ndarray | None = field(default=None, compare=False, repr=False)
 
     def and_die(self, other: Report) -> Report:
-        """Return the average over dies with one more die, every accuracy kept."""
-        n = self.n_dies
+        """Return the average over dies with one more die, every accuracy kept.
+
+        Raises
+        ------
+        ParameterError
+            If it is not another single die of the same run.
+        """
+        n, alike = self.n_dies, (replace(run, dies=(), date="") for run in (self.run, other.run))
+        if len({*alike}) > 1 or other.n_dies > 1 or {*other.run.dies} & {*self.run.dies}:
+            raise ParameterError(f"{other.run}: is not another die of the run of {self.run}")
 
         def mean(a: Any, b: Any) -> dict[str, Any]:
             numbers = {name: value for name, value in vars(a).items() if isinstance(value, float)}
@@ -322,10 +331,11 @@ class Report:
         ParameterError
             If that was evaluated on other images.
         """
-        if self.run.images_hash != other.run.images_hash:
+        of_kind(Report, other, "other", "a Report")
+        if self.run.data_hash != other.run.data_hash:
             raise ParameterError(
-                f"{self.chip} and {other.chip} classified other images ({self.run.images}; {other.run.images}); "
-                "evaluate both on the same ones"
+                f"{self.chip} and {other.chip} classified other images, or by other labels ({self.run.images}; "
+                f"{other.run.images}); evaluate both on the same ones"
             )
         return difference(other.correct, self.correct)
 
@@ -401,7 +411,7 @@ class Report:
     def adc_area_share(self) -> float | None:
         """Share of all data conversion in the area."""
         converters = self.area_by_module()["conversion"]
-        return None if self.area is None or converters is None else converters / self.area
+        return None if self.area is None or converters is None else _ratio(converters, self.area)
 
     @property
     def utilization(self) -> float:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from xbarsim.errors import ParameterError
+from mapping.inputs import array_of
+from xbarsim.errors import ParameterError, shown
 from xbarsim.streams import stream
 
 
@@ -31,7 +32,13 @@ class Sample:
 
     @classmethod
     def of(
-        cls, labels: np.ndarray, which: int | str = "all", *, seed: int = 0, dataset: str = "", split: str = "test"
+        cls,
+        labels: np.ndarray,
+        which: int | str = "all",
+        *,
+        seed: int = 0,
+        dataset: str = "",
+        split: str | None = None,
     ) -> Sample:
         """Choose images by their labels.
 
@@ -46,26 +53,45 @@ class Sample:
         seed : int
             Of the draw.
         dataset, split : str
-            What reports call them.
+            What reports call them; unless told, "test" of all but files and arrays, which have no parts.
 
         Raises
         ------
         ParameterError
             If that is no number from 1 to that of the images, ``"first:N"`` or ``"all"``.
         """
-        total, text = len(labels), str(which)
+        y = array_of(labels, "labels")
+        if y.ndim != 1:
+            raise ParameterError(f"labels have the shape {y.shape}; give one for each image, (n,)")
+        split = ("" if not dataset or str(dataset).endswith(".npz") else "test") if split is None else split
+        total, text = len(y), str(which)
         if text == "all":
             return cls(dataset, split, f"all {total} images", np.arange(total))
         count = text.removeprefix("first:")
-        if isinstance(which, bool) or not (count.isascii() and count.isdecimal() and 0 < int(count) <= total):
+        whole = not isinstance(which, bool) and count.isascii() and count.isdecimal() and len(count) < 10
+        if not (whole and 0 < int(count) <= total):
             raise ParameterError(
-                f"images = {which!r}: give a whole number from 1 to {total}, what the data set has; 'first:N'; or 'all'"
+                f"images = {shown(which)}: give a whole number from 1 to {total}, what the data set has; 'first:N'; or "
+                "'all'"
             )
         n = int(count)
         if text != count:
             return cls(dataset, split, f"the first {n} of {total} images", np.arange(n))
         words = f"{n} of {total} images, balanced over classes, drawn with seed {seed}"
-        return cls(dataset, split, words, _balanced(np.asarray(labels), seed)[:n])
+        return cls(dataset, split, words, _balanced(y, seed)[:n])
+
+    @classmethod
+    def checked(cls, sample: object, n_images: int) -> Sample | None:
+        """Return a sample, if there is one, of so many images; refuse others."""
+        if sample is None:
+            return None
+        if not isinstance(sample, cls):
+            raise ParameterError(f"sample is of type {type(sample).__name__}; give a Sample, see Sample.of")
+        if len(sample.index) != n_images:
+            raise ParameterError(
+                f"sample has {len(sample.index)} images, but {n_images} are given; give those of its index"
+            )
+        return sample
 
     def __str__(self) -> str:
         return ", ".join(part for part in (self.dataset, self.split, self.images) if part)

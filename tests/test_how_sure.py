@@ -1,6 +1,7 @@
 """How sure accuracies are, which images they are of, and what a report says was run."""
 
 import json
+from copy import deepcopy
 from dataclasses import replace
 from math import comb, sqrt
 
@@ -12,8 +13,10 @@ from hypothesis import strategies as st
 
 import mapping as mp
 import xbarsim as xb
+from mapping.bsnn.network import Network
 from mapping.definitions import DEFINITIONS
 from mapping.intervals import accuracy_interval, combined, difference, wilson
+from mapping.provenance import network_hash
 from mapping.render import significant, with_interval
 from mapping.study.results import DESCRIPTIONS
 from xbarsim.version import __version__
@@ -83,8 +86,30 @@ def test_differences_of_several_dies_count_dies_and_images():
     assert alike.value == 0 and alike.p_value == 1 and not alike.sure
     scattered = [np.repeat(rng.random((5, 1)) < 0.5, 400, 1) for _ in range(2)]  # whole dies right or wrong
     assert np.ptp(difference(*scattered).interval) > 5 * np.ptp(found.interval)
-    lost = combined([(1.0, first), (-1.0, second), (-1.0, first), (1.0, second)])
-    assert lost.value == pytest.approx(0, abs=1e-12) and not lost.sure
+    parts = [(-1.0, first), (1.0, second)]  # in any order, with any factor
+    assert combined(parts).value == combined(parts[::-1]).value == pytest.approx(found.value)
+    assert combined([(2.0, second), (-2.0, first)]).value == pytest.approx(2 * found.value)
+    alone = [(-1.0, first[:1]), (1.0, second[:1])]
+    assert (
+        combined(alone).value == combined(alone[::-1]).value == pytest.approx(difference(first[:1], second[:1]).value)
+    )
+
+
+@pytest.mark.parametrize(("n_dies", "n_images", "scatter"), [(2, 200, 0.45), (2, 1000, 0.2), (5, 1000, 0.2)])
+def test_designs_that_are_alike_are_seldom_told_apart(n_dies, n_images, scatter):
+    """Two designs of the same dies and images in truth: at most 5 of 100 studies may say that they differ."""
+    rng, sure, n_studies = np.random.default_rng(5), 0, 60
+
+    def dies(images):
+        logit = 2.5 + scatter * rng.standard_normal((n_dies, 1)) + images
+        return rng.random(logit.shape) < 1 / (1 + np.exp(-logit))
+
+    for _ in range(n_studies):
+        images = 1.2 * rng.standard_normal((1, n_images))
+        found = difference(dies(images), dies(images))
+        sure += found.sure
+        assert found.sure == (found.p_value < 0.05) or abs(found.p_value - 0.05) < 0.01
+    assert sure <= 0.1 * n_studies
 
 
 @settings(max_examples=100, deadline=None)
@@ -143,16 +168,65 @@ def test_reports_say_what_was_run_and_how_sure_it_is(tiny, chip):
     assert "wires 1 Ohm each" in text and "sense-amp, 1 bit" in text and "95% intervals" in text
 
 
+def test_a_hash_is_that_of_what_is_run_however_it_came(tiny, chip, tmp_path):
+    network, images = tiny
+    labels = np.arange(7) % 3
+    mp.save_network(network, tmp_path / "net.safetensors")
+    stored = mp.load_network(tmp_path / "net.safetensors")
+    assert network_hash(stored) == network_hash(network) == network_hash(deepcopy(stored))
+    written = Network(network.spec.replace(reset_mechanism="subtract"))  # as by default
+    written.load_state_dict(network.state_dict())
+    assert network_hash(written) == network_hash(network)
+    ann = mp.load_ann("mnist-ann")
+    mp.save_ann(ann, tmp_path / "ann.safetensors")
+    assert network_hash(mp.load_ann(tmp_path / "ann.safetensors")) == network_hash(ann)
+    mapped = mp.map_network(network, chip)
+    levels = (255 * images).astype(np.uint8)
+    runs = [mapped.evaluate(x, labels).run for x in (levels, levels / 255, (levels / 255).astype(np.float32))]
+    assert len({run.data_hash for run in runs}) == 1
+    assert mapped.evaluate(levels, labels[::-1]).run.data_hash != runs[0].data_hash
+    other = mp.map_network(network, chip.replace(device__d2d=1e-9)).evaluate(levels, labels).run
+    assert other.chip_hash != runs[0].chip_hash and other.network_hash == runs[0].network_hash
+
+
+def test_samples_are_those_of_the_images(tiny, chip):
+    network, images = tiny
+    mapped, labels = mp.map_network(network, chip), np.arange(7) % 3
+    for sample, words in (
+        (mp.Sample.of(labels, 5, dataset="x"), "sample has 5 images, but 7 are given"),
+        ("x", "of type str"),
+    ):
+        with pytest.raises(xb.ParameterError, match=words):
+            mapped.evaluate(images, labels, sample=sample)
+    assert (
+        mp.Sample.of(labels, dataset="mine.npz").split == "" and mp.Sample.of(labels, dataset="mnist").split == "test"
+    )
+    for wrong in (None, np.zeros((2, 2), int), np.array(3)):
+        with pytest.raises(xb.ParameterError, match="labels"):
+            mp.Sample.of(wrong, 1)
+
+
+def test_only_another_die_of_the_same_run_is_averaged(tiny, chip):
+    network, images = tiny
+    labels = np.arange(7) % 3
+    one, two = (mp.map_network(network, chip, die=die).evaluate(images, labels) for die in (0, 1))
+    assert one.and_die(two).run.dies == (0, 1) and "dies 0, 1;" in str(one.and_die(two).run)
+    other = mp.map_network(network, chip.replace(device__d2d=0.1), die=2).evaluate(images, labels)
+    for wrong in (one, other, one.and_die(two)):
+        with pytest.raises(xb.ParameterError, match="is not another die of the run of"):
+            one.and_die(wrong)
+
+
 def test_hashes_tell_networks_and_images_apart(tiny, chip):
     network, images = tiny
     labels = np.zeros(7, int)
     report = mp.map_network(network, chip).evaluate(images, labels)
     assert report.run.network == "given in Python" and report.run.dataset == "given as arrays"
     assert mp.map_network(network, chip, seed=5).evaluate(images, labels).run.network_hash == report.run.network_hash
-    network.layers[0].norm.bias.data[0] += 1e-9
+    network.layers[0].norm.bias.data[0] += 1e-3
     other = mp.map_network(network, chip).evaluate(images[::-1], labels)
-    assert other.run.network_hash != report.run.network_hash and other.run.images_hash != report.run.images_hash
-    with pytest.raises(xb.ParameterError, match="classified other images"):
+    assert other.run.network_hash != report.run.network_hash and other.run.data_hash != report.run.data_hash
+    with pytest.raises(xb.ParameterError, match="classified other images, or by other labels"):
         report.difference(other)
     assert mp.load_network("mnist-bsnn").name == "mnist-bsnn" and mp.load_ann("mnist-ann").name == "mnist-ann"
 

@@ -38,16 +38,22 @@ def save_ann(network: Ann, path: str | Path) -> None:
     """
     of_kind(Ann, network, "network", "an Ann")
     network.check()
-    tensors = {name: value.contiguous() for name, value in _tensors(network).items()}
-    for number, layer in enumerate(network.layers):
-        weight, scale = layer.weight.detach(), layer.weight_scale()
-        tensors[f"layers.{number}.weight"] = torch.round(weight / scale).to(torch.int8)
-        tensors[f"layers.{number}.largest"] = weight.abs().max()
+    tensors = stored_tensors(network)
     metadata = {"spec": network.spec.model_dump_json(), "training": json.dumps(network.metadata)}
     try:
         save_file(tensors, path_of(path, "path"), metadata=metadata)
     except (OSError, SafetensorError) as error:
         raise FileError(f"{path}: cannot be written ({error}); give a path in an existing folder") from None
+
+
+def stored_tensors(network: Ann) -> dict[str, Tensor]:
+    """Return what files hold of a network: weights as whole numbers, and what the largest stands for."""
+    tensors = {name: value.contiguous() for name, value in _tensors(network).items()}
+    for number, layer in enumerate(network.layers):
+        weight, scale = layer.weight.detach(), layer.weight_scale()
+        tensors[f"layers.{number}.weight"] = torch.round(weight / scale).to(torch.int8)
+        tensors[f"layers.{number}.largest"] = weight.abs().max()
+    return tensors
 
 
 def load_ann(source: str | Path) -> Ann:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -54,7 +55,15 @@ def encode(images: np.ndarray, spec: NetworkSpec, *, seed: int = 0, numbers: Seq
 
 
 class Checked(np.ndarray):
-    """Images (n, c, h, w) or spikes (n, t_steps, c, h, w) that :func:`check_images` let pass, or some of them."""
+    """Images (n, c, h, w) or spikes (n, t_steps, c, h, w) that :func:`check_images` let pass, or some of them.
+
+    Read-only, and what is computed from them is a plain array, to be checked anew.
+    """
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        """Compute with plain arrays."""
+        plain = (np.asarray(x) if isinstance(x, Checked) else x for x in inputs)
+        return getattr(ufunc, method)(*plain, **options)
 
 
 def check_images(images: np.ndarray, spec: NetworkSpec, axes: str | None = None, *, spiking: bool = True) -> Checked:
@@ -83,7 +92,7 @@ def check_images(images: np.ndarray, spec: NetworkSpec, axes: str | None = None,
     InputWarning
         Of images in uint8 that hold nothing but 0 and 1, since white is 255.
     """
-    if isinstance(images, Checked) and _still_fits(images, spec):
+    if isinstance(images, Checked) and _still_fits(images, spec) and (spiking or images.ndim == 4):
         return images
     x = array_of(images, "images")
     timed = x.ndim == 5 if axes is None else "t" in str(axes)
@@ -103,7 +112,9 @@ def check_images(images: np.ndarray, spec: NetworkSpec, axes: str | None = None,
         )
     for k in range(0, len(x), _PART):
         _check_values(x[k : k + _PART])
-    return (x.astype(np.uint8, copy=False) if x.ndim == 5 and x.dtype.kind in "iu" else x).view(Checked)
+    passed = (x.astype(np.uint8, copy=False) if x.ndim == 5 and x.dtype.kind in "iu" else x).view(Checked)
+    passed.flags.writeable = False
+    return passed
 
 
 def _still_fits(images: Checked, spec: NetworkSpec) -> bool:

@@ -12,6 +12,7 @@ from mapping.bsnn.from_modules import layers_of_modules
 from mapping.bsnn.from_nir import layers_of_nir
 from mapping.bsnn.network import Network
 from mapping.bsnn.store import load_file, shipped_network
+from mapping.resources import path_of
 from xbarsim.errors import ParameterError
 from xbarsim.units import quantity
 
@@ -62,7 +63,7 @@ def load_network(
         network = build(layers_of_modules(source), input_shape, 25 if t_steps is None else t_steps)
         network.name = type(source).__name__
         return network
-    path = Path(source)
+    path = path_of(source, "network")
     if path.suffix == ".nir":
         if dt is None or reset_mechanism is None or fire is None:
             raise ParameterError(

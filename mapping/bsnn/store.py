@@ -37,6 +37,17 @@ def save_network(network: Network, path: str | Path) -> None:
     """
     of_kind(Network, network, "network", "a Network")
     network.check()
+    tensors = stored_tensors(network)
+    spec, training = network.spec.model_dump_json(), json.dumps(network.metadata)
+    metadata = {"format": str(FORMAT), "spec": spec, "training": training}
+    try:
+        save_file(tensors, path_of(path, "path"), metadata=metadata)
+    except (OSError, SafetensorError) as error:
+        raise FileError(f"{path}: cannot be written ({error}); give a path in an existing folder") from None
+
+
+def stored_tensors(network: Network) -> dict[str, Tensor]:
+    """Return what files hold of a network: weights as it computes with them."""
     tensors: dict[str, Tensor] = {}
     for name, value in _tensors(network).items():
         top = _top(_layer_of(network, name)) if name.endswith(".weight") and not name.endswith("norm.weight") else None
@@ -45,12 +56,7 @@ def save_network(network: Network, path: str | Path) -> None:
         else:
             levels = torch.round(_layer_of(network, name).effective_weight().detach() * top)
             tensors[name] = levels.to(torch.int8 if top < 128 else torch.int16)
-    spec, training = network.spec.model_dump_json(), json.dumps(network.metadata)
-    metadata = {"format": str(FORMAT), "spec": spec, "training": training}
-    try:
-        save_file(tensors, path_of(path, "path"), metadata=metadata)
-    except (OSError, SafetensorError) as error:
-        raise FileError(f"{path}: cannot be written ({error}); give a path in an existing folder") from None
+    return tensors
 
 
 def load_file(path: str | Path) -> Network:

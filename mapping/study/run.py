@@ -16,7 +16,7 @@ from mapping.cost import MODULES, convention
 from mapping.datasets import HASHES, load_dataset
 from mapping.given import Source, trained_for
 from mapping.inputs import of_kind, told
-from mapping.provenance import digest, network_hash, now
+from mapping.provenance import chip_text, data_hash, network_hash, now
 from mapping.resources import located
 from mapping.sample import Sample
 from mapping.study.results import DESCRIPTIONS, RESULTS, with_intervals
@@ -108,9 +108,9 @@ def prepared(study: Study) -> tuple[Plan, ChipTask]:
     plan.identity.update(
         study=study.model_dump(mode="json", include={"images", "changes", "accounting"}),
         sets={axis.name: axis.cases or list(axis.sets) for axis in study.axes},
-        chips={str(name): repr(chip_of(study, str(name))) for name in study.named("chip")},
+        chips={str(name): chip_text(chip_of(study, str(name))) for name in study.named("chip")},
         networks={name: network_hash(network) for name, network in networks.items()},
-        data={name: digest(*arrays) for name, (*arrays, _) in data.items()},
+        data={name: data_hash(*arrays) for name, (*arrays, _) in checked.items()},
     )
     return plan, ChipTask(study, networks, checked, datasets)
 

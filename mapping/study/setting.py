@@ -124,6 +124,7 @@ def _with_steps(network: Network, t_steps: int) -> Network:
 
 
 def _with_thresholds(network: Network, scale: float) -> Network:
+    scale = quantity(scale, "", "network.threshold_scale")
     if not scale > 0:
         raise ParameterError(f"network.threshold_scale = {scale}: give a number above 0")
     changed = deepcopy(network)

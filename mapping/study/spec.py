@@ -9,11 +9,12 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from mapping.resources import data_folder, path_of
-from mapping.study.results import RESULTS
+from mapping.study.results import DESCRIPTIONS, RESULTS
 from xbarsim.errors import FileError, ParameterError
 from xbarsim.parameters import Parameters, beside_toml
 from xbarsim.units import parse_quantity
 
+_DIMENSIONS = ("trial", "image", "layer", "module", "error")  # of a study's data set, beside its axes
 NETWORK = ("t_steps", "threshold_scale", "weight_bits", "activation_bits")
 PAST = {"n_reads": "", "n_inferences": "", "time": "s", "temperature": "K"}
 
@@ -50,6 +51,11 @@ class Axis(Parameters):
 
     @model_validator(mode="after")
     def _known(self) -> Self:
+        if (
+            self.name in (*DESCRIPTIONS, *_DIMENSIONS)
+            or self.name.removesuffix("_low").removesuffix("_high") in RESULTS
+        ):
+            raise ValueError(f"axis {self.name}: results are called so; give another name")
         given = () if self.cases and self.values == tuple(self.cases) else self.values  # validated before
         if bool(self.cases) == bool(self.sets or given) or bool(self.sets) != bool(given):
             raise ValueError(f"axis {self.name}: give what it sets and values, or cases")

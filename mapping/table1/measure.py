@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,8 +81,11 @@ class Row:
 
     @property
     def verdict(self) -> Difference | None:
-        """How much less accuracy the second of two designs loses in all; None of other rows, or without results."""
-        if not self.about_accuracy or len(self.designs) != 2:
+        """How much less accuracy the second of two designs loses in all.
+
+        None of other rows, without results, and of a single die, which tells nothing of others.
+        """
+        if not self.about_accuracy or len(self.designs) != 2 or self.data.sizes["trial"] < 2:
             return None
         first, second = ([self._correct(design, at) for at in (0, -1)] for design in self.designs)
         parts = [(-1.0, first[1]), (1.0, first[0]), (1.0, second[1]), (-1.0, second[0])]
@@ -117,7 +121,7 @@ class Row:
         borne, not_borne, all_borne = None, None, True
         for k in range(1, len(values)):
             now = self._correct(design, k)
-            if not (len(first) and len(now)):
+            if min(len(first), len(now)) < 2:
                 break
             low, high = combined([(1.0, first), (-1.0, now)]).interval
             all_borne &= high <= LOSS
@@ -159,10 +163,14 @@ class Table1:
     @property
     def run(self) -> dict[str, str]:
         """What was run: networks with their hashes, images, chips, version, date of the last row."""
-        names = ("networks", "images", "chips", "version_xbarsim", "date")
-        found = {name: dict.fromkeys(str(row.data.attrs[name]) for row in self.rows) for name in names}
-        parts = {name: list(dict.fromkeys("; ".join(texts).split("; "))) for name, texts in found.items()}
-        return {name: "; ".join(texts if name != "date" else texts[-1:]) for name, texts in parts.items()}
+        attrs = [row.data.attrs for row in self.rows]
+        parts = {
+            name: dict.fromkeys(text for of_row in attrs for text in of_row[name].split("; "))
+            for name in ("networks", "images", "version_xbarsim")
+        }
+        chips = {name: text for of_row in attrs for name, text in json.loads(of_row["chips"]).items()}
+        found = {name: "; ".join(texts) for name, texts in parts.items()}
+        return found | {"chips": json.dumps(chips), "date": max(of_row["date"] for of_row in attrs)}
 
     def to_dict(self) -> dict[str, Any]:
         """Return all numbers as plain values; what is no number is None."""
