@@ -130,8 +130,8 @@ class Run:
         whole = len(self.dies) > 2 and self.dies == tuple(range(first, last + 1))
         dies = f"die{'s' if len(self.dies) > 1 else ''} {f'{first} to {last}' if whole else listed}"
         return (
-            f"network {self.network} ({self.network_hash}); data {images} ({self.data_hash}); chip {self.chip} "
-            f"({self.chip_hash}); seed {self.seed}, {dies}; xbarsim {self.version}, {self.date}"
+            f"network {self.network} ({self.network_hash}); data {images} ({self.data_hash}); seed {self.seed}, "
+            f"{dies}; xbarsim {self.version}, {self.date}"
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -98,6 +98,7 @@ def render(reports: Sequence[Report]) -> Group:
         "device": [r.run.device for r in reports],
         "arrays": [f"{r.run.rows} x {r.run.cols}, wires {r.run.wires}" for r in reports],
         "read-out": [r.run.readout for r in reports],
+        "hash of the chip": [r.run.chip_hash for r in reports],
     }
     for heading, cells in lines.items():
         if any(cells):
