@@ -130,7 +130,7 @@ def test_studies_warn_of_binary_images(tmp_path, monkeypatch, command):
     with pytest.warns(xb.errors.InputWarning, match="multiply them by 255") as caught:
         code, text, error = command("study", "one.toml", "--workers", 1)
     assert code == 0 and len(caught) == 1, error
-    assert "Data: mine.npz, test, all 6 images" in " ".join(text.split())
+    assert "Data: mine.npz, all 6 images" in " ".join(text.split())
 
 
 @pytest.mark.compiled
@@ -144,10 +144,10 @@ def test_reports_name_network_and_data_set(tmp_path, monkeypatch, command):
     code, text, error = command(*arguments, "--dataset", "mine.npz")
     assert code == 0, error
     text = " ".join(text.split())
-    assert "Run: network mine.safetensors (" in text and "data mine.npz, test, all 4 images" in text
+    assert "Run: network mine.safetensors (" in text and "data mine.npz, all 4 images" in text
     events = (np.random.default_rng(0).random((4, 4, 1, 2, 3)) < 0.5).astype(np.uint8)  # as many samples as steps
     np.savez("events.npz", spikes=events, labels=[0, 1, 0, 1])
     code, _, error = command(*arguments, "--dataset", "events.npz")
     assert code == 2 and "have as many samples as steps; give axes, as 'tnchw'" in error
     code, text, error = command(*arguments, "--dataset", "events.npz", "--axes", "tnchw")
-    assert code == 0 and "data events.npz, test, all 4 images" in " ".join(text.split()), error
+    assert code == 0 and "data events.npz, all 4 images" in " ".join(text.split()), error
