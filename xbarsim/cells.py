@@ -50,7 +50,7 @@ class Sinh(Parameters):
         if self.v_reference is None:
             return 1.0
         a = self.v_reference / self.v_char
-        return float(a / np.sinh(a))
+        return float(a / np.sinh(a)) if a > 1e-8 else 1.0  # and 0 / 0 where a is too small a number
 
 
 class OneTransistorOneResistor(Parameters):

@@ -11,7 +11,7 @@ from xbarsim.errors import FileError, ParameterError
 from xbarsim.plausible import RANGE, both, implausible, spread
 from xbarsim.sheets import Sheet, read_file
 from xbarsim.tables import Reading, interpret
-from xbarsim.units import parse_quantity
+from xbarsim.units import UNITS, parse_quantity
 
 
 def read_table(
@@ -53,11 +53,15 @@ def read_table(
     FileError
         If the file is missing, damaged, of another kind, ragged, or holds something else; row and column are those of
         the file, from 1.
+    ParameterError
+        If the unit is unknown.
 
     Examples
     --------
     >>> v = xb.read_table("voltages.csv", "V")                                    # doctest: +SKIP
     """
+    if unit is not None and not (isinstance(unit, str) and unit in ("", *UNITS)):
+        raise ParameterError(f"unit = {unit!r}: give one of {', '.join(UNITS)} without a prefix, or leave it out")
     return read(path, None if unit is None else (unit,), name=name, columns=columns, missing=missing).values
 
 
@@ -179,6 +183,8 @@ def _filled(path: Path, reading: Reading, missing: str | float, unit: str) -> Re
         raise FileError(f"{path}: missing = 'open': only cells are open; give a value with the unit {unit or '1'}")
     try:
         value = {"S": 0.0, "Ohm": np.inf}[unit] if missing == "open" else float(parse_quantity(missing, unit))
+        if np.isnan(value):
+            raise ValueError("nan is none")
     except (TypeError, ValueError) as error:
         raise FileError(f"{path}: missing = {missing!r}: give 'error', 'open' or a value ({error})") from None
     remarks = (*reading.remarks, f"{count} missing cells taken as {missing}")

@@ -72,21 +72,19 @@ def read_file(path: Path, name: str | None) -> Sheet | np.ndarray:
 
 
 def _text(path: Path, _: str | None) -> Sheet:
-    lines = _decoded(path.read_bytes()).splitlines()
-    told = re.fullmatch(r"sep=([;,\t])", lines[0].strip('"')) if lines else None  # as spreadsheets write it
+    lines = _decoded(path.read_bytes()).splitlines(keepends=True)
+    told = re.fullmatch(r'"?sep=([;,\t])"?\s*', lines[0]) if lines else None  # as spreadsheets write it
     lines = ["", *lines[1:]] if told else lines
     plain = ["" if line.lstrip().startswith(("#", "%")) else line for line in lines]
     first = next((k for k, line in enumerate(plain) if line.strip()), 0)
-    above = lines[first - 1].lstrip(" \t#%") if first and not plain[first - 1] else ""
+    above = lines[first - 1].lstrip(" \t#%").rstrip() if first and not plain[first - 1] else ""
     mark = told[1] if told else _separator(plain)
     if mark == " ":
         rows: list[tuple[int, list[Cell]]] = [(k + 1, [*line.split()]) for k, line in enumerate(plain)]
-    elif mark == "":
-        rows = [(k + 1, [line.strip().strip('"')] if line.strip() else []) for k, line in enumerate(plain)]
-    else:
-        reader = csv.reader(plain, delimiter=mark, skipinitialspace=True, strict=True)
-        rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
-    rows = [(line, row) for line, row in rows if row]
+    else:  # a line break in quotes is a blank: it may stand in a name, and not inside a number
+        reader = csv.reader(plain, delimiter=mark or "\x1f", skipinitialspace=True, strict=True)
+        rows = [(reader.line_num, [" ".join(cell.split()) for cell in row]) for row in reader]
+    rows = [(line, row) for line, row in rows if row not in ([], [""])]
     return Sheet([row for _, row in rows], [line for line, _ in rows], above, mark in ";\t" and mark != "")
 
 
