@@ -123,6 +123,8 @@ def conductances(
     place = implausible(g) if plausible else None
     if place is not None:
         other = "resistances? leave it out" if resistances else "resistances need unit='Ohm' (--resistance)"
+        if reading.unit:
+            other = f"the file says {reading.unit}"
         raise FileError(
             f"{path}: {reading.place(place)}: {both(float(g[place]))}; memristors have {RANGE}: {other}, "
             "plausible=False (--any-conductance) takes all"
@@ -161,9 +163,10 @@ def read(
     else:
         raise FileError(f"{path}: has no named columns; read it whole")
     for k, unit in enumerate(reading.units):
-        if allowed is not None and unit not in ("", reading.unit):
+        if allowed is not None and unit != reading.unit and not np.isnan(reading.values[:, k]).all():
+            said = f"is in {unit}" if unit else "has no unit"
             raise FileError(
-                f"{path}: column {reading.columns[k]} is in {unit}, others are in {reading.unit}; use one unit"
+                f"{path}: column {reading.columns[k]} {said}, others are in {reading.unit}; use one unit for all"
             )
     return _filled(path, reading, missing, reading.unit or (allowed or ("",))[0])
 

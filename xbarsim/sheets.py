@@ -37,15 +37,15 @@ class Sheet(NamedTuple):
         Texts, numbers, and None where a cell is empty.
     lines : list of int
         The number of each row in the file, from 1.
-    comment : str
-        The comment line right above the rows, if there is one.
+    comments : tuple of str
+        The comment lines above the rows.
     comma : bool
         Whether a comma may be a decimal comma, since something else is between the cells.
     """
 
     rows: list[list[Cell]]
     lines: list[int]
-    comment: str = ""
+    comments: tuple[str, ...] = ()
     comma: bool = False
 
 
@@ -77,10 +77,13 @@ def _text(path: Path, _: str | None) -> Sheet:
     lines = ["", *lines[1:]] if told else lines
     plain = ["" if line.lstrip().startswith(("#", "%")) else line for line in lines]
     first = next((k for k, line in enumerate(plain) if line.strip()), 0)
-    above = lines[first - 1].lstrip(" \t#%").rstrip() if first and not plain[first - 1] else ""
+    above = tuple(line.strip(" \t#%\r\n") for line, bare in zip(lines[:first], plain) if not bare)
     mark = told[1] if told else _separator(plain)
     if mark == " ":
-        rows: list[tuple[int, list[Cell]]] = [(k + 1, [*line.split()]) for k, line in enumerate(plain)]
+        rows: list[tuple[int, list[Cell]]] = [
+            (k + 1, [*re.split(r"(?<!/)\s+(?![(\[/])", line.strip())] if line.strip() else [])
+            for k, line in enumerate(plain)
+        ]
     else:  # a line break in quotes is a blank: it may stand in a name, and not inside a number
         reader = csv.reader(plain, delimiter=mark or "\x1f", skipinitialspace=True, strict=True)
         rows = [(reader.line_num, [" ".join(cell.split()) for cell in row]) for row in reader]
