@@ -330,6 +330,21 @@ def test_line_breaks_in_quotes_join_no_numbers(tmp_path, number):
     assert xb.read_conductances(path).tolist() == [[1e-5, 2e-5]]
 
 
+def test_columns_are_names_or_numbers(tmp_path):
+    path, array = tmp_path / "t.csv", tmp_path / "t.npy"
+    path.write_text("a,b,c\n1,2,3\n")
+    np.save(array, [[1.0, 2.0, 3.0]])
+    for file in (path, array):
+        assert xb.read_table(file, columns=[np.int64(1), 0]).tolist() == [[2.0, 1.0]]
+        for columns in (1, "ca", b"ca", [True], [None], [0.0], [-1], []):
+            refused(xb.read_table, file, columns=columns, words="^columns? ")
+        refused(xb.read_table, file, columns=[3], words="from 0|counted from 0")
+        refused(xb.read_table, file, name="x", words="one table without a name")
+    for nothing in (None, 3, b"t.csv", ""):
+        with pytest.raises(xb.ParameterError, match=r"^path = .*: give the path of a file$"):
+            xb.read_conductances(nothing)
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.floats(-2, 9), st.integers(1, 3))
 def test_no_array_of_shorts_is_taken_for_cells(level, n):

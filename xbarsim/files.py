@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from numbers import Integral
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from xbarsim.errors import FileError, ParameterError
+from xbarsim.errors import FileError, ParameterError, shown
 from xbarsim.plausible import RANGE, both, implausible, spread
 from xbarsim.sheets import Sheet, read_file
 from xbarsim.tables import Reading, interpret
@@ -146,22 +148,29 @@ def read(
     name: str | None = None,
     columns: Sequence[str | int] | None = None,
     missing: str | float = "error",
+    unnamed: bool = False,
 ) -> Reading:
     """Read a file whose numbers are in one of the ``allowed`` units, the first one unless it says so; None allows all.
 
-    The parameters are those of :func:`read_table`. With ``allowed`` given, all columns have one unit.
+    The parameters are those of :func:`read_table`. With ``allowed`` given, all columns have one unit; with
+    ``unnamed``, a file of as many columns as there are in ``columns``, without names, is read as it stands.
     """
-    path = Path(path)
+    if not isinstance(path, str | Path) or path == "":
+        raise ParameterError(f"path = {shown(path)}: give the path of a file")
+    path, chosen = Path(path), _chosen(columns)
     held = read_file(path, name)
     if isinstance(held, Sheet):
         try:
-            reading = interpret(held, allowed, None if columns is None else tuple(columns))
+            reading = interpret(held, allowed, chosen, unnamed)
         except ValueError as error:
             raise FileError(f"{path}: {error}") from None
-    elif columns is None:
+    elif chosen is None or (unnamed and held.shape[1:] == (len(chosen),)):
         reading = Reading(held)
     else:
-        raise FileError(f"{path}: has no named columns; read it whole")
+        numbers = [k for k in chosen if isinstance(k, int) and held.ndim == 2 and k < held.shape[1]]
+        if len(numbers) < len(chosen):
+            raise FileError(f"{path}: {shape(held)}, columns without names; give numbers of columns from 0")
+        reading = Reading(held[:, numbers])
     for k, unit in enumerate(reading.units):
         if allowed is not None and unit != reading.unit and not np.isnan(reading.values[:, k]).all():
             said = f"is in {unit}" if unit else "has no unit"
@@ -169,6 +178,22 @@ def read(
                 f"{path}: column {reading.columns[k]} {said}, others are in {reading.unit}; use one unit for all"
             )
     return _filled(path, reading, missing, reading.unit or (allowed or ("",))[0])
+
+
+def _chosen(columns: Any) -> tuple[str | int, ...] | None:
+    """Return names and numbers of columns as such; raise :class:`ParameterError` if they are none."""
+    if columns is None:
+        return None
+    if not isinstance(columns, Iterable) or isinstance(columns, str | bytes):
+        raise ParameterError(f"columns = {shown(columns)}: give a list of names, or of numbers from 0")
+    columns = tuple(columns)
+    for column in columns:
+        known = isinstance(column, str) or (isinstance(column, Integral) and not isinstance(column, bool))
+        if not known or (isinstance(column, Integral) and column < 0):
+            raise ParameterError(f"column {shown(column)}: give its name, or its number from 0")
+    if not columns:
+        raise ParameterError("columns = []: give at least one")
+    return tuple(column if isinstance(column, str) else int(column) for column in columns)
 
 
 def _filled(path: Path, reading: Reading, missing: str | float, unit: str) -> Reading:

@@ -71,7 +71,8 @@ def read_file(path: Path, name: str | None) -> Sheet | np.ndarray:
         raise FileError(f"{path}: cannot be read ({reason}); give a whole {KINDS} file") from None
 
 
-def _text(path: Path, _: str | None) -> Sheet:
+def _text(path: Path, name: str | None) -> Sheet:
+    _check_unnamed(path, name)
     lines = _decoded(path.read_bytes()).splitlines(keepends=True)
     told = re.fullmatch(r'"?sep=([;,\t])"?\s*', lines[0]) if lines else None  # as spreadsheets write it
     lines = ["", *lines[1:]] if told else lines
@@ -136,7 +137,8 @@ def _plain(cell: Any) -> Cell:
     return str(cell).strip() or None
 
 
-def _npy(path: Path, _: str | None) -> np.ndarray:
+def _npy(path: Path, name: str | None) -> np.ndarray:
+    _check_unnamed(path, name)
     with path.open("rb") as file:
         return _numbers(path, np.load(file, allow_pickle=False))
 
@@ -158,6 +160,11 @@ def _mat(path: Path, name: str | None) -> np.ndarray:
     except MatReadError as error:
         raise ValueError(str(error)) from None
     return _numbers(path, np.asarray(found[_chosen(path, list(found), name, "variable")]))
+
+
+def _check_unnamed(path: Path, name: str | None) -> None:
+    if name is not None:
+        raise FileError(f"{path}: holds one table without a name, no {name!r}; leave the name out")
 
 
 def _chosen(path: Path, known: list[str], name: str | None, what: str) -> str:

@@ -69,10 +69,13 @@ class Reading(NamedTuple):
         return f"entry {[int(k) for k in where]}"
 
 
-def interpret(sheet: Sheet, allowed: tuple[str, ...] | None, chosen: tuple[str | int, ...] | None = None) -> Reading:
+def interpret(
+    sheet: Sheet, allowed: tuple[str, ...] | None, chosen: tuple[str | int, ...] | None = None, unnamed: bool = False
+) -> Reading:
     """Make numbers of the cells of a sheet, in the ``allowed`` units; None allows all.
 
-    ``chosen`` are the columns to read, by name or counted from 0, names of rows left out; None is all.
+    ``chosen`` are the columns to read, by name or counted from 0, names of rows left out; None is all. With
+    ``unnamed``, as many columns without names need none.
 
     Raises
     ------
@@ -106,6 +109,8 @@ def interpret(sheet: Sheet, allowed: tuple[str, ...] | None, chosen: tuple[str |
     columns = _with_units(columns, [*above, *(_SETTING.sub("", text) for text in sheet.comments)], allowed)
     places = [k + 1 + shift for k in range(width)]
     if chosen is not None:
+        if unnamed and not labels and width == len(chosen):
+            chosen = tuple(range(width))
         numbers = [_found(column, columns) for column in chosen]
         columns, places = [columns[k] for k in numbers], [places[k] for k in numbers]
         rows, width = [[row[k] for k in numbers] for row in rows], len(numbers)
