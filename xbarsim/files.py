@@ -34,7 +34,8 @@ def read_table(
         commas or blanks, the first of these that occurs; a comma is a decimal comma where the separator is a semicolon
         or a tab, and refused inside a cell elsewhere. Lines that begin with # or % are comments. A header and a first
         column of names or counted rows are no data. Cells may be quantities such as "100 kOhm"; a unit in brackets or
-        after a slash in the header, "R (kOhm)", holds for the plain numbers below it.
+        after a slash in the header, "R (kOhm)", holds for the plain numbers below it, that of a title or a comment for
+        all; a unit named otherwise, "R_kOhm", is refused.
     unit : str, optional
         The unit expected, for example ``"V"``; any if none is given. A file that states another is refused.
     name : str, optional

@@ -38,7 +38,7 @@ class Sheet(NamedTuple):
     lines : list of int
         The number of each row in the file, from 1.
     comments : tuple of str
-        The comment lines above the rows.
+        The comment lines.
     comma : bool
         Whether a comma may be a decimal comma, since something else is between the cells.
     """
@@ -77,8 +77,7 @@ def _text(path: Path, name: str | None) -> Sheet:
     told = re.fullmatch(r'"?sep=([;,\t])"?\s*', lines[0]) if lines else None  # as spreadsheets write it
     lines = ["", *lines[1:]] if told else lines
     plain = ["" if line.lstrip().startswith(("#", "%")) else line for line in lines]
-    first = next((k for k, line in enumerate(plain) if line.strip()), 0)
-    above = tuple(line.strip(" \t#%\r\n") for line, bare in zip(lines[:first], plain) if not bare)
+    above = tuple(line.strip(" \t#%\r\n") for line, bare in zip(lines, plain) if not bare)
     mark = told[1] if told else _separator(plain)
     if mark == " ":
         rows: list[tuple[int, list[Cell]]] = [

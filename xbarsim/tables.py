@@ -19,11 +19,12 @@ _SLASH = re.compile(r"\s*/\s*(\S+)$")
 _UNIT_ALONE = re.compile(r"[kMGmunpf\u00b5\u03bc]?([oO]hms?|[\u03a9\u2126])|[kMGmunpf\u00b5\u03bc][SVA]")
 # words of a name that are units, and units written in full; V, A or s alone may be names
 _UNIT_WITHIN = re.compile(
-    r"[kKMGTmun\u00b5\u03bc]?([oO]hms?|OHM|[\u03a9\u2126])|[kmunpf\u00b5\u03bc](S|V|A|s|W|J|F|eV|[sS]iemens)|[kMG]Hz"
+    r"[kKMGTmun\u00b5\u03bc]?([oO]hms?|OHM|[\u03a9\u2126])|[kmunpf\u00b5\u03bc](S|V|A|s|W|J|F|eV|[sS]iemens)|[kMG]Hz|[mu]K"
 )
 _IN_FULL = re.compile(r"(kilo?|mega?|giga|milli|micro|nano|pico)(ohms?|siemens|volts?|amp(ere)?s?|seconds?)", re.I)
 _SCALED = re.compile(r"[0-9/*^\u00b7\u207b]")  # of a unit: times, over, to the power of
 _SETTING = re.compile(r"[=:]\s*[+-]?[0-9][0-9.eE+-]*\s*\w*")  # "V_read = 100 mV" tells of no column
+_FACTOR = re.compile(r"\w\s*[*\u00d7\u00b7]\s*[0-9]|\w\s+x\s*1(00|e|0\^)|\b(log|ln|lg)(\b|[0-9_])", re.I)
 _THOUSANDS = re.compile(r"[+\-\u2212]?[1-9][0-9]{0,2},[0-9]{3}(?![0-9]|[eE][+\-0-9])")
 
 
@@ -117,6 +118,10 @@ def interpret(
     for place, column in zip(places, columns):
         if not column.unit and (found := _unit_within(column.name, allowed)):
             raise ValueError(f"column {place}: {column.name!r:.60} names {found}; write for example 'R (kOhm)'")
+        if column.unit and _FACTOR.search(column.name):
+            raise ValueError(
+                f"column {place}: {column.name!r:.60} is a multiple or a logarithm; give the quantity itself"
+            )
         if allowed is not None and column.unit not in ("", *allowed):
             raise ValueError(f"column {place} is in {column.unit} where {_listed(allowed)}")
     values, units = np.empty((len(rows), width)), [column.unit for column in columns]
@@ -331,7 +336,12 @@ def _commented(text: str, width: int) -> list[Column]:
 
 def _unit_within(text: str, allowed: tuple[str, ...] | None) -> str:
     """Return a unit that a text names in a way that is not read, "R_kOhm" or "U (10 mV)", or ""."""
-    scopes = [part for part in (*re.findall(r"[(\[]([^()\[\]]*)", text), *text.split("/")[1:]) if _SCALED.search(part)]
+    scopes = [
+        *re.findall(r"[(\[]([^()\[\]]*)", text),
+        *text.split("/")[1:],
+        *re.findall(r"\b(?:in|of) ([0-9].*)", text),
+    ]
+    scopes = [part for part in scopes if _SCALED.search(part)]
     named = [word for scope in scopes for word in _words(scope) if known_unit(word)]
     named += [word for word in _words(text) if _UNIT_WITHIN.fullmatch(word) or _IN_FULL.fullmatch(word)]
     return next((word for word in named if allowed is None or known_unit(word) in (None, *allowed)), "")
