@@ -89,7 +89,7 @@ def _check_origin(v: np.ndarray, i: np.ndarray) -> None:
     powers = np.vander(v[near] / max(np.abs(v[near]).max(), np.finfo(float).tiny), 4)
     left = i[near] - powers @ np.linalg.lstsq(powers, i[near])[0]
     noise = float(np.sqrt(np.sum(left**2) / max(len(near) - 4, 1)))
-    span, least = float(np.abs(v).max()), max(5 * noise, _LEAK * float(np.abs(i).max()))
+    span, least = float(np.abs(v).max()), max(8 * noise, _LEAK * float(np.abs(i).max()))
     wrong = (v * i < 0) & (np.abs(v) > _OFFSET * span) & (np.abs(i) > least)
     wrong |= (np.abs(v) <= _OFFSET * span / 100) & (np.abs(i) > least)
     if wrong.any():
