@@ -107,6 +107,15 @@ def test_what_is_refused(text, words):
         assert len(str(error.value)) < 200
 
 
+def test_numbers_beyond_floats_and_what_is_no_number():
+    with pytest.raises(ValueError, match="beyond the range"):
+        parse_quantity(10**400, "V")
+    for value in (10**400, [10**400], b"5", ["5"], [True], [b"5"], [[1], [2, 3]], None):
+        with pytest.raises(xb.ParameterError, match=r"Wires\.r_driver: ") as error:
+            xb.Wires(r_driver=value)
+        assert "\n" not in str(error.value) and len(str(error.value)) < 200
+
+
 def test_a_letter_that_is_prefix_and_unit_is_no_unit():
     for text, unit in (("2 a", "A"), ("5 f", "F"), ("5 m", "s")):
         with pytest.raises(ValueError, match="has no unit"):

@@ -50,7 +50,7 @@ class Sinh(Parameters):
         if self.v_reference is None:
             return 1.0
         a = self.v_reference / self.v_char
-        return float(a / np.sinh(a))
+        return float(a / np.sinh(a)) if a > 1e-8 else 1.0  # and 0 / 0 where a is too small a number
 
 
 class OneTransistorOneResistor(Parameters):
@@ -126,7 +126,7 @@ class Table(Parameters):
         i: str | int = "I",
         branch: Branch | None = None,
         *,
-        v_range: tuple[float, float] | None = None,
+        v_range: tuple[float | str, float | str] | None = None,
         v_reference: float | str | None = None,
         name: str | None = None,
         plausible: bool = True,
@@ -135,7 +135,8 @@ class Table(Parameters):
 
         One sweep direction is taken out of a loop; its points are sorted by voltage, and where noise makes the current
         fall, neighbours are replaced by their mean until it rises (isotonic regression: R. E. Barlow et al.,
-        "Statistical Inference under Order Restrictions", 1972). (0 V, 0 A) takes the place of what has the wrong sign.
+        "Statistical Inference under Order Restrictions", 1972). (0 V, 0 A) takes the place of what has the wrong sign
+        within the noise; a curve that misses the origin by more is refused.
 
         Parameters
         ----------
@@ -160,15 +161,19 @@ class Table(Parameters):
         FileError
             If the file cannot be read, has no such columns, or another unit in them.
         ParameterError
-            If the curve is a loop and no branch is given, does not rise on the whole, or is implausible.
+            If the curve is a loop and no branch is given, does not rise on the whole, misses the origin, or is
+            implausible.
 
         Examples
         --------
         >>> cell = xb.Table.from_csv("iv.csv", v="Voltage", i="Current", branch="falling", v_reference=0.2)
         ... # doctest: +SKIP
         """
+        points = measured(file, v, i, name)
         try:
-            voltage, current = monotone(*measured(file, v, i, name), branch, v_range)
+            voltage, current = monotone(*points, branch, v_range)
+        except ParameterError:
+            raise
         except ValueError as error:
             raise ParameterError(f"{file}: {error}") from None
         g = current[current != 0] / voltage[current != 0]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from numbers import Integral
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from xbarsim.errors import FileError, ParameterError
+from xbarsim.errors import FileError, ParameterError, shown
 from xbarsim.plausible import RANGE, both, implausible, spread
 from xbarsim.sheets import Sheet, read_file
 from xbarsim.tables import Reading, interpret
-from xbarsim.units import parse_quantity
+from xbarsim.units import UNITS, parse_quantity
 
 
 def read_table(
@@ -32,7 +34,8 @@ def read_table(
         commas or blanks, the first of these that occurs; a comma is a decimal comma where the separator is a semicolon
         or a tab, and refused inside a cell elsewhere. Lines that begin with # or % are comments. A header and a first
         column of names or counted rows are no data. Cells may be quantities such as "100 kOhm"; a unit in brackets or
-        after a slash in the header, "R (kOhm)", holds for the plain numbers below it.
+        after a slash in the header, "R (kOhm)", holds for the plain numbers below it, that of a title or a comment for
+        all; a unit named otherwise, "R_kOhm", is refused.
     unit : str, optional
         The unit expected, for example ``"V"``; any if none is given. A file that states another is refused.
     name : str, optional
@@ -53,11 +56,15 @@ def read_table(
     FileError
         If the file is missing, damaged, of another kind, ragged, or holds something else; row and column are those of
         the file, from 1.
+    ParameterError
+        If the unit is unknown.
 
     Examples
     --------
     >>> v = xb.read_table("voltages.csv", "V")                                    # doctest: +SKIP
     """
+    if unit is not None and not (isinstance(unit, str) and unit in ("", *UNITS)):
+        raise ParameterError(f"unit = {unit!r}: give one of {', '.join(UNITS)} without a prefix, or leave it out")
     return read(path, None if unit is None else (unit,), name=name, columns=columns, missing=missing).values
 
 
@@ -119,6 +126,8 @@ def conductances(
     place = implausible(g) if plausible else None
     if place is not None:
         other = "resistances? leave it out" if resistances else "resistances need unit='Ohm' (--resistance)"
+        if reading.unit:
+            other = f"the file says {reading.unit}"
         raise FileError(
             f"{path}: {reading.place(place)}: {both(float(g[place]))}; memristors have {RANGE}: {other}, "
             "plausible=False (--any-conductance) takes all"
@@ -140,28 +149,52 @@ def read(
     name: str | None = None,
     columns: Sequence[str | int] | None = None,
     missing: str | float = "error",
+    unnamed: bool = False,
 ) -> Reading:
     """Read a file whose numbers are in one of the ``allowed`` units, the first one unless it says so; None allows all.
 
-    The parameters are those of :func:`read_table`. With ``allowed`` given, all columns have one unit.
+    The parameters are those of :func:`read_table`. With ``allowed`` given, all columns have one unit; with
+    ``unnamed``, a file of as many columns as there are in ``columns``, without names, is read as it stands.
     """
-    path = Path(path)
+    if not isinstance(path, str | Path) or path == "":
+        raise ParameterError(f"path = {shown(path)}: give the path of a file")
+    path, chosen = Path(path), _chosen(columns)
     held = read_file(path, name)
     if isinstance(held, Sheet):
         try:
-            reading = interpret(held, allowed, None if columns is None else tuple(columns))
+            reading = interpret(held, allowed, chosen, unnamed)
         except ValueError as error:
             raise FileError(f"{path}: {error}") from None
-    elif columns is None:
+    elif chosen is None or (unnamed and held.shape[1:] == (len(chosen),)):
         reading = Reading(held)
     else:
-        raise FileError(f"{path}: has no named columns; read it whole")
+        numbers = [k for k in chosen if isinstance(k, int) and held.ndim == 2 and k < held.shape[1]]
+        if len(numbers) < len(chosen):
+            raise FileError(f"{path}: {shape(held)}, columns without names; give numbers of columns from 0")
+        reading = Reading(held[:, numbers])
     for k, unit in enumerate(reading.units):
-        if allowed is not None and unit not in ("", reading.unit):
+        if allowed is not None and unit != reading.unit and not np.isnan(reading.values[:, k]).all():
+            said = f"is in {unit}" if unit else "has no unit"
             raise FileError(
-                f"{path}: column {reading.columns[k]} is in {unit}, others are in {reading.unit}; use one unit"
+                f"{path}: column {reading.columns[k]} {said}, others are in {reading.unit}; use one unit for all"
             )
     return _filled(path, reading, missing, reading.unit or (allowed or ("",))[0])
+
+
+def _chosen(columns: Any) -> tuple[str | int, ...] | None:
+    """Return names and numbers of columns as such; raise :class:`ParameterError` if they are none."""
+    if columns is None:
+        return None
+    if not isinstance(columns, Iterable) or isinstance(columns, str | bytes):
+        raise ParameterError(f"columns = {shown(columns)}: give a list of names, or of numbers from 0")
+    columns = tuple(columns)
+    for column in columns:
+        known = isinstance(column, str) or (isinstance(column, Integral) and not isinstance(column, bool))
+        if not known or (isinstance(column, Integral) and column < 0):
+            raise ParameterError(f"column {shown(column)}: give its name, or its number from 0")
+    if not columns:
+        raise ParameterError("columns = []: give at least one")
+    return tuple(column if isinstance(column, str) else int(column) for column in columns)
 
 
 def _filled(path: Path, reading: Reading, missing: str | float, unit: str) -> Reading:
@@ -179,6 +212,8 @@ def _filled(path: Path, reading: Reading, missing: str | float, unit: str) -> Re
         raise FileError(f"{path}: missing = 'open': only cells are open; give a value with the unit {unit or '1'}")
     try:
         value = {"S": 0.0, "Ohm": np.inf}[unit] if missing == "open" else float(parse_quantity(missing, unit))
+        if np.isnan(value):
+            raise ValueError("nan is none")
     except (TypeError, ValueError) as error:
         raise FileError(f"{path}: missing = {missing!r}: give 'error', 'open' or a value ({error})") from None
     remarks = (*reading.remarks, f"{count} missing cells taken as {missing}")

@@ -15,6 +15,7 @@ from xbarsim.crossbar import Crossbar
 from xbarsim.errors import ConvergenceError, ParameterError
 from xbarsim.machine import check_memory
 from xbarsim.nodal import solve
+from xbarsim.plausible import SHORT
 from xbarsim.solution import Solution
 from xbarsim.wires import Wires
 
@@ -200,8 +201,8 @@ def read_margin(
     for k, ratio in enumerate(ratios):
         if not (_is_number(ratio) and ratio > 1):
             raise ParameterError(f"on_off_ratios[{k}] = {ratio!r}: each ratio must be above 1")
-    if not (_is_number(g_lrs) and 0 < g_lrs < np.inf):
-        raise ParameterError(f"g_lrs = {g_lrs!r}: give a conductance above 0 S")
+    if not (_is_number(g_lrs) and 0 < g_lrs <= SHORT):
+        raise ParameterError(f"g_lrs = {g_lrs!r}: give a conductance above 0 S and up to {SHORT:g} S")
     widths = [_index(size, "sizes") for size in np.array(sizes, dtype=object).ravel()]
     if min(widths, default=1) < 1:
         raise ParameterError(f"sizes holds {min(widths)}: each array needs a wordline")

@@ -135,7 +135,7 @@ def solve(
 
 
 def _check_law(cell: Cell, g: np.ndarray, v: np.ndarray, v_end: np.ndarray, outcome: Outcome) -> None:
-    """Refuse cells that a sinh law makes conduct more than 1 kS: at 1000 v_char they would carry 1e430 A."""
+    """Refuse cells that a sinh law makes conduct more than 1 S: at 1000 v_char they would carry 1e430 A."""
     if not isinstance(cell, Sinh) or not v.size:
         return
     span = max(v.max(), v_end.max(), 0.0) - min(v.min(), v_end.min(), 0.0)  # no cell sees more

@@ -13,7 +13,7 @@ Tunnel junctions and undamaged oxides reach 1e12 to 1e14 ohm in the high state; 
 quantum of conductance, 77.5 uS for each channel, come down to some 10 ohm in unipolar cells. Resistances in ohm that
 are taken for conductances lie above: a memristor of 10 ohm to 1e15 ohm would become 10 S to 1e15 S.
 """
-SHORT = 1e3  # [S], 1 mohm: if most cells of an array conduct more, they are no cells
+SHORT = 1.0  # [S], 10 times LARGEST: if most cells of an array conduct more, they are no cells
 
 
 def implausible(g: np.ndarray) -> tuple[int, ...] | None:
@@ -21,12 +21,8 @@ def implausible(g: np.ndarray) -> tuple[int, ...] | None:
     conducts = g[g > 0]
     if not conducts.size or (conducts.min() >= SMALLEST and conducts.max() <= LARGEST):
         return None
-    return at_extreme(g, int(np.argmax(g)) if conducts.max() > LARGEST else int(np.argmin(np.where(g > 0, g, np.inf))))
-
-
-def at_extreme(g: np.ndarray, flat: int) -> tuple[int, ...]:
-    """Return an index of the flattened array as one of its own."""
-    return tuple(int(k) for k in np.unravel_index(flat, g.shape))
+    worst = np.argmax(g) if conducts.max() > LARGEST else np.argmin(np.where(g > 0, g, np.inf))
+    return tuple(int(k) for k in np.unravel_index(worst, g.shape))
 
 
 def both(g: float) -> str:

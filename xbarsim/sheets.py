@@ -37,15 +37,15 @@ class Sheet(NamedTuple):
         Texts, numbers, and None where a cell is empty.
     lines : list of int
         The number of each row in the file, from 1.
-    comment : str
-        The comment line right above the rows, if there is one.
+    comments : tuple of str
+        The comment lines.
     comma : bool
         Whether a comma may be a decimal comma, since something else is between the cells.
     """
 
     rows: list[list[Cell]]
     lines: list[int]
-    comment: str = ""
+    comments: tuple[str, ...] = ()
     comma: bool = False
 
 
@@ -71,22 +71,23 @@ def read_file(path: Path, name: str | None) -> Sheet | np.ndarray:
         raise FileError(f"{path}: cannot be read ({reason}); give a whole {KINDS} file") from None
 
 
-def _text(path: Path, _: str | None) -> Sheet:
-    lines = _decoded(path.read_bytes()).splitlines()
-    told = re.fullmatch(r"sep=([;,\t])", lines[0].strip('"')) if lines else None  # as spreadsheets write it
+def _text(path: Path, name: str | None) -> Sheet:
+    _check_unnamed(path, name)
+    lines = _decoded(path.read_bytes()).splitlines(keepends=True)
+    told = re.fullmatch(r'"?sep=([;,\t])"?\s*', lines[0]) if lines else None  # as spreadsheets write it
     lines = ["", *lines[1:]] if told else lines
     plain = ["" if line.lstrip().startswith(("#", "%")) else line for line in lines]
-    first = next((k for k, line in enumerate(plain) if line.strip()), 0)
-    above = lines[first - 1].lstrip(" \t#%") if first and not plain[first - 1] else ""
+    above = tuple(line.strip(" \t#%\r\n") for line, bare in zip(lines, plain) if not bare)
     mark = told[1] if told else _separator(plain)
     if mark == " ":
-        rows: list[tuple[int, list[Cell]]] = [(k + 1, [*line.split()]) for k, line in enumerate(plain)]
-    elif mark == "":
-        rows = [(k + 1, [line.strip().strip('"')] if line.strip() else []) for k, line in enumerate(plain)]
-    else:
-        reader = csv.reader(plain, delimiter=mark, skipinitialspace=True, strict=True)
-        rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
-    rows = [(line, row) for line, row in rows if row]
+        rows: list[tuple[int, list[Cell]]] = [
+            (k + 1, [*re.split(r"(?<!/)\s+(?![(\[/])", line.strip())] if line.strip() else [])
+            for k, line in enumerate(plain)
+        ]
+    else:  # a line break in quotes is a blank: it may stand in a name, and not inside a number
+        reader = csv.reader(plain, delimiter=mark or "\x1f", skipinitialspace=True, strict=True)
+        rows = [(reader.line_num, [" ".join(cell.split()) for cell in row]) for row in reader]
+    rows = [(line, row) for line, row in rows if row not in ([], [""])]
     return Sheet([row for _, row in rows], [line for line, _ in rows], above, mark in ";\t" and mark != "")
 
 
@@ -135,7 +136,8 @@ def _plain(cell: Any) -> Cell:
     return str(cell).strip() or None
 
 
-def _npy(path: Path, _: str | None) -> np.ndarray:
+def _npy(path: Path, name: str | None) -> np.ndarray:
+    _check_unnamed(path, name)
     with path.open("rb") as file:
         return _numbers(path, np.load(file, allow_pickle=False))
 
@@ -157,6 +159,11 @@ def _mat(path: Path, name: str | None) -> np.ndarray:
     except MatReadError as error:
         raise ValueError(str(error)) from None
     return _numbers(path, np.asarray(found[_chosen(path, list(found), name, "variable")]))
+
+
+def _check_unnamed(path: Path, name: str | None) -> None:
+    if name is not None:
+        raise FileError(f"{path}: holds one table without a name, no {name!r}; leave the name out")
 
 
 def _chosen(path: Path, known: list[str], name: str | None, what: str) -> str:

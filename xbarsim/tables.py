@@ -17,6 +17,15 @@ _NUMBER_BEGINS = re.compile(r"[+\-\u2212]?[.,]?[0-9]|[+-]?inf")
 _BRACKET = re.compile(r"\s*[(\[]\s*([^()\[\]]*?)\s*[)\]]\s*$")
 _SLASH = re.compile(r"\s*/\s*(\S+)$")
 _UNIT_ALONE = re.compile(r"[kMGmunpf\u00b5\u03bc]?([oO]hms?|[\u03a9\u2126])|[kMGmunpf\u00b5\u03bc][SVA]")
+# words of a name that are units, and units written in full; V, A or s alone may be names
+_UNIT_WITHIN = re.compile(
+    r"[kKMGTmun\u00b5\u03bc]?([oO]hms?|OHM|[\u03a9\u2126])|[kmunpf\u00b5\u03bc](S|V|A|s|W|J|F|eV|[sS]iemens)|[kMG]Hz|[mu]K"
+)
+_IN_FULL = re.compile(r"(kilo?|mega?|giga|milli|micro|nano|pico)(ohms?|siemens|volts?|amp(ere)?s?|seconds?)", re.I)
+_SCALED = re.compile(r"[0-9/*^\u00b7\u207b]")  # of a unit: times, over, to the power of
+_SETTING = re.compile(r"[=:]\s*[+-]?[0-9][0-9.eE+-]*\s*\w*")  # "V_read = 100 mV" tells of no column
+_FACTOR = re.compile(r"\w\s*[*\u00d7\u00b7]\s*[0-9]|\w\s+x\s*1(00|e|0\^)|\b(log|ln|lg)(\b|[0-9_])", re.I)
+_THOUSANDS = re.compile(r"[+\-\u2212]?[1-9][0-9]{0,2},[0-9]{3}(?![0-9]|[eE][+\-0-9])")
 
 
 class Column(NamedTuple):
@@ -61,10 +70,13 @@ class Reading(NamedTuple):
         return f"entry {[int(k) for k in where]}"
 
 
-def interpret(sheet: Sheet, allowed: tuple[str, ...] | None, chosen: tuple[str | int, ...] | None = None) -> Reading:
+def interpret(
+    sheet: Sheet, allowed: tuple[str, ...] | None, chosen: tuple[str | int, ...] | None = None, unnamed: bool = False
+) -> Reading:
     """Make numbers of the cells of a sheet, in the ``allowed`` units; None allows all.
 
-    ``chosen`` are the columns to read, by name or counted from 0, names of rows left out; None is all.
+    ``chosen`` are the columns to read, by name or counted from 0, names of rows left out; None is all. With
+    ``unnamed``, as many columns without names need none.
 
     Raises
     ------
@@ -77,7 +89,11 @@ def interpret(sheet: Sheet, allowed: tuple[str, ...] | None, chosen: tuple[str |
         raise ValueError("holds names, but no numbers" if heads else "is empty; give one row of numbers per line")
     rows, lines = _rectangular(rows, lines)
     width = len(rows[0])
-    labels = _labels(heads, width)
+    if width == 2 and not sheet.comma and {len(row) for row in heads} == {1} and not all(_is_name(r[0]) for r in rows):
+        raise ValueError(
+            "one name stands above two columns; name both, or, if commas are decimal, separate by semicolons"
+        )
+    labels, above = _labels(heads, width)
     remarks = [f"{n_heads} line{'s' if n_heads > 1 else ''} of names above"] if n_heads else []
     shift = int(width > 1 and _is_index(labels[0] if labels else None, [row[0] for row in rows]))
     if shift:
@@ -90,26 +106,48 @@ def interpret(sheet: Sheet, allowed: tuple[str, ...] | None, chosen: tuple[str |
     if labels:
         columns = [_heading(label, k + 1 + shift, strict=chosen is None) for k, label in enumerate(labels)]
     else:
-        columns = _commented(sheet.comment, width)
+        columns = [Column("")] * width
+    columns = _with_units(columns, [*above, *(_SETTING.sub("", text) for text in sheet.comments)], allowed)
     places = [k + 1 + shift for k in range(width)]
     if chosen is not None:
+        if unnamed and not labels and width == len(chosen):
+            chosen = tuple(range(width))
         numbers = [_found(column, columns) for column in chosen]
         columns, places = [columns[k] for k in numbers], [places[k] for k in numbers]
         rows, width = [[row[k] for k in numbers] for row in rows], len(numbers)
     for place, column in zip(places, columns):
+        if not column.unit and (found := _unit_within(column.name, allowed)):
+            raise ValueError(f"column {place}: {column.name!r:.60} names {found}; write for example 'R (kOhm)'")
+        if column.unit and _FACTOR.search(column.name):
+            raise ValueError(
+                f"column {place}: {column.name!r:.60} is a multiple or a logarithm; give the quantity itself"
+            )
         if allowed is not None and column.unit not in ("", *allowed):
             raise ValueError(f"column {place} is in {column.unit} where {_listed(allowed)}")
     values, units = np.empty((len(rows), width)), [column.unit for column in columns]
-    cells = _Cells(allowed, sheet.comma)
+    cells, plain = _Cells(allowed, sheet.comma), dict[int, str]()
     for i, row in enumerate(rows):
         for j, cell in enumerate(row):
+            where = f"row {lines[i]}, column {places[j]}"
             try:
                 values[i, j], unit = cells.number(cell, columns[j])
-                if unit and units[j] not in ("", unit):
+                if unit is None:
+                    plain.setdefault(j, f"{where}: {cell!r}")
+                elif unit and units[j] not in ("", unit):
                     raise ValueError(f"{cell!r} is in {unit}, above it is {units[j]}; use one unit")
             except ValueError as error:
-                raise ValueError(f"row {lines[i]}, column {places[j]}: {error}") from None
+                raise ValueError(f"{where}: {error}") from None
             units[j] = unit or units[j]
+    for j, first in plain.items():
+        if units[j] and not columns[j].unit:
+            raise ValueError(
+                f"{first} has no unit, other cells are in {units[j]}; write one in each, or in the heading"
+            )
+    if cells.thousands and not cells.decimal:
+        cell = cells.thousands
+        raise ValueError(
+            f"{cell!r} is {cell.replace(',', '.')} or {cell.replace(',', '')}; write decimal points, or no commas"
+        )
     if cells.comma:
         remarks.append("commas are decimal commas")
     names = tuple(column.name for column in columns)
@@ -136,24 +174,29 @@ class _Cells:
     def __init__(self, allowed: tuple[str, ...] | None, comma: bool) -> None:
         self.allowed, self.may_comma = allowed, comma
         self.comma = self.point = False
+        self.thousands, self.decimal = "", False  # a cell whose comma may mark thousands; whether some comma cannot
 
-    def number(self, cell: Cell, column: Column) -> tuple[float, str]:
-        """Return a value in SI units, and the unit that the cell itself states."""
+    def number(self, cell: Cell, column: Column) -> tuple[float, str | None]:
+        """Return a value in SI units, and the unit that the cell itself states; None if it is a number alone."""
         if missing(cell):
             return np.nan, ""
         if not isinstance(cell, str):
-            return scaled(repr(float(cell or 0)), column.power), ""
+            return scaled(repr(float(cell or 0)), column.power), None
         text = cell
         if self.may_comma and cell.count(",") == 1 and "." not in cell:
             text, self.comma = cell.replace(",", "."), True
+            if _THOUSANDS.match(cell):
+                self.thousands = self.thousands or cell
+            else:
+                self.decimal = True
         self.point |= "." in cell
         if column.power == 0 and not self.comma and (value := _plain(cell)):
-            return value, ""
+            return value, None
         if self.comma and self.point:
             raise ValueError(f"{cell!r}: some cells have a decimal comma, some a decimal point; use one of them")
         number, suffix = split_quantity(text)
         if not suffix:
-            return scaled(number, column.power), ""
+            return scaled(number, column.power), None
         unit, power = known_unit(suffix), unit_power(suffix, "")
         if unit is None and power is not None:
             if column.unit:
@@ -196,9 +239,15 @@ def _head_count(rows: list[list[Cell]]) -> int:
     """Return how many rows at the top hold names, and nothing that begins like a number."""
     heads = (any(map(_is_name, row)) and all(_is_name(cell) or _empty(cell) for cell in row) for row in rows)
     n_heads = next((k for k, head in enumerate(heads) if not head), len(rows))
-    if n_heads == 0 and len(rows) > 1 and len(rows[0]) > 1 and (_empty(rows[0][0]) or _is_name(rows[0][0])):
-        first = [row[0] for row in rows[1:] if row]
-        n_heads = int(_counts(rows[0][1:]) and (_counts(first) or all(map(_is_name, first))))
+    if n_heads == 0 and len(rows) > 1 and len(rows[0]) > 1 and _counts(rows[0][1:]):  # columns may be counted
+        corner, first = str(rows[0][0] or "").strip(), [row[0] for row in rows[1:] if row]
+        named = all(map(_is_name, first))
+        if corner.lower() in _COUNTS:
+            n_heads = int(named or _counts(first))
+        elif named and not re.search("[0-9]", corner) and all(re.search("[0-9]", str(cell)) for cell in first):
+            raise ValueError(
+                f"row 1 holds numbers or counts columns; leave out {corner!r:.40} if it does, or name it 'row'"
+            )
     return n_heads
 
 
@@ -228,17 +277,19 @@ def _rectangular(rows: list[list[Cell]], lines: list[int]) -> tuple[list[list[Ce
     return [row[:width] for row in rows], lines
 
 
-def _labels(heads: list[list[Cell]], width: int) -> list[str]:
-    """Return a name for each column, with the units of a second line of names, or nothing."""
-    fitting = [[str(cell or "").strip() for cell in row] for row in heads]
-    fitting = [row[:width] for row in fitting if len(row) >= width - 1 and not any(row[width:])]
-    if not fitting:
-        titles = [str(row[0]) for row in heads if row and not any(row[1:])]  # one title for all columns
-        return [titles[-1]] * width if titles and len(titles) == len(heads) else []
-    names = fitting[-1]
-    if len(fitting) > 1 and all(known_unit(name.strip("()[]")) for name in names if name):
-        names = [f"{name} ({unit.strip('()[]')})" if unit else name for name, unit in zip(fitting[-2], names)]
-    return [""] * (width - len(names)) + names
+def _labels(heads: list[list[Cell]], width: int) -> tuple[list[str], list[str]]:
+    """Return a name for each column, with the units of a second line of names, or nothing; and what else is above."""
+    texts = [[str(cell or "").strip() for cell in row] for row in heads]
+    lone = [width > 1 and not any(row[1:]) for row in texts]  # a title
+    fits = [not one and len(row) >= width - 1 and not any(row[width:]) for one, row in zip(lone, texts)]
+    above = [";".join(filter(None, row)) for row, fit in zip(texts, fits) if not fit]
+    fitting = [row[:width] for row, fit in zip(texts, fits) if fit]
+    if not fitting:  # one title for all columns
+        return ([above.pop()] * width if all(lone) and lone else []), above
+    names = fitting.pop()
+    if fitting and all(known_unit(name.strip("()[]")) for name in names if name):
+        names = [f"{name} ({unit.strip('()[]')})" if unit else name for name, unit in zip(fitting.pop(), names)]
+    return [""] * (width - len(names)) + names, [*above, *(";".join(filter(None, row)) for row in fitting)]
 
 
 def _heading(label: str, place: int, strict: bool) -> Column:
@@ -256,9 +307,45 @@ def _heading(label: str, place: int, strict: bool) -> Column:
     return Column(name.strip(), unit_power(text, unit) or 0, unit) if unit else Column(label)
 
 
-def _commented(comment: str, width: int) -> list[Column]:
-    """Return what a comment line right above the numbers says of their units, if it has one for each column or one."""
-    columns = [_heading(part.strip(), 1, strict=False) for part in re.split(r"[,;\t]", comment)]
+def _with_units(columns: list[Column], above: list[str], allowed: tuple[str, ...] | None) -> list[Column]:
+    """Return columns with the units of titles and comments above them, if their own names have none.
+
+    A title or comment counts if it has a unit for each column, or one for all.
+    """
+    if any(column.unit for column in columns):
+        return columns
+    found = [commented for text in above if (commented := _commented(text, len(columns)))]
+    stated = {tuple(column[1:] for column in commented) for commented in found}
+    if len(stated) > 1:
+        raise ValueError("titles or comments above the numbers state several units; leave one")
+    if stated:
+        return [Column(column.name, *unit) for column, unit in zip(columns, stated.pop())]
+    for text in above:
+        if unit := _unit_within(text, allowed):
+            raise ValueError(f"{text!r:.60} names {unit}; write for example 'R (kOhm)' above each column")
+    return columns
+
+
+def _commented(text: str, width: int) -> list[Column]:
+    """Return what a title or a comment says of the units of columns, if it has one for each or one for all."""
+    columns = [_heading(part.strip(), 1, strict=False) for part in re.split(r"[,;\t]", text)]
     if len(columns) == 1:
         columns *= width
-    return columns if len(columns) == width and all(column.unit for column in columns) else [Column("")] * width
+    return columns if len(columns) == width and all(column.unit for column in columns) else []
+
+
+def _unit_within(text: str, allowed: tuple[str, ...] | None) -> str:
+    """Return a unit that a text names in a way that is not read, "R_kOhm" or "U (10 mV)", or ""."""
+    scopes = [
+        *re.findall(r"[(\[]([^()\[\]]*)", text),
+        *text.split("/")[1:],
+        *re.findall(r"\b(?:in|of) ([0-9].*)", text),
+    ]
+    scopes = [part for part in scopes if _SCALED.search(part)]
+    named = [word for scope in scopes for word in _words(scope) if known_unit(word)]
+    named += [word for word in _words(text) if _UNIT_WITHIN.fullmatch(word) or _IN_FULL.fullmatch(word)]
+    return next((word for word in named if allowed is None or known_unit(word) in (None, *allowed)), "")
+
+
+def _words(text: str) -> list[str]:
+    return [word.lstrip("0123456789") for word in re.split(r"[\W_]+", text)]

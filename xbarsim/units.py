@@ -66,7 +66,10 @@ def parse_quantity(value: Any, unit: str) -> Any:
     if isinstance(value, bool):
         raise ValueError(f"{value} is no quantity; write it as a number with the unit {unit or '1'}")
     if not isinstance(value, str):
-        return float(value) if isinstance(value, Real) else value
+        try:
+            return float(value) if isinstance(value, Real) else value
+        except OverflowError:
+            raise ValueError("the number is beyond the range of numbers") from None
     number, suffix = split_quantity(value)
     aliases = _ALIASES.get(unit, {})
     if suffix.lower() in aliases:

@@ -17,9 +17,12 @@ def _resistance(value: Any) -> float | np.ndarray:
     if isinstance(value, int | float | str):
         value = parse_quantity(value, "Ohm")
     try:
-        array = np.array(value, dtype=np.float64)
+        array = np.array(value)
     except (TypeError, ValueError):
-        raise ValueError("give a resistance in ohm, or an array of them") from None
+        array = np.array(None)
+    if array.dtype.kind not in "iuf":  # texts and truth values would become numbers
+        raise ValueError("give a resistance in ohm, or an array of them")
+    array = array.astype(np.float64)
     if np.isnan(array).any() or (array < 0).any():
         raise ValueError(f"{value!r}: a resistance is 0 or more; give ohm, or inf for an open connection")
     if array.ndim == 0:
