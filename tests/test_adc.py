@@ -213,6 +213,22 @@ def test_converters_beyond_the_data_of_their_law_say_so(law, n_bits):
     assert all(len(line) <= 200 for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("values", "least"),
+    [
+        ({"n_bits": 1, "anchor_bits": 1, "power": "1 nW", "f_sample": 40e6}, "energy = 25 aJ is below 19 fJ"),
+        ({"n_bits": 2, "law": "table", "f_sample": 1e6, "energies": {2: 0}}, "energy = 0 J is below 38 fJ"),
+        ({"n_bits": 3, "law": "table", "f_sample": 1e6, "energies": {3: "56.9 fJ"}}, "energy = 56.9 fJ is below 57 fJ"),
+        ({"n_bits": 3, "law": "table", "f_sample": 1e6, "energies": {3: "57.1 fJ"}}, None),
+        ({"n_bits": 8, "law": "table", "f_sample": 1e6, "energies": {8: "0.2 pJ"}}, "is below 276 fJ"),
+    ],
+)
+def test_conversions_of_less_than_their_decisions_say_so(values, least):
+    """A conversion of n bits is n decisions; the least published is 19 fJ, 0.19 pJ over 10 bits."""
+    lines = list(SarAdc(**values).doubts())
+    assert len(lines) == (least is not None) and all(least in line and len(line) <= 200 for line in lines)
+
+
 RATIOS = {  # energy of 8 bits over that of 1 bit
     "2^b": 128,
     "linear+4^b": (800 + 65.536) / (100 + 0.004),
@@ -259,6 +275,9 @@ def test_area_scales_with_its_capacitors():
         assert adc(area=text).area == pytest.approx(value)
 
 
+WALDEN = {"law": "walden", "power": None, "fom_walden": 1e-14}
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
@@ -274,6 +293,8 @@ def test_area_scales_with_its_capacitors():
         ({"energies": {8: 1e-12}}, "SarAdc.energies is not used by law = '2"),
         ({"law": "table", "power": None, "energies": {}}, "none for 8 bits; it has none at all"),
         ({"law": "free"}, "SarAdc.law = 'free'"),
+        (WALDEN | {"enob_loss": 8}, "SarAdc.enob_loss = 8: give less than n_bits = 8"),
+        (WALDEN | {"enob_loss": 2, "n_bits": 2}, "SarAdc.enob_loss = 2: give less than n_bits = 2"),
         ({"mismatch": -0.1}, "SarAdc.mismatch = -0.1"),
         ({"mismatch": 5}, "SarAdc.mismatch = 5"),
         ({"full_scale": "calibrated", "full_scale_quantile": 0}, "SarAdc.full_scale_quantile = 0"),

@@ -658,6 +658,42 @@ def test_bad_parameters(change, message):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("kind", ["power-law", "table", "custom"])
+def test_a_kind_that_is_misspelt_is_named(kind, tmp_path, chip):
+    """Any of its letters left out, by every way to give it; and the word ``kind`` itself."""
+    path = tmp_path / "device.toml"
+    start = 'i_lrs = "3 uA"\nv_read = "0.3 V"\non_off_ratio = 10\n'
+    wrong = [(kind[:k] + kind[k + 1 :], "kind") for k in range(len(kind))]
+    wrong += [(kind, word) for word in ("knd", "kin", "Kind", "kinds")]
+    for name, word in wrong:
+        path.write_text(f'{start}[read_disturb]\n{word} = "{name}"\n')
+        ways = [
+            lambda word=word, name=name: make(read_disturb={word: name}),
+            lambda: xb.load_device(path),
+            lambda word=word, name=name: make().replace(read_disturb={word: name}),
+            lambda word=word, name=name: chip.replace(device__read_disturb={word: name}),
+        ]
+        if word == "kind":
+            ways += [
+                lambda name=name: make(read_disturb=name),
+                lambda name=name: chip.replace(device__read_disturb=name),
+            ]
+        meant = f"did you mean {kind if word == 'kind' else 'kind'}?"
+        for way in ways:
+            with pytest.raises(xb.ParameterError) as error:
+                way()
+            text = str(error.value)
+            assert "Device.read_disturb.kind" in text and meant in text and "\n" not in text
+            assert "give one of power-law, table, custom" in text
+
+
+def test_the_kind_is_no_part_of_a_place():
+    with pytest.raises(xb.ParameterError, match=r"^Device\.read_disturb\.c = -1: input should be greater than 0"):
+        make(read_disturb={"kind": "power-law", "c": -1})
+    with pytest.raises(xb.ParameterError, match=r"^Device\.read_disturb = 5: input should be a valid dictionary"):
+        make(read_disturb=5)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -43,6 +43,29 @@ def test_retention_is_a_power_law_in_time():
     assert die.time == 199_980.0
 
 
+def test_growth_beyond_numbers_is_refused():
+    """(1 + 1e9)^50 = exp(50 x 20.7) times a conductance is none; nor is it cut, whatever the physical range."""
+    for more in ({}, {"g_max": "1 mS"}):
+        die = programmed(np.ones((1, 1)), retention={"nu": -50.0, "t0": 1.0}, **more)
+        with pytest.raises(xb.ParameterError, match=r"dt = 1e\+09 s: with a drift exponent of -50 .* exp\(1.04e\+03\)"):
+            die.advance(dt=1e9)
+        assert die.time == 0 and die.conductance[0, 0] == make().g_lrs
+        die.advance(dt=1.0)
+        assert die.conductance[0, 0] == (1e-3 if more else pytest.approx(1e-5 * 2.0**50, rel=1e-12))
+
+
+@settings(deadline=None, max_examples=60)
+@given(nu=st.floats(-1e300, 1e300), t0=st.floats(1e-300, 1e300), dt=st.floats(0, 1e300), steps=st.integers(1, 3))
+def test_any_drift_is_a_number_or_refused(nu, t0, dt, steps):
+    die = programmed(np.eye(2), retention={"nu": {"lrs": nu, "hrs": 0.1}, "t0": t0})
+    try:
+        for _ in range(steps):
+            die.advance(dt=dt)
+    except xb.ParameterError as error:
+        assert "\n" not in str(error) and len(str(error)) <= 200
+    assert np.isfinite(die.conductance).all() and np.all(die.conductance >= 0)
+
+
 def test_every_device_has_its_own_exponent():
     die = programmed(np.ones((300, 300)), retention={"nu": 0.05, "nu_spread": 0.01, "t0": 1.0})
     start, exponents = die.conductance, []
@@ -232,6 +255,74 @@ def test_disturb_as_measured(tmp_path):
     path.write_text("1,0.9,1.1\n0.5,0.8,1.2\n")
     with pytest.raises(xb.ParameterError, match=r"times must be above 0 s and rise"):
         make(read_disturb=law)
+
+
+BODY = "\n1,0.9,1.1\n10,0.8,1.2\n"
+
+
+@pytest.mark.parametrize(
+    ("heading", "unit"),
+    [
+        ("t,LRS,HRS", 1.0),
+        ("t (s),LRS,HRS", 1.0),
+        ("t (ms),LRS,HRS", 1e-3),
+        ("t / us,LRS / LRS0,HRS", 1e-6),
+        ("ms,LRS,HRS", 1e-3),
+        ("t (min),LRS,HRS", 60.0),
+        ("t / min,LRS,HRS", 60.0),
+        ("t [h],LRS,HRS", 3600.0),
+        ("t,LRS,HRS\nmin,,", 60.0),
+        ("# t (h), LRS, HRS", 3600.0),
+        ("t (days),LRS,HRS", 86400.0),
+        ("t (ms),LRS (uS),HRS (uS)", None),
+        ("t,LRS (s),HRS", None),
+        ("t,LRS (min),HRS", None),
+        ("t (h),LRS (h),HRS", None),
+        ("t (V),LRS,HRS", None),
+        ("t / t0,LRS,HRS", None),
+        ("t (moons),LRS,HRS", None),
+    ],
+)
+def test_measured_disturb_has_times_and_plain_ratios(tmp_path, heading, unit):
+    path = tmp_path / "disturb.csv"
+    path.write_text(heading + BODY)
+    law = {"kind": "table", "points": path, "v_measured": "0.3 V", "v_char": "50 mV"}
+    if unit is None:
+        with pytest.raises(xb.ParameterError, match=r"give times in one unit|\(moons\) is no unit") as error:
+            make(read_disturb=law)
+        assert "\n" not in str(error.value)
+    else:
+        points = make(read_disturb=law).read_disturb.points
+        np.testing.assert_allclose(points, [[unit, 0.9, 1.1], [10 * unit, 0.8, 1.2]], rtol=1e-12)
+
+
+def test_measured_disturb_with_units_beside_its_numbers(tmp_path):
+    path = tmp_path / "disturb.csv"
+    law = {"kind": "table", "points": path, "v_measured": "0.3 V", "v_char": "50 mV"}
+    path.write_text("t,LRS,HRS\n1 ms,0.9,1.1\n20 ms,0.8,1.2\n")
+    np.testing.assert_allclose(make(read_disturb=law).read_disturb.points[:, 0], [1e-3, 20e-3], rtol=1e-12)
+    for text in ("t (min),LRS,HRS\n1 s,0.9,1.1\n", "t,LRS,HRS\n1,0.9 uS,1.1\n", "t,LRS,HRS\n1 V,0.9,1.1\n"):
+        path.write_text(text)
+        with pytest.raises(xb.ParameterError, match="give times in one unit"):
+            make(read_disturb=law)
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    cycles=st.floats(0, 1e308), k=st.sampled_from([0.0, 1e-300, 0.003, 1e300]), m=st.floats(1e-300, 1e300),
+    onset=st.floats(1.01, 1e300),
+)  # fmt: skip
+def test_wear_is_a_number_or_refused(cycles, k, m, onset):
+    """Without wear, k = 0, any number of cycles will do."""
+    try:
+        law = xb.PowerLawDisturb(n_cycles=cycles, k_cycles=k, m_cycles=m, onset=onset)
+    except xb.ParameterError as error:
+        assert k > 0 and "PowerLawDisturb.n_cycles" in str(error) and "\n" not in str(error)
+        return
+    state = law.start(1)
+    law.advance(state, np.ones(1, bool), np.array([0.3]), np.array([1.0]), 300.0)
+    assert 0 <= law.ratio(state, np.ones(1, bool))[0] <= 1
+    assert k > 0 or law._worn == onset
 
 
 def test_disturb_by_a_function():

@@ -5,6 +5,7 @@ import pytest
 
 import xbarsim as xb
 from tests.naive import solve_circuit
+from xbarsim.errors import NoPathError
 
 G = np.random.default_rng(0).uniform(1e-6, 1e-4, (4, 5))
 WIRES = xb.Wires(r_wordline=30, r_bitline=20, r_driver=100, r_sense=50)
@@ -106,6 +107,26 @@ def test_selectors_and_transistors_save_the_margin():
     gated = xb.read_margin([16], [100.0], g_lrs=1e-5, wires=wires, scheme="float",
                            cell=xb.OneTransistorOneResistor(r_on=1e3, g_off=1e-12))  # fmt: skip
     assert plain < 0.15 and selected > 0.9 and gated > 0.95
+
+
+def test_what_a_circuit_refuses_is_no_share():
+    """An opened cell that leaves lines without a path carried nothing; any other refusal of the circuit stands.
+
+    First, wordline 0 has no driver: it hangs on the selected cell alone, which is at 0 V and adds nothing. Then, with
+    the selected cell open, the other three take 0.5 V in series at 5 mV of v_char, no voltage for a sinh.
+    """
+    alone = xb.Crossbar([[1e-5, 0.0], [0.0, 1e-5]], wires=xb.Wires(r_driver=[np.inf, 1.0]))
+    read = xb.read_cell(alone, 0, 0)
+    assert read.i_selected == 0 and read.i_sneak == 0
+    steep = xb.Sinh(v_char=0.005)
+    crossbar = xb.Crossbar(
+        [[1e9, 1e-5], [1e-5, 1e-5]], cell=steep, wires=xb.Wires(r_driver=1e-6), plausible=False
+    )  # fmt: skip
+    with pytest.raises(xb.ParameterError, match="no sinh law holds there"):
+        xb.read_cell(crossbar, 0, 0, 0.5, "float")
+    cut = xb.Crossbar([[0.0, 0.0], [0.0, 1e-5]], wires=alone.wires)
+    with pytest.raises(NoPathError, match="wordline 0 has no path to any source at row 0, column 0"):
+        xb.read_cell(cut, 1, 1)
 
 
 def test_bad_reads():

@@ -8,7 +8,7 @@ import numpy as np
 
 from xbarsim.cells import Cell, OneSelectorOneResistor, OneTransistorOneResistor, Sinh, Table
 from xbarsim.crossbar import Crossbar
-from xbarsim.errors import ParameterError
+from xbarsim.errors import NoPathError, ParameterError
 from xbarsim.kernels.cells import OHMIC, SELECTOR, SINH, TABLE
 from xbarsim.kernels.ladder import OPEN
 
@@ -32,7 +32,9 @@ def resistances(
     Raises
     ------
     ParameterError
-        If a mask has the wrong shape, or a node has no path to any source.
+        If a mask has the wrong shape.
+    NoPathError
+        If a node has no path to any source.
     """
     wires = crossbar.wires
     wordline, bitline, driver, sense = wires.arrays(crossbar.n_rows, crossbar.n_cols)
@@ -137,7 +139,7 @@ def _check_paths(g: np.ndarray, r: Resistances) -> None:
         kind, node = ("wordline", lost[0]) if lost[0] < m * n else ("bitline", lost[0] - m * n)
         row, col = divmod(int(node), n)
         line = row if kind == "wordline" else col
-        raise ParameterError(
+        raise NoPathError(
             f"{kind} {line} has no path to any source at row {row}, column {col}; "
             "connect its driver or sense node, or a cell that conducts"
         )

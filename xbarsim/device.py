@@ -11,13 +11,13 @@ from pydantic import Field, PlainSerializer, WrapValidator, model_validator
 
 from xbarsim.die import Die
 from xbarsim.drift import PowerLawDisturb, ReadDisturb, Retention, ThermalLaw
-from xbarsim.errors import ParameterError
+from xbarsim.errors import MissingError, ParameterError
 from xbarsim.faults import Faults
 from xbarsim.parameters import Parameters
 from xbarsim.plausible import RANGE, both, implausible
-from xbarsim.presets import load_preset
+from xbarsim.presets import list_devices, load_preset
 from xbarsim.read_noise import ReadNoise
-from xbarsim.units import Conductance, ConductanceOrZero, Time, Voltage, parse_quantity, quantity
+from xbarsim.units import Conductance, ConductanceOrZero, Time, Voltage, parse_quantity
 from xbarsim.validity import Exposure, Valid
 from xbarsim.variation import C2C, D2D
 
@@ -96,13 +96,7 @@ class Device(Parameters):
                 raise ValueError("Device: give g_lrs or i_lrs, not both")
             if values.get("v_read") is None:
                 raise ValueError("Device.v_read is missing; i_lrs needs the voltage at which it flows")
-            given = values.pop("i_lrs")
-            current, voltage = _number(given, "A", "i_lrs"), _number(values["v_read"], "V", "v_read")
-            if not 0 < current < np.inf:
-                raise ValueError(f"Device.i_lrs = {given!r}: give a current above 0 A")
-            if not 0 < voltage < np.inf:
-                raise ValueError(f"Device.v_read = {values['v_read']!r}: give a voltage above 0 V")
-            values["g_lrs"] = current / voltage
+            values["g_lrs"] = _conductance(values.pop("i_lrs"), values["v_read"])
         return values
 
     @model_validator(mode="after")
@@ -116,7 +110,7 @@ class Device(Parameters):
 
         def __getattr__(self, name: str) -> Any:
             if name in _EXAMPLES:
-                raise ParameterError(
+                raise MissingError(
                     f"Device.{name} is missing: it is used here, and its source does not give it; give your own, for "
                     f'example {name} = "{_EXAMPLES[name]}"'
                 )
@@ -165,10 +159,18 @@ class Device(Parameters):
         return self.g_min, np.inf if self.g_max is None else self.g_max
 
     def replace(self, **values: Any) -> Self:
-        """Return a copy with some fields changed, see :meth:`Parameters.replace`; ``i_lrs`` in place of ``g_lrs``."""
+        """Return a copy with some fields changed, see :meth:`Parameters.replace`; ``i_lrs`` in place of ``g_lrs``.
+
+        Of a published device, another conductance is not bound to the voltage at which the source gives its own.
+        """
         if "i_lrs" in values and "g_lrs" not in values:
-            v_read = quantity(values.get("v_read", self.v_read), "V", "Device.v_read")
-            values["g_lrs"] = quantity(values.pop("i_lrs"), "A", "Device.i_lrs") / v_read
+            read = values if "v_read" in values else {"v_read": self.v_read}
+            try:
+                values["g_lrs"] = _conductance(values.pop("i_lrs"), read["v_read"])
+            except ValueError as error:
+                raise ParameterError(str(error)) from None
+        if "g_lrs" in values and self.valid.model in list_devices():
+            values.setdefault("valid", self.valid.replace(v_read=None))
         return super().replace(**values)
 
     def ask(self, *names: str) -> None:
@@ -194,8 +196,9 @@ class Device(Parameters):
         law = self.read_disturb
         if law is not None and read_time:
             n_cycles = law.n_cycles if isinstance(law, PowerLawDisturb) else None
-            known = law.known(self.v_read)
-            yield from known.doubts(type(law).__name__, v_read=v_read, n_cycles=n_cycles, **lasting)
+            v_cell = self.v_read if exposure.v_cell is None else exposure.v_cell
+            known = law.known(v_cell)
+            yield from known.doubts(type(law).__name__, v_read=v_cell, n_cycles=n_cycles, **lasting)
 
     def fabricate(self, shape: tuple[int, int], *, seed: int, die: int = 0, key: tuple[int, ...] = ()) -> Die:
         """Make an array of devices; device-to-device variation and faults are drawn here, once.
@@ -228,6 +231,16 @@ def _number(value: Any, unit: str, field: str) -> float:
         raise ValueError(f"Device.{field}: {error}") from None
 
 
+def _conductance(i_lrs: Any, v_read: Any) -> float:
+    """Return the conductance [S] of a current at a voltage."""
+    current, voltage = _number(i_lrs, "A", "i_lrs"), _number(v_read, "V", "v_read")
+    if not 0 < current < np.inf:
+        raise ValueError(f"Device.i_lrs = {i_lrs!r}: give a current above 0 A")
+    if not 0 < voltage < np.inf:
+        raise ValueError(f"Device.v_read = {v_read!r}: give a voltage above 0 V")
+    return current / voltage
+
+
 def _with_preset(values: dict[str, Any]) -> dict[str, Any]:
     """Complete fields by those of the preset that they name."""
     name = values.pop("preset", None)
@@ -239,6 +252,8 @@ def _with_preset(values: dict[str, Any]) -> dict[str, Any]:
         given.pop("g_lrs", None)
         given.pop("i_lrs", None)
         given["valid"].pop("v_read", None)
+    if "i_lrs" in given:  # it flows at the source's own voltage, whatever the reads will be at
+        given["g_lrs"] = _conductance(given.pop("i_lrs"), given["v_read"])
     for field, table in given.items():  # what is given of a table does not take away the rest of it
         if isinstance(table, dict) and isinstance(values.get(field), dict):
             values[field] = table | values[field]

@@ -25,6 +25,8 @@ from xbarsim.wires import Wires
 if TYPE_CHECKING:
     from xbarsim.device import Device
 
+_GROWTH = 100.0  # of the logarithm of a conductance, by drift; beyond there are none
+
 
 @dataclass
 class _State:
@@ -46,6 +48,8 @@ class _State:
     time: float = 0.0
     age: float = 0.0  # time at the reference temperature of retention
     temperatures: tuple[float, ...] = ()  # the coldest and the hottest of all that [K]
+    stress: np.ndarray | None = None  # time under voltage of the moving cells [s]
+    v_cell: float | None = None  # largest magnitude of their voltages [V]
 
 
 @dataclass(frozen=True)
@@ -284,6 +288,8 @@ class Die:
             raise ParameterError(f"temperature = {temperature:g} K: give one above 0 K")
         self.device.check_temperature(temperature, time=dt > 0, reads=v_cell is not None)
         ageing = self.device.retention.ageing(temperature) if self.device.retention and dt > 0 else 0.0
+        if ageing:
+            self._check_growth(now, dt, ageing)
         if v_cell is not None:
             n_reads = 1 if n_reads is None else n_reads
             self._disturb(now, real_array(v_cell, "v_cell", "voltages in volts"), n_reads, temperature)
@@ -300,6 +306,17 @@ class Die:
             now.steps += 1
         self._g = None
 
+    def _check_growth(self, now: _State, dt: float, ageing: float) -> None:
+        """Refuse a time after which negative drift exponents would make conductances overflow."""
+        assert self.device.retention is not None
+        nu = float(np.min(self._exponents(now.bits)))
+        growth = -nu * float(np.log1p((now.age + dt * ageing) / self.device.retention.t0))
+        if not growth < _GROWTH:
+            raise ParameterError(
+                f"dt = {dt:g} s: with a drift exponent of {nu:g} conductances would grow exp({growth:.3g})-fold; give "
+                "a shorter time, or retention.nu nearer to 0"
+            )
+
     def _disturb(self, now: _State, v: np.ndarray, n_reads: Any, temperature: float) -> None:
         if v.shape != self.shape:
             raise ParameterError(f"v_cell has the shape {v.shape}; the die has {self.shape}")
@@ -314,10 +331,14 @@ class Die:
         if device.read_disturb is not None:
             at = now.moving
             if now.moved is None:
-                now.moved = device.read_disturb.start(len(at))
+                now.moved, now.stress = device.read_disturb.start(len(at)), np.zeros(len(at))
             time = np.full(len(at), n[0]) if len(n) == 1 else n.take(at)
             time *= device.t_read
-            device.read_disturb.advance(now.moved, now.lrs, v.take(at), time, temperature)
+            across = v.take(at)
+            device.read_disturb.advance(now.moved, now.lrs, across, time, temperature)
+            felt = np.abs(across) * (time > 0)
+            now.stress += time * (felt > 0)
+            now.v_cell = max(now.v_cell or 0.0, float(felt.max(initial=0.0)))
         count_reads(v, n, 0.5 * device.v_read, now.reads.reshape(-1))
 
     @property
@@ -334,6 +355,8 @@ class Die:
     def exposure(self) -> Exposure:
         """What the die went through since the last write."""
         now = self._state
+        if now.stress is not None:
+            return Exposure(now.time, float(now.stress.max(initial=0.0)), now.temperatures, now.v_cell)
         most = float(now.reads.max())
         return Exposure(now.time, most * self.device.t_read if most else 0.0, now.temperatures)
 

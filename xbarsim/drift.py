@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -10,11 +11,12 @@ import numpy as np
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from xbarsim.errors import ParameterError
-from xbarsim.files import read_table
 from xbarsim.kernels.disturb import power_law, ratios
 from xbarsim.kernels.elementary import LARGEST
 from xbarsim.parameters import Parameters, beside_toml
-from xbarsim.units import ElectronVolt, Temperature, Time, Voltage
+from xbarsim.sheets import Sheet, read_file
+from xbarsim.tables import interpret
+from xbarsim.units import ElectronVolt, Temperature, Time, Voltage, parse_quantity
 from xbarsim.validity import Range, Valid
 from xbarsim.variation import PerState
 
@@ -92,8 +94,7 @@ class Retention(ThermalLaw):
 
     def factor(self, nu: Any, age: float) -> np.ndarray:
         """Return G / G_programmed after a time at ``t_ref`` [s], for each cell's exponent."""
-        with np.errstate(over="ignore"):  # an infinite conductance is refused where it is used, or cut to its range
-            return np.asarray(np.exp(-nu * np.log1p(age / self.t0)))
+        return np.asarray(np.exp(-nu * np.log1p(age / self.t0)))
 
 
 _CHECKS = "checks of the law in analog-cim-sim, which restates it; the paper's own range is not open to us"
@@ -134,8 +135,9 @@ class PowerLawDisturb(ThermalLaw):
     k_cycles, m_cycles, n_cycles : float
         Wear by ``n_cycles`` set and reset cycles before.
     activation_energy, t_ref, valid
-        As of :class:`ThermalLaw`; ``valid`` by ``v_read``, ``read_time``, ``temperature`` and ``n_cycles``, and known
-        unless told if all constants are the published ones.
+        As of :class:`ThermalLaw`; ``valid`` by ``v_read``, ``read_time``, ``temperature`` and ``n_cycles``, that of the
+        published law unless told, or unless t0, c, a and onset are all given, a fit of one's own. Only such a fit has
+        another ``t_ref``.
     """
 
     stops_at_hrs: ClassVar = True
@@ -149,9 +151,26 @@ class PowerLawDisturb(ThermalLaw):
     n_cycles: float = Field(default=0.0, ge=0, allow_inf_nan=False)
 
     @model_validator(mode="after")
+    def _published(self) -> Self:
+        fitted = ("t0", "c", "a", "onset")
+        of_the_source = {name: type(self).model_fields[name].default for name in fitted}
+        given = self.model_fields_set.issuperset(fitted)
+        if given and any(getattr(self, name) != value for name, value in of_the_source.items()):
+            return self
+        if not np.isclose(self.t_ref, ROOM_TEMPERATURE, rtol=1e-9):
+            raise ValueError(
+                f"PowerLawDisturb.t_ref = {self.t_ref:g} K: the published constants hold at {ROOM_TEMPERATURE:g} K; "
+                "give t0, c, a and onset of a fit of your own, or activation_energy to age at other temperatures"
+            )
+        if "valid" not in self.model_fields_set:
+            self.__dict__["valid"] = PUBLISHED_RANGE
+        return self
+
+    @model_validator(mode="after")
     def _in_range(self) -> Self:
-        if self._worn <= 1:
-            most = ((1 - 1 / self.onset) / self.k_cycles) ** (1 / self.m_cycles)
+        if not self._worn > 1:
+            with np.errstate(over="ignore"):
+                most = np.float64((1 - 1 / self.onset) / self.k_cycles) ** (1 / self.m_cycles)
             raise ValueError(
                 f"PowerLawDisturb.n_cycles = {self.n_cycles:g}: the law ends at {most:.3g} cycles, beyond which low "
                 "voltages would disturb sooner than high ones; give fewer cycles"
@@ -160,14 +179,14 @@ class PowerLawDisturb(ThermalLaw):
 
     @property
     def _worn(self) -> float:
+        if not self.k_cycles:
+            return self.onset
         with np.errstate(over="ignore"):
             return float(self.onset * (1 - self.k_cycles * np.float64(self.n_cycles) ** self.m_cycles))
 
     def known(self, v_read: float) -> Valid:
         """Return where the law is backed by data, for reads at ``v_read`` [V]."""
-        constants = ("t0", "c", "a", "onset", "k_cycles", "m_cycles", "t_ref")
-        published = all(getattr(self, name) == type(self).model_fields[name].default for name in constants)
-        return PUBLISHED_RANGE if published and "valid" not in self.model_fields_set else self.valid
+        return self.valid
 
     def moving(self, lrs: np.ndarray) -> np.ndarray:
         """Return which cells reads can move."""
@@ -189,10 +208,48 @@ class PowerLawDisturb(ThermalLaw):
         return np.asarray(ratio)
 
 
+_UNIT_OF_TIME = re.compile(r"(?:^|.*[(\[/])\s*([^\W\d]+)\s*[)\]]?\s*")
+_TIMES = "times"  # the heading that takes the place of one in min, h, ..., which tables do not know
+
+
+def _seconds(cell: Any) -> float | None:
+    """Return the unit of time [s] that a heading ends in, or None."""
+    unit = _UNIT_OF_TIME.fullmatch(cell) if isinstance(cell, str) and not cell[:1].isdigit() else None
+    try:
+        return float(parse_quantity(f"1 {unit[1]}", "s")) if unit else None
+    except ValueError:
+        return None
+
+
+def _from_file(path: Path) -> np.ndarray:
+    """Return the columns of a file: times [s], from the unit of time that their heading states, and plain ratios."""
+    held = read_file(path, None)
+    if not isinstance(held, Sheet):
+        return held
+    above = re.split(r"[,;\t]", held.comment)
+    if len(above) > 1 and _seconds(above[0]) is not None:  # a heading that the file holds as a comment
+        held = held._replace(rows=[list(above), *held.rows], lines=[held.lines[0], *held.lines])
+    units = [unit for row in held.rows for cell in row if (unit := _seconds(cell)) is not None]
+    rows = [[cell if _seconds(cell) is None else _TIMES for cell in row] for row in held.rows]
+    try:
+        reading = interpret(held._replace(rows=rows, comment=""), None)
+    except ValueError as error:
+        raise ParameterError(f"{path}: {error}") from None
+    name = reading.names[0] if reading.names else ""
+    stated = units == [] or (len(units) == 1 and name == _TIMES and not reading.units[0])
+    if not stated or "/" in name or reading.units[:1] not in ((), ("",), ("s",)) or any(reading.units[1:]):
+        raise ParameterError(f"{path}: give times in one unit, as 't (s)', and ratios G/G0 without any")
+    values = reading.values.copy()
+    values[:, 0] *= units[0] if units else 1.0
+    return values
+
+
 def _points(value: Any) -> np.ndarray:
     path = beside_toml(value) if isinstance(value, str | Path) else None
     try:
-        points = read_table(path) if path else np.array(value, dtype=np.float64)
+        points = _from_file(path) if path else np.array(value, dtype=np.float64)
+    except ParameterError:
+        raise
     except (TypeError, ValueError):
         raise ValueError("give rows of time [s], G/G0 in LRS, G/G0 in HRS, as a file or an array") from None
     where = str(path or "points")
@@ -216,7 +273,8 @@ class TableDisturb(ThermalLaw):
     Attributes
     ----------
     points : file or array, (n, 3)
-        Rows of time [s], G/G0 in LRS, G/G0 in HRS.
+        Rows of time [s], G/G0 in LRS, G/G0 in HRS. The heading of a file may state another unit of time; ratios have
+        no unit.
     v_measured : float
         Voltage of the measurement [V].
     v_char : float

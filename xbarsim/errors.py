@@ -9,6 +9,14 @@ class ParameterError(XbarsimError, ValueError):
     """A parameter or an array has a value, shape or type that is not allowed."""
 
 
+class NoPathError(ParameterError):
+    """A node of a circuit has no path to any source."""
+
+
+class MissingError(ParameterError, AttributeError):
+    """A field that was left out is used; ``hasattr`` and ``getattr`` with a default find that it is not there."""
+
+
 class FileError(XbarsimError, OSError):
     """A file is missing, truncated, damaged or of the wrong kind."""
 

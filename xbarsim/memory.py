@@ -12,7 +12,7 @@ import numpy as np
 
 from xbarsim.cells import Cell
 from xbarsim.crossbar import Crossbar
-from xbarsim.errors import ConvergenceError, ParameterError
+from xbarsim.errors import ConvergenceError, NoPathError, ParameterError
 from xbarsim.machine import check_memory
 from xbarsim.nodal import solve
 from xbarsim.plausible import SHORT
@@ -96,7 +96,7 @@ def read_cell(crossbar: Crossbar, row: int, col: int, v_read: float = 0.3, schem
     try:
         opened = Crossbar(g, wires=crossbar.wires, cell=crossbar.cell, plausible=False)
         sneak = _sensed(opened, col, v_w, v_b, masks, beside=abs(sensed))[1]
-    except ParameterError:  # the cell is all that leads to some nodes: it carries nothing
+    except NoPathError:  # the cell is all that leads to some nodes: it carries nothing
         sneak = sensed
     v_cell = np.abs(solution.v_wordline - solution.v_bitline)
     other_w, other_b = np.arange(crossbar.n_rows) != row, np.arange(crossbar.n_cols) != col

@@ -10,10 +10,11 @@ from contextvars import ContextVar
 from difflib import get_close_matches
 from numbers import Real
 from pathlib import Path
-from typing import Any, ClassVar, Self, get_args
+from typing import Annotated, Any, ClassVar, Self, get_args, get_origin
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 
 from xbarsim.errors import FileError, ParameterError
 
@@ -133,8 +134,10 @@ def _one_line(model: type[BaseModel], error: ValidationError) -> str:
     first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])
     place = list(first["loc"])
     of = model.model_fields.get(str(place[0])) if place else None
-    if of is not None and of.discriminator and len(place) > 1:
-        del place[1]  # the kind is no field
+    kind, parts = _union(of) if of is not None else ("", ())
+    kinds = [str(tag) for part in parts for tag in get_args(part.model_fields[kind].annotation)]
+    if (tag := next((k for k, part in enumerate(place) if k and part in kinds), 0)) > 0:
+        del place[tag]  # the kind is no field
     field = ".".join(str(part) for part in place)
     where = f"{model.__name__}.{field}" if field else model.__name__
     if first["type"] == "extra_forbidden":
@@ -142,8 +145,6 @@ def _one_line(model: type[BaseModel], error: ValidationError) -> str:
     if first["type"] == "missing":
         return f"{where} is missing; give it a value"
     if first["type"].startswith("union_tag"):
-        kind, parts = (str(of.discriminator), get_args(of.annotation)) if of is not None else ("kind", ())
-        kinds = [str(tag) for part in parts for tag in get_args(part.model_fields[kind].annotation)]
         given = first["input"].get(kind) if isinstance(first["input"], dict) else None
         if given is not None:
             return f"{where}.{kind} = {given!r:.40}: {_meant(str(given), kinds)}give one of {', '.join(kinds)}"
@@ -159,6 +160,18 @@ def _one_line(model: type[BaseModel], error: ValidationError) -> str:
     remedy = first["msg"][0].lower() + first["msg"][1:]
     shown = repr(first["input"])
     return f"{where} = {shown if len(shown) <= 80 else f'{shown[:77]}...'}: {remedy}"
+
+
+def _union(of: FieldInfo | Any) -> tuple[str, tuple[Any, ...]]:
+    """Return the field that tells the kinds of a field's value apart, and their classes; nothing if there is none."""
+    if isinstance(of, FieldInfo) and of.discriminator:
+        return str(of.discriminator), get_args(of.annotation)
+    if get_origin(of) is Annotated:
+        told = [note.discriminator for note in get_args(of)[1:] if isinstance(note, FieldInfo) and note.discriminator]
+        if told:
+            return str(told[0]), get_args(get_args(of)[0])
+    inner = (_union(part) for part in get_args(of.annotation if isinstance(of, FieldInfo) else of))
+    return next((found for found in inner if found[0]), ("", ()))
 
 
 def _meant(name: str, known: list[str]) -> str:

@@ -71,6 +71,8 @@ def _range(unit: str) -> BeforeValidator:
         if not isinstance(value, Mapping):
             return value
         named = {_ENDS.get(str(key), str(key)): each for key, each in value.items()}
+        if len(named) < len(value):
+            raise ValueError(f"{', '.join(map(str, value))}: low is from and high is to; give each end once")
         return {key: parse_quantity(each, unit) if key in _ENDS.values() else each for key, each in named.items()}
 
     return BeforeValidator(parse)
@@ -88,7 +90,7 @@ class Valid(Parameters):
     time : Range, optional
         Since programming [s].
     read_time : Range, optional
-        Time under read voltage since programming [s], reads times ``t_read``.
+        Time under voltage since programming [s], reads times ``t_read``.
     temperature : Range, optional
         During both [K].
     n_cycles : Range, optional
@@ -134,20 +136,25 @@ class Exposure:
     Attributes
     ----------
     time, read_time : float
-        [s]; as in :class:`Valid`, of the cell that was read most often.
+        [s]; as in :class:`Valid`, of the cell that was longest under voltage, whatever voltage.
     temperatures : tuple of float
         The coldest and the hottest meanwhile [K]; empty if neither time passed nor reads happened.
+    v_cell : float, optional
+        The largest magnitude of the voltage on a cell that reads can move [V]; the device's ``v_read`` unless known.
     """
 
     time: float = 0.0
     read_time: float = 0.0
     temperatures: tuple[float, ...] = ()
+    v_cell: float | None = None
 
     def __or__(self, other: Exposure) -> Exposure:
         """Return the utmost of two."""
         both = self.temperatures + other.temperatures
+        voltages = [v for v in (self.v_cell, other.v_cell) if v is not None]
         return Exposure(
             max(self.time, other.time),
             max(self.read_time, other.read_time),
             (min(both), max(both)) if both else (),
+            max(voltages, default=None),
         )

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from mapping.periphery.adc_laws import LAW_FIELDS, LAWS, SURVEY, SURVEYED_BITS, LawName, survey_envelope
+from mapping.periphery.sense_amp import DECISION_ENERGY
 from xbarsim.parameters import Parameters
 from xbarsim.units import Area, Current, Energy, Frequency, Power, Probability, Resistance, Voltage
 from xbarsim.units import parse_quantity as parse
@@ -92,7 +93,7 @@ class SarAdc(Parameters):
     v_supply: Voltage | None = None
     fom_walden: Energy | None = None
     fom_schreier: Decibel | None = None
-    enob_loss: float = Field(default=0.0, ge=0, lt=12)
+    enob_loss: float = Field(default=0.0, ge=0)
     node: Literal[65, 45, 22, 14, 7] | None = None
     column_resistance: Annotated[Resistance, Field(gt=0)] | None = None
     energies: dict[Bits, Energy] | None = None
@@ -111,6 +112,8 @@ class SarAdc(Parameters):
                 raise ValueError(f"SarAdc.{name} is not used by law = {self.law!r}; leave it out")
         if self.enob_loss and "enob_loss" not in LAWS[self.law].needs:
             raise ValueError(f"SarAdc.enob_loss is not used by law = {self.law!r}; leave it out")
+        if self.enob_loss >= self.n_bits:
+            raise ValueError(f"SarAdc.enob_loss = {self.enob_loss:g}: give less than n_bits = {self.n_bits}")
         self.energy_at(self.n_bits)
         return self
 
@@ -123,11 +126,13 @@ class SarAdc(Parameters):
         known = LAWS[self.law].backed(self)
         if known is not None and not known.holds(self.n_bits):
             yield known.told(f"SarAdc.law {self.law!r}: n_bits", self.n_bits, "bit")
-        elif self.n_bits in SURVEYED_BITS:
-            least = survey_envelope(self.n_bits - self.enob_loss)
-            published = Range(low=least, high=math.inf, source=f"published converters of {self.n_bits} bit, {SURVEY}")
-            if not published.holds(self.energy):
-                yield published.told(f"SarAdc.law {self.law!r}: energy", self.energy, "J")
+            return
+        least, source = survey_envelope(self.n_bits - self.enob_loss), f"published converters of {self.n_bits} bit"
+        if self.n_bits not in SURVEYED_BITS:
+            least, source = self.n_bits * DECISION_ENERGY.low, "n_bits times the least published decision"
+        published = Range(low=least, high=math.inf, source=f"{source}, {SURVEY}")
+        if not published.holds(self.energy):
+            yield published.told(f"SarAdc.law {self.law!r}: energy", self.energy, "J")
 
     @property
     def energy(self) -> float:
