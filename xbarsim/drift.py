@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -11,12 +10,11 @@ import numpy as np
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from xbarsim.errors import ParameterError
+from xbarsim.files import read
 from xbarsim.kernels.disturb import power_law, ratios
 from xbarsim.kernels.elementary import LARGEST
 from xbarsim.parameters import Parameters, beside_toml
-from xbarsim.sheets import Sheet, read_file
-from xbarsim.tables import interpret
-from xbarsim.units import ElectronVolt, Temperature, Time, Voltage, parse_quantity
+from xbarsim.units import ElectronVolt, Temperature, Time, Voltage
 from xbarsim.validity import Range, Valid
 from xbarsim.variation import PerState
 
@@ -208,40 +206,12 @@ class PowerLawDisturb(ThermalLaw):
         return np.asarray(ratio)
 
 
-_UNIT_OF_TIME = re.compile(r"(?:^|.*[(\[/])\s*([^\W\d]+)\s*[)\]]?\s*")
-_TIMES = "times"  # the heading that takes the place of one in min, h, ..., which tables do not know
-
-
-def _seconds(cell: Any) -> float | None:
-    """Return the unit of time [s] that a heading ends in, or None."""
-    unit = _UNIT_OF_TIME.fullmatch(cell) if isinstance(cell, str) and not cell[:1].isdigit() else None
-    try:
-        return float(parse_quantity(f"1 {unit[1]}", "s")) if unit else None
-    except ValueError:
-        return None
-
-
 def _from_file(path: Path) -> np.ndarray:
-    """Return the columns of a file: times [s], from the unit of time that their heading states, and plain ratios."""
-    held = read_file(path, None)
-    if not isinstance(held, Sheet):
-        return held
-    above = re.split(r"[,;\t]", held.comment)
-    if len(above) > 1 and _seconds(above[0]) is not None:  # a heading that the file holds as a comment
-        held = held._replace(rows=[list(above), *held.rows], lines=[held.lines[0], *held.lines])
-    units = [unit for row in held.rows for cell in row if (unit := _seconds(cell)) is not None]
-    rows = [[cell if _seconds(cell) is None else _TIMES for cell in row] for row in held.rows]
-    try:
-        reading = interpret(held._replace(rows=rows, comment=""), None)
-    except ValueError as error:
-        raise ParameterError(f"{path}: {error}") from None
-    name = reading.names[0] if reading.names else ""
-    stated = units == [] or (len(units) == 1 and name == _TIMES and not reading.units[0])
-    if not stated or "/" in name or reading.units[:1] not in ((), ("",), ("s",)) or any(reading.units[1:]):
-        raise ParameterError(f"{path}: give times in one unit, as 't (s)', and ratios G/G0 without any")
-    values = reading.values.copy()
-    values[:, 0] *= units[0] if units else 1.0
-    return values
+    """Return the columns of a file: times [s] and ratios, which have no unit."""
+    reading = read(path, None)
+    if (reading.units or ("",))[0] not in ("", "s") or any(reading.units[1:]):
+        raise ParameterError(f"{path}: give times in seconds, as 't (s)' or 't (ms)', and ratios G/G0 without a unit")
+    return reading.values
 
 
 def _points(value: Any) -> np.ndarray:
