@@ -153,7 +153,7 @@ def quantity(value: Any, unit: str, name: str) -> float:
     except ValueError as error:
         raise ParameterError(f"{name}: {error}") from None
     if not isinstance(number, float) or not math.isfinite(number):
-        raise ParameterError(f"{name} = {value!r}: give a finite number with the unit {unit}")
+        raise ParameterError(f"{name} = {value!r}: give a finite number{f' with the unit {unit}' if unit else ''}")
     return number
 
 
