@@ -6,12 +6,15 @@ os.environ.setdefault("NUMBA_THREADING_LAYER", "workqueue")
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 import mapping as mp
 from mapping.bsnn.network import Network
 from mapping.cli import main
 
 torch.set_num_threads(2)
+settings.register_profile("suite", derandomize=True)  # the same examples in every run; campaigns choose others
+settings.load_profile("suite")
 
 
 @pytest.fixture
