@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mapping.ann.spec import AnnSpec
-from mapping.bsnn import finite
 from mapping.bsnn.encode import Checked, check_images, encode
+from mapping.bsnn.finite import CheckedModule, fault
 from mapping.bsnn.layers import fuse_pool, largest
 from mapping.bsnn.spec import LayerSpec, Shape
 from xbarsim.errors import ParameterError
@@ -93,7 +93,7 @@ class AnnLayer(nn.Module):
 
     def fault(self, name: str, x: Tensor) -> str | None:
         """Return what is wrong with numbers that are, or are to be, the parameter or buffer of that name; or None."""
-        return finite.fault(x, least=0) if name == "norm.running_var" else finite.fault(x)
+        return fault(x, least=0) if name == "norm.running_var" else fault(x)
 
     def weight_scale(self) -> Tensor:
         """Return what a weight of 1 stands for: the largest |weight| is the largest whole number."""
@@ -139,7 +139,7 @@ def _for_all_channels(weight: Tensor, channels: int) -> Tensor:
     return full
 
 
-class Ann(nn.Module):
+class Ann(CheckedModule):
     """A feed-forward network of ReLU neurons built from its specification.
 
     Parameters
@@ -177,23 +177,6 @@ class Ann(nn.Module):
             x = layer(x)
             outputs.append(x)
         return outputs
-
-    def check(self, tensors: Mapping[str, Any] | None = None) -> None:
-        """Raise :class:`ParameterError` if a tensor holds numbers that cannot be computed with.
-
-        Those are complex ones, nan, infinity, and variances below 0.
-
-        Parameters
-        ----------
-        tensors : dict, optional
-            By the names of ``state_dict``, which are the ones looked at unless told.
-        """
-        finite.check(self.layers, self.state_dict() if tensors is None else tensors)
-
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
-        """Take over parameters and buffers, as every torch module does, after :meth:`check` of them."""
-        self.check(state_dict)
-        return super().load_state_dict(state_dict, strict, assign)
 
     def levels(self, images: np.ndarray, axes: str | None = None) -> np.ndarray:
         """Return images as whole numbers (n, c, h, w) from 0 to 2^activation_bits - 1, int64.

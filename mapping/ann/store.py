@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from mapping.ann.network import Ann
 from mapping.ann.spec import AnnSpec
 from mapping.bsnn.finite import fault, title
+from mapping.bsnn.store import write_tensors
 from mapping.inputs import of_kind
 from mapping.resources import data_folder, path_of
 from xbarsim.errors import FileError, ParameterError
@@ -40,10 +40,7 @@ def save_ann(network: Ann, path: str | Path) -> None:
     network.check()
     tensors = stored_tensors(network)
     metadata = {"spec": network.spec.model_dump_json(), "training": json.dumps(network.metadata)}
-    try:
-        save_file(tensors, path_of(path, "path"), metadata=metadata)
-    except (OSError, SafetensorError) as error:
-        raise FileError(f"{path}: cannot be written ({error}); give a path in an existing folder") from None
+    write_tensors(tensors, path, metadata)
 
 
 def stored_tensors(network: Ann) -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mapping.bsnn.spec import LayerSpec
 from xbarsim.errors import ParameterError
@@ -31,17 +31,34 @@ def title(number: int, spec: LayerSpec) -> str:
     return f"layer {number + 1} ({spec.kind}, {spec.out} outputs)"
 
 
-def check(layers: Sequence[Layer], given: Mapping[str, Any]) -> None:
-    """Raise :class:`ParameterError`, with layer and tensor, if a tensor holds numbers that cannot be computed with.
+class CheckedModule(nn.Module):
+    """A network of ``layers`` that takes over only numbers that can be computed with."""
 
-    ``given`` has them by the names of the network's ``state_dict``; what has other names is not looked at.
-    """
-    for number, layer in enumerate(layers):
-        for name in layer.state_dict():
-            whole = f"layers.{number}.{name}"
-            wrong = layer.fault(name, given[whole]) if whole in given else None
-            if wrong is not None:
-                raise ParameterError(f"{title(number, layer.spec)}, tensor {whole!r} {wrong}")
+    layers: Sequence[Layer]
+
+    def check(self, tensors: Mapping[str, Any] | None = None) -> None:
+        """Raise :class:`ParameterError`, with layer and tensor, if one holds numbers that cannot be computed with.
+
+        Those are complex ones, nan, infinity, thresholds that are not above 0, decays outside [0, 1], and variances
+        that the layer's batch norm cannot have.
+
+        Parameters
+        ----------
+        tensors : dict, optional
+            By the names of ``state_dict``, which are the ones looked at unless told; other names are not looked at.
+        """
+        given = self.state_dict() if tensors is None else tensors
+        for number, layer in enumerate(self.layers):
+            for name in layer.state_dict():
+                whole = f"layers.{number}.{name}"
+                wrong = layer.fault(name, given[whole]) if whole in given else None
+                if wrong is not None:
+                    raise ParameterError(f"{title(number, layer.spec)}, tensor {whole!r} {wrong}")
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Take over parameters and buffers, as every torch module does, after :meth:`check` of them."""
+        self.check(state_dict)
+        return super().load_state_dict(state_dict, strict, assign)
 
 
 def fault(

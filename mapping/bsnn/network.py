@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mapping.bsnn import finite
 from mapping.bsnn.decode import scores
 from mapping.bsnn.encode import check_images, encode, is_analog
 from mapping.bsnn.events import EventLayer, ideal_layers, list_inputs
+from mapping.bsnn.finite import CheckedModule
 from mapping.bsnn.layers import SPARSE, SpikingLayer
 from mapping.bsnn.neuron import lif
 from mapping.bsnn.spec import NetworkSpec
@@ -23,7 +23,7 @@ from xbarsim.streams import whole_number
 from xbarsim.threads import in_threads
 
 
-class Network(nn.Module):
+class Network(CheckedModule):
     """A feed-forward spiking network built from its specification.
 
     Parameters
@@ -51,23 +51,6 @@ class Network(nn.Module):
     def t_steps(self) -> int:
         """Time steps of one inference."""
         return self.spec.t_steps
-
-    def check(self, tensors: Mapping[str, Any] | None = None) -> None:
-        """Raise :class:`ParameterError` if a tensor holds numbers that cannot be computed with.
-
-        Those are complex ones, nan, infinity, thresholds and variances that are not above 0, and decays outside [0, 1].
-
-        Parameters
-        ----------
-        tensors : dict, optional
-            By the names of ``state_dict``, which are the ones looked at unless told.
-        """
-        finite.check(self.layers, self.state_dict() if tensors is None else tensors)
-
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
-        """Take over parameters and buffers, as every torch module does, after :meth:`check` of them."""
-        self.check(state_dict)
-        return super().load_state_dict(state_dict, strict, assign)
 
     def forward(self, x: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Return the spikes and the membranes of every layer, each (t_steps, n, channels, height, width).

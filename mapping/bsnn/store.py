@@ -40,6 +40,11 @@ def save_network(network: Network, path: str | Path) -> None:
     tensors = stored_tensors(network)
     spec, training = network.spec.model_dump_json(), json.dumps(network.metadata)
     metadata = {"format": str(FORMAT), "spec": spec, "training": training}
+    write_tensors(tensors, path, metadata)
+
+
+def write_tensors(tensors: dict[str, Tensor], path: str | Path, metadata: dict[str, str]) -> None:
+    """Write tensors and what is said of them; raise :class:`FileError` if the file cannot be written."""
     try:
         save_file(tensors, path_of(path, "path"), metadata=metadata)
     except (OSError, SafetensorError) as error:
