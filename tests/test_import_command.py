@@ -119,12 +119,17 @@ def test_networks_are_never_scored_on_a_guessed_data_set(tmp_path, monkeypatch, 
         mp.run_study(mp.Study(network="none.nir", images=2))
 
 
-@pytest.mark.compiled
-def test_studies_warn_of_binary_images(tmp_path, monkeypatch, command):
-    monkeypatch.chdir(tmp_path)
+def save_small_network():
+    """Write mine.safetensors: 2 x 3 pixels, two outputs."""
     layers = [mp.LayerSpec(kind="dense", out=2)]
     spec = mp.NetworkSpec(input_shape=(1, 2, 3), layers=layers, beta=0.5, threshold=1.5, t_steps=4)
     mp.save_network(Network(spec), "mine.safetensors")
+
+
+@pytest.mark.compiled
+def test_studies_warn_of_binary_images(tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    save_small_network()
     np.savez("mine.npz", images=np.eye(6, dtype=np.uint8).reshape(6, 2, 3), labels=[0, 1, 0, 1, 0, 1])
     Path("one.toml").write_text('network = "mine.safetensors"\ndataset = "mine.npz"\nimages = "all"\n')
     with pytest.warns(xb.errors.InputWarning, match="multiply them by 255") as caught:
@@ -136,9 +141,7 @@ def test_studies_warn_of_binary_images(tmp_path, monkeypatch, command):
 @pytest.mark.compiled
 def test_reports_name_network_and_data_set(tmp_path, monkeypatch, command):
     monkeypatch.chdir(tmp_path)
-    layers = [mp.LayerSpec(kind="dense", out=2)]
-    spec = mp.NetworkSpec(input_shape=(1, 2, 3), layers=layers, beta=0.5, threshold=1.5, t_steps=4)
-    mp.save_network(Network(spec), "mine.safetensors")
+    save_small_network()
     np.savez("mine.npz", images=np.random.default_rng(0).random((4, 2, 3)), labels=[0, 1, 0, 1])
     arguments = ["report", "mine.safetensors", "--chip", "paper-bsnn", "--images", "all"]
     code, text, error = command(*arguments, "--dataset", "mine.npz")
