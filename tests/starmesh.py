@@ -1,12 +1,14 @@
-"""Any linear crossbar solved by the star-mesh rule, node by node, without a subtraction; and circuits to solve.
+"""Any crossbar solved anew: linear ones by the star-mesh rule, node by node, without a subtraction; and circuits.
 
 Written from Kirchhoff's laws. Nodes joined by zero resistance are merged first, open connections are no branches, the
 rest are conductances, none negative. Numbers may be floats, each then right to a few last digits whatever the spread,
-or fractions, each then exact.
+or fractions, each then exact. Non-linear cells by Newton's method on Kirchhoff's equations in 45 digits.
 """
 
 from fractions import Fraction
+from itertools import pairwise
 
+import mpmath as mp
 import numpy as np
 
 import xbarsim as xb
@@ -137,6 +139,71 @@ def exact_currents(crossbar, v, v_sense, floating_rows=(), floating_cols=()):
     out = {p: sum(g * (volts[p] - volts[b]) for b, g in mesh[p].items()) for p in ports}
     drivers, senses = [out[("driver", i)] for i in range(m)], [-out[("sense", j)] for j in range(n)]
     return np.array(drivers, float), np.array(senses, float)
+
+
+def cell_law(cell):
+    """Return the law of Sinh cells or of a Table with a reference: current and slope of a cell g at v."""
+    if isinstance(cell, xb.Sinh):
+        scale = mp.mpf(cell.v_char)
+        return lambda g, v: (g * scale * mp.sinh(v / scale), g * mp.cosh(v / scale))
+    points = [(mp.mpf(v), mp.mpf(i)) for v, i in zip(cell.v, cell.i)]
+    slopes = [(b[1] - a[1]) / (b[0] - a[0]) for a, b in pairwise(points)]
+    unit = dict(points)[mp.mpf(cell.v_reference)] / mp.mpf(cell.v_reference)
+
+    def table(g, v):
+        k = sum(v > point for point, _ in points[1:-1])
+        return g * (points[k][1] + slopes[k] * (v - points[k][0])) / unit, g * slopes[k] / unit
+
+    return table
+
+
+@mp.workdps(45)
+def nonlinear_currents(crossbar, v, v_sense, floating_rows=(), floating_cols=()):
+    """Return i_wordline and i_bitline of Sinh or Table cells; None if a node has no path to any source."""
+    m, n = crossbar.g.shape
+    ports, node, mesh = branches(crossbar, floating_rows, floating_cols)
+    if not connected(ports, mesh):
+        return None
+    empty, law = xb.Crossbar(np.zeros((m, n)), wires=crossbar.wires), cell_law(crossbar.cell)
+    _, _, wires = branches(empty, floating_rows, floating_cols, number=mp.mpf)
+    ends = [(node["wordline", i, j], node["bitline", i, j], i, j) for i, j in np.ndindex(m, n) if crossbar.g[i, j] > 0]
+    cells = [(a, b, mp.mpf(float(crossbar.g[i, j]))) for a, b, i, j in ends if a != b]
+    lines = [(a, b, g) for a in wires for b, g in wires[a].items() if a < b]
+    volts = {("driver", i): mp.mpf(float(v[i])) for i in range(m)}
+    volts |= {("sense", j): mp.mpf(float(v_sense[j])) for j in range(n)}
+    at = {name: k for k, name in enumerate(name for name in mesh if name not in volts)}
+    volts |= dict.fromkeys(at, mp.mpf(0))
+    step = 2 * crossbar.cell.v_char if isinstance(crossbar.cell, xb.Sinh) else np.inf
+    for _ in range(1000):
+        stamps = [(a, b, g * (volts[a] - volts[b]), g) for a, b, g in lines]
+        stamps += [(a, b, *law(g, volts[a] - volts[b])) for a, b, g in cells]
+        matrix, right, out = mp.zeros(len(at)), mp.zeros(len(at), 1), dict.fromkeys(mesh, mp.mpf(0))
+        for a, b, current, slope in stamps:
+            for here, there, leaves in ((a, b, current), (b, a, -current)):
+                out[here] += leaves
+                if here in at:
+                    right[at[here]] -= leaves
+                    matrix[at[here], at[here]] += slope
+                    if there in at:
+                        matrix[at[here], at[there]] -= slope
+        moves = mp.lu_solve(matrix, right) if at else []
+        if max(map(abs, moves), default=0) < mp.mpf(10) ** -30:
+            drivers, senses = [out["driver", i] for i in range(m)], [-out["sense", j] for j in range(n)]
+            return np.array(drivers, float), np.array(senses, float)
+        move = {name: moves[k] for name, k in at.items()}
+        largest = max((abs(move.get(a, 0) - move.get(b, 0)) for a, b, _ in cells), default=0)
+        for name in at:
+            volts[name] += move[name] * (min(1, step / largest) if largest else 1)
+    raise AssertionError("Newton's method of the twin does not converge")
+
+
+def random_cells(rng):
+    """Return cells of a random law: sinh with v_char of 10 mV to 2 V, or the curve of a table."""
+    if rng.random() < 0.7:
+        return xb.Sinh(v_char=float(10 ** rng.uniform(-2, 0.3)))
+    v = np.cumsum(rng.uniform(0.05, 0.4, 6))
+    i = np.cumsum(10 ** rng.uniform(-1, 1, 6) * np.diff(v, prepend=0))
+    return xb.Table(v=tuple(v - v[2]), i=tuple(i - i[2]), v_reference=float(v[4] - v[2]))
 
 
 def random_circuit(rng, largest=12):

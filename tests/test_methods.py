@@ -14,6 +14,8 @@ from xbarsim.circuit import resistances, wire_conductances
 from xbarsim.kernels.certificate import certify
 from xbarsim.kernels.chebyshev import sweep, sweeps_needed
 from xbarsim.kernels.ladder import ladders
+from xbarsim.kernels.newton import newton_batch, newton_read
+from xbarsim.kernels.read import read, read_batch
 from xbarsim.kernels.schur import CONVERGED, conjugate_gradients
 from xbarsim.nodal import row_cells
 
@@ -281,3 +283,23 @@ def test_blas_keeps_to_one_thread_while_ours_work():
     before = blas(0)
     assert list(in_threads(blas, range(3))) == [dict.fromkeys(before, 1)] * 3
     assert blas(0) == before and any("scipy" in path for path in before)
+
+
+@pytest.mark.compiled
+def test_one_compiled_kernel_serves_numbers_and_arrays():
+    """Compiling takes seconds: a wire or a cell given another way must not cause it again."""
+    g, v, along, across = np.full((4, 3), 1e-5), np.full((2, 4), 0.2), np.full((4, 2), 2.0), np.full((3, 3), 2.0)
+    broken = np.where(np.arange(9).reshape(3, 3) == 4, np.inf, 2.0)
+    wires = [
+        xb.Wires(r_wordline=2.0, r_bitline=2.0, r_driver=1.0, r_sense=1.0),
+        xb.Wires(r_wordline=along, r_bitline=across, r_driver=np.ones(4), r_sense=np.ones(3)),
+        xb.Wires(r_wordline=along, r_bitline=broken, r_driver=1.0),
+    ]
+    counts = []
+    for lines in wires:
+        for cell in (xb.Ohmic(), xb.OneTransistorOneResistor(r_on=1e3), xb.Sinh(v_char=0.3, v_reference=0.2)):
+            crossbar = xb.Crossbar(g, wires=lines, cell=cell)
+            xb.solve(crossbar, v[0])
+            xb.solve(crossbar, v, floating_wordlines=np.arange(4) == 2)
+        counts.append([len(kernel.signatures) for kernel in (read, read_batch, newton_read, newton_batch, ladders)])
+    assert counts[0] == counts[1] == counts[2]

@@ -6,12 +6,13 @@ from collections.abc import Callable
 
 import numpy as np
 
+from xbarsim.cells import Cell
 from xbarsim.circuit import Resistances
-from xbarsim.elimination import eliminated_reads
+from xbarsim.elimination import eliminated_cells, eliminated_reads
 from xbarsim.errors import ConvergenceError
 from xbarsim.kernels.bound import doubts, drawn, line_conductances
-from xbarsim.kernels.schur import CONVERGED
-from xbarsim.reads import Outcome
+from xbarsim.kernels.schur import CONVERGED, ROUNDED
+from xbarsim.reads import Outcome, nonlinear_reads
 from xbarsim.solution import LARGEST_RESIDUAL
 
 SMALLEST_TOLERANCE = float(np.finfo(float).eps)
@@ -49,9 +50,9 @@ def certain_reads(
     line = max(rows.max(), columns.max())
 
     def doubt(outcome: Outcome, tol: float, rows: np.ndarray) -> tuple[float, float]:
-        held_to = tol if limit == LARGEST_RESIDUAL else 0.0  # a loose tolerance is what was asked for
-        currents = outcome.i_wordline, outcome.i_bitline
-        doubted: tuple[float, float] = doubts(line, outcome.rho, rows, columns, v, v_end, *currents, held_to, limit)
+        held = float(limit == LARGEST_RESIDUAL)  # a loose tolerance is what was asked for
+        found = outcome.i_wordline, outcome.i_bitline, held * outcome.certificates[:, 2]
+        doubted: tuple[float, float] = doubts(line, outcome.rho, rows, columns, v, v_end, *found, held * tol, limit)
         return doubted
 
     outcome = way(*reads, tol, max_iterations)
@@ -75,3 +76,27 @@ def certain_reads(
         if missed.any() or not (residual <= limit).all():
             return outcome
         raise
+
+
+def certain_cells(
+    cell: Cell,
+    reads: tuple[np.ndarray, Resistances, np.ndarray, np.ndarray],
+    tol: float,
+    max_iterations: int,
+) -> Outcome:
+    """Read non-linear cells; by elimination where that may be off by more than is accepted.
+
+    Parameters and errors are those of :func:`certain_reads`.
+    """
+    g, r, v, v_end = reads
+    outcome = nonlinear_reads(cell, *reads, tol, max_iterations, largest_residual(tol))
+    doubted = np.flatnonzero(outcome.certificates[:, 1] == ROUNDED)
+    if not len(doubted):
+        return outcome
+    u, x, c = nodes = outcome.nodes()
+    for k in doubted:
+        part = slice(k, k + 1)
+        u[k], x[k], c[k], residual, power = eliminated_cells(cell, g, r, v[part], v_end[part], u[k] - x[k])
+        outcome.i_wordline[k], outcome.i_bitline[k] = c[k].sum(1), c[k].sum(0)
+        outcome.certificates[k, 1:] = CONVERGED, residual, power
+    return outcome._replace(nodes=lambda: nodes)

@@ -48,13 +48,20 @@ def resistances(
     if wires.broken or floating:
         parts = Resistances(*(np.minimum(part, OPEN) for part in parts))
         _check_paths(conductances(crossbar, selected), parts)
-    return parts
+    return Resistances(*map(fixed, parts))
+
+
+def fixed(array: np.ndarray) -> np.ndarray:
+    """Return a view that cannot be written to: kernels are compiled anew for arrays that can, and that cannot."""
+    view = np.ascontiguousarray(array).view()
+    view.flags.writeable = False
+    return view
 
 
 def every_segment(r: Resistances, n_rows: int, n_cols: int) -> Resistances:
     """Return the resistances with an entry for every segment."""
     segments = np.broadcast_to(r.wordline, (n_rows, n_cols - 1)), np.broadcast_to(r.bitline, (n_rows - 1, n_cols))
-    return Resistances(*segments, *r[2:])
+    return Resistances(*map(fixed, (*segments, *r[2:])))
 
 
 def exchanged(r: Resistances) -> Resistances:
@@ -64,7 +71,7 @@ def exchanged(r: Resistances) -> Resistances:
     """
     turned = (r.bitline[::-1, ::-1].T, r.wordline[::-1, ::-1].T)
     ends = (r.near_bitline, r.far_bitline, r.near_wordline, r.far_wordline)
-    return Resistances(*map(np.ascontiguousarray, (*turned, *(end[::-1] for end in ends))))
+    return Resistances(*map(fixed, (*turned, *(end[::-1] for end in ends))))
 
 
 def mask(values: Any, name: str, length: int) -> np.ndarray:
@@ -86,10 +93,10 @@ def conductances(crossbar: Crossbar, selected: Any = None) -> np.ndarray:
     if not isinstance(cell, OneTransistorOneResistor):
         if selected is not None:
             raise ParameterError(f"selected is given, but cells are {type(cell).__name__}; only 1T1R cells have gates")
-        return g * cell.zero_bias if isinstance(cell, Sinh | Table) and cell.v_reference is not None else g
+        return fixed(g * cell.zero_bias if isinstance(cell, Sinh | Table) and cell.v_reference is not None else g)
     on = np.ones(crossbar.n_rows, bool) if selected is None else mask(selected, "selected", crossbar.n_rows)
     leak = g * cell.g_off / np.maximum(g + cell.g_off, np.finfo(float).tiny)
-    return np.where(on[:, None], g / (1 + g * cell.r_on), leak)
+    return fixed(np.where(on[:, None], g / (1 + g * cell.r_on), leak))
 
 
 def cell_law(cell: Cell) -> tuple[int, np.ndarray]:

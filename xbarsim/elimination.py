@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from xbarsim.circuit import Resistances, every_segment, exchanged, wire_conductances
+from xbarsim.cells import Cell
+from xbarsim.circuit import Resistances, cell_law, every_segment, exchanged, fixed, wire_conductances
 from xbarsim.errors import ConvergenceError
+from xbarsim.kernels.cells import cells
 from xbarsim.kernels.certificate import certify
 from xbarsim.kernels.ladder import OPEN
 from xbarsim.kernels.schur import CONVERGED
@@ -13,6 +15,7 @@ from xbarsim.kernels.starmesh import JOINED, node_voltages, port_currents, reduc
 from xbarsim.reads import Nodes, Outcome
 
 _LARGEST = 1 << 28  # numbers that every node's shares take: 2 GB
+_CHORDS, _CELL_ERROR = 100, 1e-11  # steps, and the error of cell currents, over the largest line current
 
 
 class Eliminated:
@@ -27,14 +30,14 @@ class Eliminated:
     def __init__(self, g: np.ndarray, r: Resistances) -> None:
         self._turned = g.shape[0] < g.shape[1]  # nodes are eliminated along the longer side
         if self._turned:
-            g, r = np.ascontiguousarray(g[::-1, ::-1].T), exchanged(every_segment(r, *g.shape))
+            g, r = g[::-1, ::-1].T, exchanged(every_segment(r, *g.shape))
         size = 2 + 3 * g.shape[1] + g.shape[0]
         if 2 * g.size * size > _LARGEST:
             raise ConvergenceError(
                 f"{g.shape[0]} x {g.shape[1]} cells conduct so much more than their lines that currents drown in "
                 "rounding, and are too many to eliminate; give less extreme resistances"
             )
-        self._g, self._r, self._shares = g, r, np.empty((0, 0))
+        self._g, self._r, self._shares = fixed(g), r, np.empty((0, 0))
         self._mesh = self._reduce(np.empty((1, size)))
 
     def _reduce(self, shares: np.ndarray) -> np.ndarray:
@@ -93,3 +96,33 @@ def eliminated_reads(g: np.ndarray, r: Resistances, v: np.ndarray, v_end: np.nda
     certificates[:, 1], certificates[:, 3] = CONVERGED, power
     certificates[:, 2] = certify(g, wire_conductances(r), v[0], v_end[0], u[0], x[0])[0]
     return Outcome(i_wordline, i_bitline, certificates, lambda: first if len(v) == 1 else circuit.nodes(v, v_end))
+
+
+def eliminated_cells(
+    cell: Cell, g: np.ndarray, r: Resistances, v: np.ndarray, v_end: np.ndarray, v_cell: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, float, float]:
+    """Read non-linear cells once, v (1, n_rows) and v_end (1, n_cols), as the linear ones that their chords are.
+
+    Starts from cell voltages that are right but for rounding; returns nodes u and x, cell currents, residual and power.
+
+    Raises
+    ------
+    ConvergenceError
+        If the chords do not settle, or the circuit is too large to eliminate.
+    """
+    law, current, slope = cell_law(cell), np.empty_like(g), np.empty_like(g)
+    for _ in range(_CHORDS):
+        for i in range(len(g)):
+            cells(*law, g[i], v_cell[i], current[i], slope[i])
+        chord = np.divide(current, v_cell, out=slope, where=v_cell != 0)
+        circuit = Eliminated(chord, r)
+        u, x, c = (part[0] for part in circuit.nodes(v, v_end))
+        largest = max(np.abs(c.sum(0)).max(), np.abs(c.sum(1)).max())
+        if np.abs(current - c).max() <= _CELL_ERROR * largest:
+            residual, power = certify(chord, wire_conductances(r), v[0], v_end[0], u, x)
+            return u, x, c, residual, power
+        v_cell = np.divide(c, chord, out=u - x, where=chord > 0)
+    raise ConvergenceError(
+        "cells conduct so much more than their lines that currents drown in rounding, and do not settle when nodes are "
+        "eliminated; give less extreme resistances"
+    )

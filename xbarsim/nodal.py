@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from xbarsim.cells import Cell, Sinh
-from xbarsim.certain import SMALLEST_TOLERANCE, certain_reads, largest_residual
+from xbarsim.certain import SMALLEST_TOLERANCE, certain_cells, certain_reads, largest_residual
 from xbarsim.circuit import Resistances, conductances, mask, resistances
 from xbarsim.crossbar import Crossbar, real_array
 from xbarsim.elimination import Eliminated, eliminated_reads
@@ -17,7 +17,7 @@ from xbarsim.kernels.ladder import OPEN
 from xbarsim.kernels.schur import CONVERGED
 from xbarsim.machine import check_memory
 from xbarsim.plausible import SHORT
-from xbarsim.reads import Outcome, linear_reads, nonlinear_reads, port_reads, row_reads
+from xbarsim.reads import Outcome, linear_reads, port_reads, row_reads
 from xbarsim.solution import LARGEST_RESIDUAL, Solution, check_residual
 
 Method = Literal["auto", "nodes", "ports", "elimination"]
@@ -41,9 +41,9 @@ def solve(
 
     Wordlines and bitlines in turn, each line exactly, accelerated by Chebyshev polynomials; where lines sag too much
     for that, conjugate gradients on the bitline Schur complement; in double precision; with non-linear cells inside a
-    globally convergent Newton iteration. Where that leaves the currents of linear cells in doubt by more than 1e-9 of
-    the largest, because cells conduct so much more than their lines that currents drown in the rounding of voltages,
-    every node is eliminated without a subtraction.
+    globally convergent Newton iteration. Where that leaves line currents in doubt by more than 1e-9 of the largest,
+    because cells conduct so much more than their lines that currents drown in the rounding of voltages, every node is
+    eliminated without a subtraction; non-linear cells as the linear ones that their chords are, until these settle.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def solve(
 
     def complete() -> Outcome:
         if not crossbar.linear:
-            outcome = nonlinear_reads(crossbar.cell, *reads, *limits)
+            outcome = certain_cells(crossbar.cell, reads, *limits)
         elif method == "elimination":
             outcome = eliminated_reads(*reads)
         else:

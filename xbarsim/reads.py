@@ -122,16 +122,27 @@ def port_reads(
 
 
 def nonlinear_reads(
-    cell: Cell, g: np.ndarray, r: Resistances, v: np.ndarray, v_end: np.ndarray, tol: float, max_iterations: int
+    cell: Cell,
+    g: np.ndarray,
+    r: Resistances,
+    v: np.ndarray,
+    v_end: np.ndarray,
+    tol: float,
+    max_iterations: int,
+    limit: float,
 ) -> Outcome:
-    """Read non-linear cells; arguments as for :func:`linear_reads`."""
+    """Read non-linear cells; arguments as for :func:`linear_reads`.
+
+    Reads have the status ROUNDED whose currents may be off by more than ``limit`` of the largest.
+    """
+    limits = tol, max_iterations, limit
     n, out = len(v), _outputs(v, v_end)
     circuit = (g, tuple(r), wire_conductances(r), *cell_law(cell))
 
     def nodes(certificates: np.ndarray) -> Nodes:
         (u, x), c, work = _node_arrays(n, g), np.empty((n, *g.shape)), np.empty((17, *g.shape))
         for k in range(n):
-            newton_read(*circuit, v[k], v_end[k], tol, max_iterations, work, x[k], u[k], c[k], certificates[k])
+            newton_read(*circuit, v[k], v_end[k], *limits, work, x[k], u[k], c[k], certificates[k])
         return u, x, c
 
     i_wordline, i_bitline, certificates = out
@@ -140,7 +151,7 @@ def nonlinear_reads(
         i_wordline[0], i_bitline[0] = solved[2][0].sum(1), solved[2][0].sum(0)
         return Outcome(*out, lambda: solved)
     with launching:
-        newton_batch(*circuit, v, v_end, tol, max_iterations, np.empty((_workers(n), 20, *g.shape)), *out)
+        newton_batch(*circuit, v, v_end, *limits, np.empty((_workers(n), 20, *g.shape)), *out)
     return Outcome(*out, lambda: nodes(np.empty((n, 4))))
 
 

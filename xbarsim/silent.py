@@ -53,7 +53,7 @@ class SilentRows:
         if not isinstance(crossbar.cell, Ohmic):
             raise ParameterError(f"cells are {type(crossbar.cell).__name__}; open and gated rows need Ohmic ones")
         if inactive == "gated":
-            self._ends = tuple(map(np.ascontiguousarray, every_segment(resistances(crossbar), *crossbar.g.shape)))
+            self._ends = tuple(every_segment(resistances(crossbar), *crossbar.g.shape))
             self._rho = ladders(1, crossbar.g, self._ends, *np.empty((5, *crossbar.g.shape)))
             return
         if crossbar.wires.drive_both_ends:
@@ -145,7 +145,7 @@ class SilentRows:
             grounded, unknown = (np.broadcast_to(array, (n, array.shape[1])) for array in known)
             doubt = doubts(
                 line, self._rho, rows, columns, v[part], np.ascontiguousarray(grounded), np.ascontiguousarray(unknown),
-                i_bitline[part], _TOLERANCE, LARGEST_RESIDUAL,
+                i_bitline[part], certificates[part, 2], _TOLERANCE, LARGEST_RESIDUAL,
             )  # fmt: skip
             return bool(missed.any() or max(doubt) > 1)
 

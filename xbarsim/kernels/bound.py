@@ -55,7 +55,7 @@ def drawn(g, ends, pull, lean, u):
 
 
 @jit
-def doubts(line, rho, rows, columns, v, v_end, i_wordline, i_bitline, tol, limit):
+def doubts(line, rho, rows, columns, v, v_end, i_wordline, i_bitline, residuals, tol, limit):
     """Return by how much the error of n reads may exceed ``limit`` of their largest current: by rounding, by ``tol``.
 
     line : largest conductance of the cells of a line [S]
@@ -63,6 +63,7 @@ def doubts(line, rho, rows, columns, v, v_end, i_wordline, i_bitline, tol, limit
     rows, columns : what drivers and sense nodes of 1 V deliver into grounded lines, at most (n_rows), (n_cols) [S]
     v, v_end : (n, n_rows), (n, n_cols) voltages
     i_wordline, i_bitline : (n, n_rows) or (n, 0) for unknown, (n, n_cols) currents
+    residuals : (n), see ``certificate.py``
     """
     rounding = loose = 0.0
     weak = _ROUNDING * min(1.0 / max(1.0 - rho, _TINY), _MOST)
@@ -79,6 +80,6 @@ def doubts(line, rho, rows, columns, v, v_end, i_wordline, i_bitline, tol, limit
         for current in i_bitline[k]:
             largest = max(largest, abs(current))
         allowed = max(limit * largest, _TINY)
-        rounding = max(rounding, weak * line * volts / allowed)
+        rounding = max(rounding, max(weak, residuals[k]) * line * volts / allowed)
         loose = max(loose, tol * np.sqrt(line * volts * driven) / allowed)
     return rounding, loose

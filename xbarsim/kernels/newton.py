@@ -9,6 +9,7 @@ that slope turns positive and large, and then bisection finds where it is small.
 
 import numpy as np
 
+from xbarsim.kernels.bound import doubts, line_conductances
 from xbarsim.kernels.cells import cell, cells
 from xbarsim.kernels.certificate import certify
 from xbarsim.kernels.jit import jit, parallel_jit, prange
@@ -122,7 +123,7 @@ def _descend(g, ends, law, parameters, v, v_end, tol, max_iterations, work, x, u
 
 
 @jit
-def newton_read(g, ends, wires, law, parameters, v, v_end, tol, max_iterations, work, x, u, c, certificate):
+def newton_read(g, ends, wires, law, parameters, v, v_end, tol, max_iterations, allowed, work, x, u, c, certificate):
     """Fill node voltages x (bitlines) and u (wordlines) and cell currents c, each (n_rows, n_cols).
 
     Where Newton's method fails from zero voltage, sources are raised in steps, halved at each failure; conjugate
@@ -130,6 +131,7 @@ def newton_read(g, ends, wires, law, parameters, v, v_end, tol, max_iterations, 
 
     ends : resistances of segments and line ends; wires : their conductances, as ``certificate.py`` takes them
     law, parameters : of the cells, see ``cells.py``
+    allowed : error of line currents, over the largest, from which on the status is ROUNDED
     work : (17, n_rows, n_cols), contents free
     certificate : (4,), filled with iterations over all Newton steps, status, residual, dissipated power
     """
@@ -161,11 +163,16 @@ def newton_read(g, ends, wires, law, parameters, v, v_end, tol, max_iterations, 
             chord[i, j] = c[i, j] / v_cell[i, j] if v_cell[i, j] != 0.0 else g[i, j]
     certificate[0], certificate[1] = total, CONVERGED
     certificate[2], certificate[3] = certify(chord, wires, v, v_end, u, x)
+    rows, columns = line_conductances(work[10])  # of the tangents, as they were last
+    sources, lines = (v.reshape(1, -1), v_end.reshape(1, -1)), (c.sum(1).reshape(1, -1), c.sum(0).reshape(1, -1))
+    line, residual = max(rows.max(), columns.max()), certificate[2:3]
+    if doubts(line, 1.0, rows, columns, *sources, *lines, residual, 0.0, allowed)[0] > 1.0:
+        certificate[1] = ROUNDED
 
 
 @parallel_jit
 def newton_batch(
-    g, ends, wires, law, parameters, v, v_end, tol, max_iterations, memory, i_wordline, i_bitline, certificates
+    g, ends, wires, law, parameters, v, v_end, tol, max_iterations, allowed, memory, i_wordline, i_bitline, certificates
 ):
     """Do :func:`newton_read` for each of the n vectors, on all threads, and keep line currents only.
 
@@ -176,9 +183,7 @@ def newton_batch(
     for thread in prange(threads):
         x, u, c, work = memory[thread, 0], memory[thread, 1], memory[thread, 2], memory[thread, 3:]
         for k in range(thread, len(v), threads):
-            nodes = x, u, c
-            newton_read(
-                g, ends, wires, law, parameters, v[k], v_end[k], tol, max_iterations, work, *nodes, certificates[k]
-            )
+            limits, out = (tol, max_iterations, allowed), (x, u, c, certificates[k])
+            newton_read(g, ends, wires, law, parameters, v[k], v_end[k], *limits, work, *out)
             i_wordline[k] = c.sum(1)
             i_bitline[k] = c.sum(0)
