@@ -102,7 +102,7 @@ def solve(
     from rich.table import Table
 
     import xbarsim as xb
-    from xbarsim.units import format_quantity
+    from xbarsim.units import format_result
 
     writable(plot)
     writable(json_file)
@@ -124,8 +124,8 @@ def solve(
     for heading in headings:
         table.add_column(heading, justify="right")
     for k, current in enumerate(solution.i_bitline):
-        shown = [format_quantity(float(i), "A", 4) for i in (*current[:3], current.sum())]
-        table.add_row(str(k), *shown, format_quantity(float(solution.power[k]), "W"), f"{solution.residual[k]:.0e}")
+        shown = [format_result(float(i), "A", 4) for i in (*current[:3], current.sum())]
+        table.add_row(str(k), *shown, format_result(float(solution.power[k]), "W"), f"{solution.residual[k]:.0e}")
     Console().print(table)
     if plot is not None:
         from xbarsim.plot import overview

@@ -75,7 +75,7 @@ def adcs(
 
     from mapping.periphery.adc_laws import LAWS, survey_envelope
     from mapping.periphery.sar_adc import published_adcs
-    from xbarsim.units import format_quantity
+    from xbarsim.units import format_result
 
     writable(json_file)
     published, bits = published_adcs(), (1, 4, 8, 12)
@@ -86,10 +86,10 @@ def adcs(
     for name, adc in published.items():
         energies, known = [adc.energy_at(n) for n in bits], LAWS[name].backed(adc)
         backed = [known is None or known.holds(n) for n in bits]
-        texts = (format_quantity(energy, "J") for energy in energies)
+        texts = (format_result(energy, "J") for energy in energies)
         cells = (text if inside else f"({text})" for text, inside in zip(texts, backed))
         table.add_row(name, known.text("bit") if known else "all", *cells, f"{energies[2] / energies[0]:.3g}x")
-    envelope = (format_quantity(survey_envelope(n), "J") for n in bits)
+    envelope = (format_result(survey_envelope(n), "J") for n in bits)
     table.add_section()
     table.add_row("survey", "", *(f"({text})" if n == 1 else text for text, n in zip(envelope, bits)))
     console = Console()

@@ -84,7 +84,9 @@ def paper(
         f"{with_interval(reports['ann'].accuracy, reports['ann'].accuracy_interval)}, the BSNN on paper-bsnn "
         f"{with_interval(reports['bsnn'].accuracy, reports['bsnn'].accuracy_interval)}. In brackets: 95% intervals, "
         "Wilson's over images.\n\n"
-        f"Published figures: {published.SOURCE}"
+        f"Published figures: {published.SOURCE}\n\n"
+        + "\n\n".join(f"Run: {report.run}." for report in reports.values())
+        + "".join(f"\n\nWarning, {report.chip}: {line}" for report in reports.values() for line in report.warnings)
     )
     if json_file is not None:
         runs = [report.run.to_dict() for report in reports.values()]
@@ -142,7 +144,7 @@ def _table_3(rows: list[dict[str, Any]], baseline: dict[str, Any]) -> Table:
     n_images = baseline["n_images"]
     table = Table(title="Table 3, accuracy in software")
     for heading in ("data set", "network"):
-        table.add_column(heading)
+        table.add_column(heading, no_wrap=True)
     for heading in ("paper", f"ours, {n_images} images", "ours, all, as recorded", "time steps"):
         table.add_column(heading, justify="right")
     for row in rows:

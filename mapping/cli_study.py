@@ -114,6 +114,7 @@ def _list() -> Table:
 def _words(study: Study, data: xr.Dataset) -> str:
     """Say what the numbers are."""
     from mapping.render import with_interval
+    from mapping.study.results import warned
     from mapping.study.table import software_differs
     from xbarsim.study.dataset import NOT_DONE
 
@@ -130,6 +131,7 @@ def _words(study: Study, data: xr.Dataset) -> str:
     if not software_differs(data) and data["ideal_accuracy"].notnull().any():
         low, high = (float(data[f"ideal_accuracy_{end}"].max()) for end in ("low", "high"))
         parts.insert(1, f"Accuracy in software: {with_interval(float(data['ideal_accuracy'].max()), (low, high))}.")
+    parts += [f"Warning: {line}" for line in warned(data)]
     if len(failed):
         parts.append(f"{len(failed)} of {len(errors)} trials failed, the first: {failed[0]}")
     return "\n\n".join(part for part in parts if part)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from mapping.cost import Charges
-from mapping.layer import MappedLayer
 from xbarsim.validity import Exposure
+
+if TYPE_CHECKING:
+    from mapping.cost import Charges
+    from mapping.layer import MappedLayer
 
 MUCH_CLIPPED = 0.5  # share of currents beyond a limit from which a report warns
 
@@ -26,6 +30,14 @@ def doubts(layers: Sequence[MappedLayer], charges: Sequence[Charges]) -> Iterato
         ):
             if whole and part / whole > MUCH_CLIPPED:
                 yield f"layer {layer.number + 1}: {part / whole:.0%} of its {what}"
+
+
+def once(lines: Iterable[str]) -> tuple[str, ...]:
+    """Return warnings of several dies without those that say of a thing what was said before, with another number."""
+    told: dict[str, str] = {}
+    for line in lines:
+        told.setdefault(re.sub(r"^(layer \d+: )\d+%", r"\1", line.split(" = ")[0]), line)
+    return tuple(told.values())
 
 
 def beyond_data(layers: Sequence[MappedLayer]) -> Iterator[str]:

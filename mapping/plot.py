@@ -10,7 +10,7 @@ import numpy as np
 from mapping.periphery.adc_laws import LAWS
 from mapping.periphery.sar_adc import SarAdc, published_adcs
 from xbarsim.errors import ParameterError
-from xbarsim.units import format_quantity
+from xbarsim.units import format_result
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -133,7 +133,7 @@ def adc_energy(adcs: Sequence[SarAdc] | None = None, ax: Axes | None = None) -> 
     axis = _axis(ax)
     for adc in published_adcs().values() if adcs is None else adcs:
         bits = sorted(adc.energies or LAWS[adc.law].bits)
-        label = f"{adc.law}: {format_quantity(adc.energy, 'J')} at {adc.n_bits} bit"
+        label = f"{adc.law}: {format_result(adc.energy, 'J')} at {adc.n_bits} bit"
         energies = [adc.energy_at(n) for n in bits]
         axis.plot(bits, energies, label=label, marker="o", markersize=5, markevery=[bits.index(adc.n_bits)])
     axis.set(xlabel="resolution [bit]", ylabel="energy per conversion [J]", yscale="log", xticks=range(1, 13))

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from mapping.cost import MODULES
 from mapping.definitions import DEFINITIONS
-from xbarsim.units import format_quantity
+from xbarsim.units import format_result
 
 if TYPE_CHECKING:
     from mapping.report import Report
@@ -49,17 +49,17 @@ def render(reports: Sequence[Report]) -> Group:
             _label("utilization"): lambda r, k: percent(r.layers[k].utilization),
             _label("spike_rate"): lambda r, k: percent(r.layers[k].spike_rate),
             _label("ir_drop"): lambda r, k: "-" if math.isnan(r.layers[k].ir_drop) else percent(r.layers[k].ir_drop),
-            "energy": lambda r, k: format_quantity(r.layers[k].energy, "J"),
+            "energy": lambda r, k: format_result(r.layers[k].energy, "J"),
         },
     )
     time = _by_layer(
         reports,
         "Layers, time of one time step",
         {
-            "read": lambda r, k: format_quantity(r.layers[k].time_settle + r.layers[k].time_read, "s"),
-            "convert": lambda r, k: format_quantity(r.layers[k].time_conversion, "s"),
-            "decide": lambda r, k: format_quantity(r.layers[k].time_decision, "s"),
-            "link": lambda r, k: format_quantity(r.layers[k].time_link, "s"),
+            "read": lambda r, k: format_result(r.layers[k].time_settle + r.layers[k].time_read, "s"),
+            "convert": lambda r, k: format_result(r.layers[k].time_conversion, "s"),
+            "decide": lambda r, k: format_result(r.layers[k].time_decision, "s"),
+            "link": lambda r, k: format_result(r.layers[k].time_link, "s"),
             _label("stall_fraction"): lambda r, k: percent(r.stall_fraction[k]),
         },
     )
@@ -79,17 +79,17 @@ def render(reports: Sequence[Report]) -> Group:
         ],
         _label("tops_per_watt"): [significant(r.tops_per_watt) for r in reports],
         _label("synaptic_tops_per_watt"): [significant(r.synaptic_tops_per_watt) for r in reports],
-        _label("energy_per_inference"): [format_quantity(r.energy_per_inference, "J") for r in reports],
+        _label("energy_per_inference"): [format_result(r.energy_per_inference, "J") for r in reports],
     }
     for module, text in MODULES.items():
         energies = [r.energy_by_module()[module] for r in reports]
-        lines[f"  {text}"] = [format_quantity(energy, "J") for energy in energies] if any(energies) else []
+        lines[f"  {text}"] = [format_result(energy, "J") for energy in energies] if any(energies) else []
     lines |= {
         _label("adc_power_share"): [percent(r.adc_power_share) for r in reports],
         _label("fraction_clipped"): [percent(r.fraction_clipped) for r in reports],
-        _label("latency"): [format_quantity(r.latency, "s") for r in reports],
-        _label("throughput"): [format_quantity(r.throughput, "") for r in reports],
-        _label("power"): [format_quantity(r.power, "W") for r in reports],
+        _label("latency"): [format_result(r.latency, "s") for r in reports],
+        _label("throughput"): [format_result(r.throughput, "") for r in reports],
+        _label("power"): [format_result(r.power, "W") for r in reports],
         _label("area"): ["not given" if r.area is None else f"{significant(r.area * 1e6)} mm²" for r in reports],
         _label("adc_area_share"): ["" if r.adc_area_share is None else percent(r.adc_area_share) for r in reports],
         "first layer": [r.first_layer for r in reports],

@@ -17,6 +17,7 @@ from rich.console import Console
 from mapping.area import layer_area
 from mapping.cost import MODULES, Accounting, Charges
 from mapping.definitions import DEFINITIONS
+from mapping.doubts import once
 from mapping.inputs import of_kind
 from mapping.intervals import Difference, Interval, accuracy_interval, difference
 from mapping.periphery.sar_adc import SarAdc
@@ -273,17 +274,13 @@ class Report:
 
         layers = tuple(replace(a, **mean(a, b)) for a, b in zip(self.layers, other.layers))
         accuracies = (*(self.accuracies or (self.accuracy,)), other.accuracy)
-        told: dict[str, str] = {}  # a model once, by the first die that is beyond its range
-        for text in self.warnings + other.warnings:
-            told.setdefault(text.split(" = ")[0], text)
-        warnings = tuple(told.values())
         hits: dict[str, Any] = {"correct": np.concatenate([self.correct, other.correct])}
         if self.correct_uncalibrated is not None and other.correct_uncalibrated is not None:
             hits["correct_uncalibrated"] = np.concatenate([self.correct_uncalibrated, other.correct_uncalibrated])
         changed = {
             "layers": layers,
             "accuracies": accuracies,
-            "warnings": warnings,
+            "warnings": once(self.warnings + other.warnings),
             "run": self.run.and_dies(other.run),
         }
         return replace(self, **mean(self, other) | changed | hits)

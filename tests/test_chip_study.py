@@ -24,6 +24,7 @@ import xbarsim.plot
 from mapping.intervals import accuracy_interval
 from mapping.render import significant
 from mapping.solved import Solved
+from mapping.study.results import warned
 from mapping.study.run import prepared
 from mapping.study.setting import Setting, varied
 from mapping.study.table import rows
@@ -282,6 +283,28 @@ def test_the_command_writes_what_the_study_found(study, tmp_path, command):
     for option, full in (("--json", "/dev/full"), ("--csv", "/dev/full"), ("--plot", tmp_path / "full.png")):
         code, _, error = command("study", path, "--store", tmp_path / "s", "--workers", 1, option, full)
         assert code == 2 and f"{full}: cannot be written (No space left on device)" in error
+
+
+def test_warnings_of_reports_reach_studies(study, tmp_path, command):
+    """One line for each model of the chip that is used beyond its range, and for each layer that clips."""
+    clipped = study.replace(changes={"chip.limiter": {"i_max": "1 nA"}}, name="mine")
+    path = write(study, tmp_path / "mine.toml")
+    path.write_text(f'{path.read_text()}\n[changes]\n"chip.limiter" = {{ i_max = "1 nA" }}\n')
+    code, text, _ = command("study", path, "--workers", 1, "--store", tmp_path / "s", "--netcdf", tmp_path / "d.nc")
+    data = mp.run_study(clipped, workers=1)
+    told = [line for lines in data["warnings"].values.ravel() for line in lines.splitlines()]
+    report = mp.map_network(
+        mp.load_network(clipped.network),
+        mp.load_chip(clipped.chip).replace(limiter={"i_max": "1 nA"}, device__d2d=0.1),
+        seed=4,
+    ).evaluate(*mp.load_dataset(clipped.dataset))
+    assert (
+        data["warnings"].values[0, 0].splitlines() == list(report.warnings) and len(told) > len(set(warned(data))) > 1
+    )
+    words = " ".join(text.split())
+    assert code == 0 and words.count("Warning: ") == len(warned(data)) and all(line in words for line in warned(data))
+    with xr.open_dataset(tmp_path / "d.nc", engine="h5netcdf") as stored:
+        assert stored["warnings"].values.tolist() == data["warnings"].values.tolist()
 
 
 def test_paths_are_relative_to_the_study(study, tmp_path, monkeypatch):

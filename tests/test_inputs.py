@@ -13,7 +13,7 @@ import xbarsim as xb
 from mapping import datasets
 from xbarsim.device import Device
 from xbarsim.streams import stream
-from xbarsim.units import format_quantity, parse_quantity
+from xbarsim.units import format_quantity, format_result, parse_quantity
 
 PAPER = {"i_lrs": "3 uA", "v_read": "0.3 V", "on_off_ratio": 10, "t_read": "25 ns"}
 
@@ -43,6 +43,8 @@ def test_quantities_are_read(text, unit, value):
 
 def test_quantities_are_written():
     assert [format_quantity(1.23456e-7, "J"), format_quantity(1e5, "Ohm")] == ["123 nJ", "100 kOhm"]
+    assert [format_quantity(x, "J") for x in (4.9e-9, 2.0, 0.0)] == ["4.9 nJ", "2 J", "0 J"]
+    assert [format_result(x, "J") for x in (4.9e-9, 2.0, 0.0, 99.96e-9)] == ["4.90 nJ", "2.00 J", "0 J", "100 nJ"]
 
 
 def test_device_by_current_or_conductance():
@@ -55,7 +57,7 @@ def test_device_by_current_or_conductance():
     ("change", "message"),
     [
         ({"on_off_ratio": 1}, r"Device\.on_off_ratio = 1: input should be greater than 1"),
-        ({"v_read": "3 uA"}, r"'3 uA' has the unit 'A' where V is expected"),
+        ({"v_read": "3 uA"}, r"'3 uA' has the unit 'A' where V is expected; write it in V"),
         ({"d2d": -0.1}, r"Device\.d2d\.spread\.lrs = -0\.1: input should be greater than or equal to 0"),
         ({"g_lrs": 1e-5}, "give g_lrs or i_lrs, not both"),
         ({"i_lrs": -1.0}, r"Device\.i_lrs = -1\.0: give a current above 0 A"),

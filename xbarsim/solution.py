@@ -11,7 +11,7 @@ import numpy as np
 from xbarsim.crossbar import Crossbar
 from xbarsim.errors import ConvergenceError
 from xbarsim.reads import Outcome
-from xbarsim.units import format_quantity
+from xbarsim.units import format_result
 
 LARGEST_RESIDUAL = 1e-9
 
@@ -127,7 +127,7 @@ class Solution:
         return self
 
     def __repr__(self) -> str:
-        peak = format_quantity(float(np.abs(self.i_bitline).max(initial=0.0)), "A")
+        peak = format_result(float(np.abs(self.i_bitline).max(initial=0.0)), "A")
         return (
             f"Solution({self.crossbar.n_rows} x {self.crossbar.n_cols}, {self.residual.size} read(s), "
             f"largest bitline current {peak}, {int(np.max(self.iterations, initial=0))} iterations, "

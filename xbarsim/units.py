@@ -78,9 +78,8 @@ def parse_quantity(value: Any, unit: str) -> Any:
     power = unit_power(suffix, unit)
     others = f"; {', '.join(aliases)} will do too" if aliases else ""
     if power is None:
-        raise ValueError(
-            f"{value!r} has the unit {known_unit(suffix) or suffix!r} where {unit or 'no unit'} is expected{others}"
-        )
+        expected = f"{unit} is expected; write it in {unit}" if unit else "no unit is expected; write the number alone"
+        raise ValueError(f"{value!r} has the unit {known_unit(suffix) or suffix!r} where {expected}{others}")
     if suffix in _PREFIXES and suffix != "" and (aliases or suffix.lower() == unit.lower()) and suffix != unit:
         # of times and temperatures a prefix alone misleads, and so it does if it is the letter of the unit
         raise ValueError(f"{value!r} has no unit where {unit} is expected{others}")
@@ -160,6 +159,11 @@ def quantity(value: Any, unit: str, name: str) -> float:
 def format_quantity(value: float, unit: str, digits: int = 3) -> str:
     """Write a value in engineering notation, for example ``format_quantity(3e-6, "A")`` gives ``"3 uA"``."""
     return Quantity(value, unit).render(prec=max(digits - 1, 0), strip_zeros=True)
+
+
+def format_result(value: float, unit: str, digits: int = 3) -> str:
+    """Write what was computed, zeros at the end included: ``format_result(4.9e-9, "J")`` gives ``"4.90 nJ"``."""
+    return Quantity(value, unit).render(prec=max(digits - 1, 0), strip_zeros=value == 0)
 
 
 def format_time(seconds: float) -> str:

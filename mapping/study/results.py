@@ -8,6 +8,7 @@ import numpy as np
 
 from mapping.cost import MODULES
 from mapping.definitions import DEFINITIONS
+from mapping.doubts import once
 from mapping.intervals import accuracy_interval, wilson
 from xbarsim.study.outcome import Array
 
@@ -25,6 +26,7 @@ BY_LAYER = ("spike_rate", "ir_drop", "weights_kept", "collided")
 DESCRIPTIONS = {name: (DEFINITIONS[name].unit, DEFINITIONS[name].label) for name in (*RESULTS, *BY_LAYER)} | {
     "energy_by_module": ("J", "energy per image, by module"),
     "correct": ("1", "whether an image was classified correctly"),
+    "warnings": ("1", "what makes results doubtful, a line each"),
 }
 
 
@@ -37,9 +39,16 @@ def numbers(report: Report) -> dict[str, Array]:
     for name in BY_LAYER:
         found[name] = ("layer",), np.array([getattr(layer, name) for layer in report.layers])
     found["correct"] = ("image",), report.correct[0]
+    found["warnings"] = (), np.array("\n".join(report.warnings))
     energies = report.energy_by_module()
     found["energy_by_module"] = ("module",), np.array([energies[module] for module in MODULES])
     return found
+
+
+def warned(data: xr.Dataset) -> tuple[str, ...]:
+    """Return the warnings of all trials, each subject once."""
+    texts = data["warnings"].values.ravel().tolist() if "warnings" in data else []
+    return once(line for text in texts for line in text.splitlines())
 
 
 def with_intervals(data: xr.Dataset) -> xr.Dataset:

@@ -10,7 +10,7 @@ import numpy as np
 from mapping.render import significant
 from mapping.study.results import DESCRIPTIONS
 from xbarsim.study.dataset import NOT_DONE
-from xbarsim.units import format_quantity, format_time
+from xbarsim.units import format_quantity, format_result, format_time
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -134,4 +134,4 @@ def _cell(name: str, point: xr.Dataset) -> str:
         return f"{significant(mean * 1e6)} mm²"
     if unit in _PLAIN:
         return significant(mean) + (f" ±{spread:.2g}" if spread > 5e-4 * abs(mean) else "")
-    return format_quantity(mean, unit)
+    return format_result(mean, unit)

@@ -14,8 +14,10 @@ import pandas as pd
 from mapping.bsnn.load import load_network
 from mapping.chip import load_chip
 from mapping.datasets import load_dataset
+from mapping.doubts import once
 from mapping.intervals import Difference, Interval, combined
 from mapping.sample import Sample
+from mapping.study.results import warned
 from mapping.study.run import prepared, run_study
 from mapping.table1 import statements
 from mapping.table1.challenges import CHALLENGES, Challenge
@@ -156,6 +158,11 @@ class Table1:
         return [error for row in self.rows for error in row.data["error"].values.ravel().tolist() if error]
 
     @property
+    def warnings(self) -> tuple[str, ...]:
+        """What makes results doubtful."""
+        return once(line for row in self.rows for line in warned(row.data))
+
+    @property
     def dies(self) -> str:
         """How many there are at each point, in words."""
         return f"{self.trials} dies" if self.trials > 1 else "1 die"
@@ -179,6 +186,7 @@ class Table1:
             "images": self.images,
             "trials": self.trials,
             "seed": self.seed,
+            "warnings": list(self.warnings),
             "rows": [
                 {
                     "level": row.challenge.level,

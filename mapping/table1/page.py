@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from mapping.table1.measure import Row, Table1
 from xbarsim import plot
-from xbarsim.units import format_quantity
+from xbarsim.units import format_result
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -71,7 +71,7 @@ def _bars(row: Row, ax: Axes) -> None:
         values = 1e6 * data["latency"].values
         ax.barh(places, values, color=["tab:blue" if "BSNN" in name else "tab:orange" for name in names])
         for place, value in zip(places, values):
-            ax.text(value, place, f" {format_quantity(1e-6 * value, 's')}", va="center", fontsize="small")
+            ax.text(value, place, f" {format_result(1e-6 * value, 's')}", va="center", fontsize="small")
         ax.set(xlabel="latency of an image [us]", xscale="log", xlim=(None, 4 * values.max()))
     else:
         for shift, field, label in ((-0.2, "adc_power_share", "of power"), (0.2, "adc_area_share", "of area")):

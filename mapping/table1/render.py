@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mapping.render import significant
 from mapping.table1.measure import LOSS, Figure, Row, Table1
-from xbarsim.units import format_quantity, format_time
+from xbarsim.units import format_quantity, format_result, format_time
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -48,6 +48,7 @@ def render(table: Table1) -> Group:
     )
     run = table.run
     words += f"\n\nNetworks: {run['networks']}. Data: {run['images']}. xbarsim {run['version_xbarsim']}, {run['date']}."
+    words += "".join(f"\n\nWarning: {line}" for line in table.warnings)
     if table.failures:
         words += f"\n\n{len(table.failures)} trials failed, the first: {table.failures[0]}"
     return Group(made, said, Text(words))
@@ -82,7 +83,7 @@ def _cells(row: Row, figure: Figure) -> tuple[str, ...]:
     if row.challenge.result == "adc_power_share":
         return (f"{_percent(figure.first)}; {_percent(figure.area_share)}",)
     if row.challenge.result == "latency":
-        return ("-" if isnan(figure.first) else format_quantity(figure.first, "s"),)
+        return ("-" if isnan(figure.first) else format_result(figure.first, "s"),)
     ends = (_points(figure.first, figure.first_interval), _points(figure.last, figure.last_interval))
     return (*ends, _borne(row, figure))
 

@@ -26,8 +26,8 @@ def assemble(
 ) -> xr.Dataset:
     """Return the outcomes of a plan as a data set, with a dimension for each axis and one for trials.
 
-    What is missing, of trials that failed or are not done, or of arrays that are shorter than others, is not a number.
-    ``error`` says why.
+    What is missing, of trials that failed or are not done, or of arrays that are shorter than others, is not a number,
+    or an empty text. ``error`` says why.
 
     Parameters
     ----------
@@ -87,7 +87,10 @@ def _filled(name: str, placed: dict[Place, Outcome], shape: Place, sizes: Place)
     given = {place: outcome.values[name][1] for place, outcome in placed.items() if name in outcome.values}
     whole = len(given) == len(placed) and all(array.shape == sizes for array in given.values())
     kind = np.result_type(*(array.dtype for array in given.values()))
-    array = np.zeros(shape + sizes, kind) if whole else np.full(shape + sizes, np.nan, np.result_type(kind, np.float32))
+    if whole or kind.kind == "U":
+        array = np.zeros(shape + sizes, kind)
+    else:
+        array = np.full(shape + sizes, np.nan, np.result_type(kind, np.float32))
     for place, values in given.items():
         index: tuple[Any, ...] = (*place, *map(slice, values.shape))
         array[index] = values

@@ -74,7 +74,7 @@ def _array(name: str, value: Any, axes: Collection[str]) -> Array:
     elif isinstance(value, tuple) and len(value) == 2 and _are_names(value[0]):
         dims, value = ((value[0],) if isinstance(value[0], str) else tuple(value[0])), value[1]
     array = np.asarray(value)
-    if array.dtype.kind not in "biuf":
+    if array.dtype.kind not in ("biuf" if dims is None else "biufU"):  # texts only where they are meant to be
         raise ParameterError(f"the function returned {name} = {value!r}; return real numbers or arrays of them")
     if dims is None:
         dims = tuple(f"{name}_{k}" for k in range(array.ndim))
