@@ -20,7 +20,7 @@ from mapping import (
     cli_terms,
     cli_train,
 )
-from mapping.resources import writable, write_text
+from mapping.outputs import writable, write_text
 from xbarsim.errors import XbarsimError
 from xbarsim.units import quantity
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mapping.resources import writable, write_text, written
+from mapping.outputs import picture, writable, write_picture, write_text
 from xbarsim.errors import ParameterError
 from xbarsim.plausible import RANGE
 from xbarsim.sheets import KINDS
@@ -104,7 +104,7 @@ def solve(
     import xbarsim as xb
     from xbarsim.units import format_result
 
-    writable(plot)
+    picture(plot)
     writable(json_file)
     ends = {"r_wordline": r_wordline, "r_bitline": r_bitline, "r_driver": r_driver, "r_sense": r_sense}
     both = {"drive_both_ends": drive_both_ends, "sense_both_ends": sense_both_ends}
@@ -130,8 +130,7 @@ def solve(
     if plot is not None:
         from xbarsim.plot import overview
 
-        with written(plot):
-            overview(xb.solve(crossbar, v[0])).savefig(plot, dpi=150)
+        write_picture(plot, overview(xb.solve(crossbar, v[0])))
     if json_file is not None:
         names = ("i_bitline", "i_wordline", "power", "iterations", "residual", "power_balance")
         values = {name: getattr(solution, name).tolist() for name in names}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mapping.resources import writable, write_text
+from mapping.outputs import writable, write_text
 
 if TYPE_CHECKING:
     from mapping.periphery.adc_laws import Law

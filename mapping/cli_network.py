@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mapping.resources import writable
+from mapping.outputs import writable
 from xbarsim.errors import FileError, ParameterError
 
 
@@ -38,7 +38,7 @@ def import_network(
     from rich.text import Text
 
     import mapping as mp
-    from mapping.resources import write_text
+    from mapping.outputs import write_text
 
     if source.suffix != ".nir":
         raise ParameterError(f"{source}: give a .nir file; other modules are taken over by mapping.load_network")

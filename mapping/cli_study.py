@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mapping.resources import picture, writable, write_text, written
+from mapping.outputs import picture, writable, write_netcdf, write_picture, write_text
 from xbarsim.errors import InputWarning
 
 if TYPE_CHECKING:
@@ -83,11 +83,9 @@ def study(
 
         write_text(csv_file, pd.DataFrame(rows(data)).to_csv(index=False).rstrip("\n"))
     if netcdf_file is not None:
-        with written(netcdf_file):
-            data.to_netcdf(netcdf_file)
+        write_netcdf(netcdf_file, data)
     if plot_file is not None:
-        with written(plot_file):
-            study_figure(data, declared.show).savefig(plot_file, dpi=150)
+        write_picture(plot_file, study_figure(data, declared.show))
     left = int((data["error"] == NOT_DONE).sum())
     if left:
         go_on = "run the same command again to go on" if store else "with --store FOLDER, what is done would be kept"

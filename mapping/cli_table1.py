@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from mapping.resources import picture, writable, write_text, written
+from mapping.outputs import picture, writable, write_picture, write_text
 
 
 def table1(
@@ -65,5 +65,4 @@ def table1(
     if json_file is not None:
         write_text(json_file, json.dumps(table.to_dict(), indent=2))
     if plot_file is not None:
-        with written(plot_file):
-            draw(table).savefig(plot_file, dpi=110)
+        write_picture(plot_file, draw(table), dpi=110)

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from mapping.definitions import DEFINITIONS
-from mapping.resources import writable, write_text
+from mapping.outputs import writable, write_text
 from xbarsim.errors import ParameterError
 
 

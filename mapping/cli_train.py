@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mapping.intervals import wilson
+from mapping.outputs import picture, writable, write_picture, write_text
 from mapping.render import with_interval
-from mapping.resources import writable, write_text, written
 from xbarsim.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -183,8 +183,9 @@ def search(
     from mapping.bsnn.search import Search, SearchSpace
     from mapping.inputs import told
 
-    for file in (storage, csv, plot, json_file):
+    for file in (storage, csv, json_file):
         writable(file)
+    picture(plot)
     base = mp.load_recipe(recipe).changed(epochs=epochs, t_steps=t_steps, n_validation=validation)
     base = base.replace(training=base.training.replace(t_steps_training=None))  # trials train as they are judged
     plan = Search(
@@ -214,14 +215,13 @@ def search(
         )  # fmt: skip
     Console().print(table)
     if csv is not None:
-        found.to_csv(csv, index=False)
+        write_text(csv, found.to_csv(index=False).rstrip("\n"))
     if json_file is not None:
         write_text(json_file, found.to_json(orient="records", indent=2))
     if plot is not None:
         from mapping.plot import accuracy_contours
 
-        with written(plot):
-            accuracy_contours(found).savefig(plot, dpi=150)
+        write_picture(plot, accuracy_contours(found))
 
 
 def _weights(text: str | None) -> str | int | None:

@@ -20,10 +20,10 @@ from mapping.definitions import DEFINITIONS
 from mapping.doubts import once
 from mapping.inputs import of_kind
 from mapping.intervals import Difference, Interval, accuracy_interval, difference
+from mapping.outputs import write_text
 from mapping.periphery.sar_adc import SarAdc
 from mapping.provenance import Run
 from mapping.render import render
-from mapping.resources import write_text
 from mapping.timing import layer_timing
 from xbarsim.errors import ParameterError
 

@@ -1,13 +1,12 @@
-"""Where shipped networks, chips and test sets lie, and results that are written."""
+"""Where shipped networks, chips and test sets lie."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 
-from xbarsim.errors import FileError, ParameterError
+from xbarsim.errors import ParameterError
 
 
 def data_folder() -> Path:
@@ -28,33 +27,3 @@ def path_of(source: object, what: str) -> Path:
     if not isinstance(source, str | os.PathLike):
         raise ParameterError(f"{what} is a {type(source).__name__}; give its name or file")
     return Path(source)
-
-
-def writable(path: Path | None) -> None:
-    """Refuse an output file before any work if it cannot be written; None is fine."""
-    if path is not None and (path.is_dir() or not os.access(path.resolve().parent, os.W_OK)):
-        raise FileError(f"{path}: cannot be written; give a file in an existing, writable folder")
-
-
-def picture(path: Path | None) -> None:
-    """Refuse a file for a picture before any work if it is of another kind or cannot be written; None is fine."""
-    kinds = (".png", ".pdf", ".svg")
-    if path is not None and path.suffix not in kinds:
-        raise ParameterError(f"--plot {path}: give a file that ends in {', '.join(kinds)}")
-    writable(path)
-
-
-@contextmanager
-def written(path: str | Path) -> Iterator[None]:
-    """Raise :class:`FileError` if what is inside cannot write the file."""
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or error
-        raise FileError(f"{path}: cannot be written ({reason}); give a path in an existing folder, with room") from None
-
-
-def write_text(path: str | Path, text: str) -> None:
-    """Write a file; raise :class:`FileError` if that is not possible."""
-    with written(path):
-        Path(path).write_text(text + "\n", encoding="utf-8")

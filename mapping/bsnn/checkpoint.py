@@ -10,13 +10,14 @@ from zlib import crc32
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from mapping.bsnn.finite import decays
 from mapping.bsnn.network import Network
 from mapping.bsnn.settings import TrainingSettings
 from mapping.bsnn.spec import FORMAT, from_format
+from mapping.outputs import write
 from xbarsim.errors import FileError
 
 
@@ -85,11 +86,7 @@ class Run:
             tensors |= {f"adam.{number}.{k}": v for k, v in state.items()}
         record = {"identity": json.dumps(self.identity, sort_keys=True), "history": json.dumps(self.history)}
         record["format"] = str(FORMAT)
-        try:
-            save_file(tensors, folder / "run.tmp", metadata=record)
-            (folder / "run.tmp").replace(folder / "run.safetensors")
-        except (OSError, SafetensorError) as error:
-            raise FileError(f"{folder}: the run cannot be saved there ({error}); give another folder") from None
+        write(folder / "run.safetensors", save(tensors, metadata=record))
 
     def resume(self, folder: Path) -> None:
         """Take over the run of a folder, which is made if there is none."""

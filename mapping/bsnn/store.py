@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from mapping.bsnn.finite import decays, title
@@ -16,6 +16,7 @@ from mapping.bsnn.layers import SpikingLayer, top_level
 from mapping.bsnn.network import Network
 from mapping.bsnn.spec import FORMAT, NetworkSpec, from_format
 from mapping.inputs import of_kind
+from mapping.outputs import write
 from mapping.resources import data_folder, path_of
 from xbarsim.errors import FileError, ParameterError
 
@@ -45,10 +46,7 @@ def save_network(network: Network, path: str | Path) -> None:
 
 def write_tensors(tensors: dict[str, Tensor], path: str | Path, metadata: dict[str, str]) -> None:
     """Write tensors and what is said of them; raise :class:`FileError` if the file cannot be written."""
-    try:
-        save_file(tensors, path_of(path, "path"), metadata=metadata)
-    except (OSError, SafetensorError) as error:
-        raise FileError(f"{path}: cannot be written ({error}); give a path in an existing folder") from None
+    write(path_of(path, "path"), save(tensors, metadata=metadata))
 
 
 def stored_tensors(network: Network) -> dict[str, Tensor]:

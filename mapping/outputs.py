@@ -1,0 +1,100 @@
+"""Files that are written: each appears whole or not at all, and an older one stays until then."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from xbarsim.errors import FileError, ParameterError
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+
+if sys.platform != "win32":
+    from fcntl import LOCK_EX, LOCK_NB, flock
+
+
+def writable(path: Path | None) -> None:
+    """Refuse an output file before any work if it cannot be written; None is fine."""
+    if path is not None and (path.is_dir() or not os.access(path.resolve().parent, os.W_OK)):
+        raise FileError(f"{path}: cannot be written; give a file in an existing, writable folder")
+
+
+def picture(path: Path | None) -> None:
+    """Refuse a file for a picture before any work if it is of another kind or cannot be written; None is fine."""
+    kinds = (".png", ".pdf", ".svg")
+    if path is not None and path.suffix not in kinds:
+        raise ParameterError(f"--plot {path}: give a file that ends in {', '.join(kinds)}")
+    writable(path)
+
+
+def write(path: str | Path, data: bytes) -> None:
+    """Write a file; raise :class:`FileError` if that is not possible, or another process is writing it.
+
+    What is written goes to ``.NAME.part`` beside it, which takes the name when it is complete. A process that is killed
+    leaves that part, and the next one writes over it.
+    """
+    target = Path(path).resolve()
+    try:
+        if target.exists() and not target.is_file():  # a device or a pipe
+            target.write_bytes(data)
+            return
+        part = target.with_name(f".{target.name}.part")
+        with os.fdopen(_alone(part), "wb") as file:
+            try:
+                file.truncate()
+                if target.exists():
+                    part.chmod(stat.S_IMODE(target.stat().st_mode))
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+                part.replace(target)
+            except BaseException:
+                part.unlink(missing_ok=True)
+                raise
+    except BlockingIOError:
+        raise FileError(f"{path}: another process is writing it; wait for its end, or give another path") from None
+    except OSError as error:
+        reason = error.strerror or error
+        raise FileError(f"{path}: cannot be written ({reason}); give a path in an existing folder, with room") from None
+
+
+def _alone(part: Path) -> int:
+    """Open a part that no other process writes."""
+    while True:
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT, 0o666)
+        try:
+            if sys.platform != "win32":
+                flock(descriptor, LOCK_EX | LOCK_NB)
+            if os.path.samestat(os.fstat(descriptor), part.stat()):
+                return descriptor
+        except FileNotFoundError:
+            pass
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)  # another process has meanwhile given it its name
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text as :func:`write` does."""
+    write(path, (text + "\n").encode())
+
+
+def write_picture(path: Path, figure: Figure, dpi: float = 150) -> None:
+    """Write a figure in the format that its suffix names, as :func:`write` does."""
+    buffer = BytesIO()
+    figure.savefig(buffer, format=path.suffix[1:], dpi=dpi)
+    write(path, buffer.getvalue())
+
+
+def write_netcdf(path: Path, data: xr.Dataset) -> None:
+    """Write a data set as :func:`write` does."""
+    buffer = BytesIO()
+    data.to_netcdf(buffer, engine="h5netcdf")
+    write(path, buffer.getvalue())
