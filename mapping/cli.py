@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -149,13 +150,27 @@ def report(
 
 
 def main() -> None:
-    """Run the command; errors made on purpose become one line and exit status 2 (and Ctrl-C, by typer, 130)."""
+    """Run the command; errors made on purpose become one line and exit status 2.
+
+    Ctrl-C gives 130, by typer; SIGTERM, as batch systems send it, ends a command in the same way and gives 143.
+    """
     os.environ.setdefault("NUMBA_THREADING_LAYER", "workqueue")  # idle OpenMP threads would slow torch's down
+    terminated = []
+
+    def terminate(*_: object) -> None:
+        terminated.append(True)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, terminate)
     try:
         app()
     except XbarsimError as error:
         print(f"xbarsim: {error}", file=sys.stderr)
         sys.exit(2)
+    except SystemExit as end:
+        sys.exit(143 if terminated and end.code == 130 else end.code)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ from mapping.bsnn.spec import FORMAT, NetworkSpec, from_format
 from mapping.bsnn.train import train
 from mapping.inputs import of_kind
 from mapping.resources import path_of
+from xbarsim.children import end_with
 from xbarsim.errors import FileError, ParameterError
 from xbarsim.kernels.jit import set_thread_count
 from xbarsim.parameters import Parameters
@@ -161,9 +163,8 @@ def search(
         return trials(path)
     context = multiprocessing.get_context("spawn")
     threads = max(1, torch.get_num_threads() // processes)
-    workers = [
-        context.Process(target=_work, args=(path, plan, training, test, n_trials, k, threads)) for k in range(processes)
-    ]
+    same = (os.getpid(), path, plan, training, test, n_trials)
+    workers = [context.Process(target=_work, args=(*same, k, threads)) for k in range(processes)]
     try:
         for worker in workers:
             worker.start()
@@ -273,7 +274,10 @@ def _finished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
     return finished
 
 
-def _work(path: Path, plan: Search, training: Data, test: Data, n_trials: int, worker: int, threads: int) -> None:
+def _work(
+    parent: int, path: Path, plan: Search, training: Data, test: Data, n_trials: int, worker: int, threads: int
+) -> None:
+    end_with(parent)
     torch.set_num_threads(threads)
     set_thread_count(threads)
     _run(_study(path, plan, worker), plan, training, test, n_trials, None)

@@ -10,6 +10,7 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from itertools import islice
 from typing import Any
 
+from xbarsim.children import end_with
 from xbarsim.errors import ParameterError, XbarsimError
 from xbarsim.study.outcome import Outcome, Task, attempt
 from xbarsim.study.plan import Job
@@ -58,7 +59,7 @@ def _in_pool(payload: bytes, jobs: Iterator[Job], workers: int, running: dict[Fu
     from loky import ProcessPoolExecutor
 
     threads = dict.fromkeys(_THREADS, str(max(1, cores() // workers)))
-    pool = ProcessPoolExecutor(workers, initializer=_begin, initargs=(payload,), env=threads)
+    pool = ProcessPoolExecutor(workers, initializer=_begin, initargs=(payload, os.getpid()), env=threads)
     try:
         for job in islice(jobs, 2 * workers):
             running[pool.submit(_attempt, job)] = job
@@ -75,9 +76,10 @@ def _in_pool(payload: bytes, jobs: Iterator[Job], workers: int, running: dict[Fu
 _in_worker: dict[str, Any] = {}  # the task that a process of this machine was begun for
 
 
-def _begin(payload: bytes) -> None:
+def _begin(payload: bytes, parent: int) -> None:
     """Begin a process; Ctrl-C is for the one that started it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with(parent)
     _in_worker["payload"] = payload
 
 

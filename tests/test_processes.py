@@ -1,0 +1,132 @@
+"""Processes that are killed, terminated or forked: nothing stays behind, hangs or is lost."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+SLOW = """
+import sys
+import time
+import xbarsim as xb
+
+def slow(rng, a):
+    ends = time.perf_counter() + 0.5
+    while time.perf_counter() < ends:
+        pass
+    return {"x": rng.random()}
+
+if __name__ == "__main__":
+    xb.sweep(slow, {"a": list(range(1000))}, n_trials=1, workers=2, store=sys.argv[1])
+"""
+SEARCH = """
+import sys
+import numpy as np
+import mapping as mp
+from mapping.bsnn.search import Search, SearchSpace
+
+if __name__ == "__main__":
+    recipe = mp.load_recipe("mnist-bsnn").changed(epochs=1000, n_validation=20)
+    plan = Search(recipe=recipe, space=SearchSpace(), images=60, test_images=20)
+    images, labels = mp.load_dataset("mnist")
+    mp.search(plan, (images[:80], labels[:80]), (images[:20], labels[:20]), sys.argv[1], n_trials=50, processes=2)
+"""
+
+
+def family(pid):
+    """Return the processes that descend from one, by Linux's own record."""
+    parents = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                stat = (entry / "stat").read_text()
+            except OSError:
+                continue
+            parents[int(entry.name)] = int(stat.rpartition(")")[2].split()[1])
+    found = {pid}
+    for _ in range(5):
+        found |= {child for child, parent in parents.items() if parent in found}
+    return found - {pid}
+
+
+def alive(pids):
+    """Return which of some processes run still; those that nobody has collected do not."""
+    running = set()
+    for pid in pids:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            continue
+        if state != "Z":
+            running.add(pid)
+    return running
+
+
+def until(condition, seconds, what):
+    ends = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < ends, what
+        time.sleep(0.05)
+
+
+def working(process):
+    """Return the children of a process when they have used a second of processor time, as only those at work do."""
+
+    def busy(pid):
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return False
+        return int(fields[11]) + int(fields[12]) > os.sysconf("SC_CLK_TCK")
+
+    until(lambda: sum(map(busy, family(process.pid))) >= 2 or process.poll() is not None, 120, "no children at work")
+    assert process.poll() is None
+    return family(process.pid)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("script", [SLOW, SEARCH], ids=["study", "search"])
+def test_children_end_within_five_seconds_of_a_killed_parent(script, tmp_path):
+    (tmp_path / "run.py").write_text(script)
+    run = subprocess.Popen([sys.executable, tmp_path / "run.py", tmp_path / "store"], stdout=subprocess.PIPE)
+    try:
+        children = working(run)
+    finally:
+        run.send_signal(signal.SIGKILL)
+        run.wait()
+    until(lambda: not alive(children), 5, "children live on")
+    run.stdout.read()  # nobody holds it open
+    run.stdout.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_sigterm_ends_a_study_as_ctrl_c_does(tmp_path):
+    """What was done is kept, what was running is dropped, and the exit status is 143."""
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        'network = "mnist-bsnn"\nchip = "paper-bsnn"\nimages = 20\ntrials = 500\n'
+        '[[axes]]\nname = "d2d"\nsets = ["chip.device.d2d"]\nvalues = [0.1, 0.2]\n'
+    )
+    store = tmp_path / "store"
+    command = [sys.executable, "-m", "mapping", "study", str(path), "--store", str(store), "--workers", "2"]
+    run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    log = store / "study.sqlite-wal"
+    until(lambda: log.exists() and log.stat().st_size > 100_000, 120, "nothing done")
+    children = family(run.pid)
+    run.send_signal(signal.SIGTERM)
+    text, error = run.communicate(timeout=60)
+    assert run.returncode == 143 and "trials are not done; run the same command again to go on" in " ".join(
+        text.split()
+    )
+    assert "Traceback" not in error
+    until(lambda: not alive(children), 5, "children live on")
+    with closing(sqlite3.connect(store / "study.sqlite")) as database:
+        (count,) = database.execute("SELECT count(*) FROM results WHERE error = ''").fetchone()
+        (all_of_them,) = database.execute("SELECT count(*) FROM results").fetchone()
+    assert 0 < count == all_of_them < 1000
