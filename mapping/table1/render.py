@@ -21,7 +21,7 @@ def render(table: Table1) -> Group:
     from rich.text import Text
 
     title = f"Table 1, measured: {table.images} images, {table.dies} at each point, seed {table.seed}"
-    made = Table(title=title, box=HORIZONTALS, padding=(0, 1, 0, 0))
+    made = Table(title=title, box=HORIZONTALS, padding=(0, 1, 0, 0), show_edge=False)
     for heading in ("challenge, designs", "from", "to", "borne to"):
         made.add_column(heading, justify="right" if heading != "challenge, designs" else "left", no_wrap=True)
     level = ""
