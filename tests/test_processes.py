@@ -130,3 +130,55 @@ def test_sigterm_ends_a_study_as_ctrl_c_does(tmp_path):
         (count,) = database.execute("SELECT count(*) FROM results WHERE error = ''").fetchone()
         (all_of_them,) = database.execute("SELECT count(*) FROM results").fetchone()
     assert 0 < count == all_of_them < 1000
+
+
+POOL = """
+import multiprocessing
+import sys
+from multiprocessing.pool import ThreadPool
+
+import numpy as np
+
+import xbarsim as xb
+
+def solve(seed):
+    g = np.random.default_rng(seed).uniform(1e-6, 1e-5, (8, 8))
+    crossbar = xb.Crossbar(g, wires=xb.Wires(r_wordline=1.0, r_bitline=1.0))
+    return xb.solve(crossbar, np.full((40, 8), 0.3), method="nodes").i_bitline.tobytes().hex()
+
+if __name__ == "__main__":
+    expected = [solve(seed) for seed in range(4)]
+    if sys.argv[1] == "threads":
+        pool = ThreadPool(4)
+    elif sys.argv[1] == "loky":  # what joblib starts
+        from loky import get_reusable_executor as pool_of
+
+        assert list(pool_of(2).map(solve, range(4))) == expected
+        sys.exit()
+    else:
+        pool = multiprocessing.get_context(sys.argv[1]).Pool(2)
+    try:
+        assert pool.map_async(solve, range(4)).get(60) == expected
+    except xb.XbarsimError as error:
+        sys.exit(f"refused: {error}")
+    finally:
+        pool.terminate()
+"""
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize(
+    ("method", "layer"),
+    [("fork", "omp"), ("fork", "workqueue"), ("spawn", "omp"), ("forkserver", "omp"), ("threads", "workqueue"),
+     ("threads", "omp"), ("loky", "omp")],
+)  # fmt: skip
+def test_solves_in_other_processes_and_threads_give_the_same_bits(method, layer, tmp_path):
+    """But for OpenMP after a fork, which is refused at once where it would hang."""
+    (tmp_path / "run.py").write_text(POOL)
+    environment = os.environ | {"NUMBA_THREADING_LAYER": layer, "NUMBA_NUM_THREADS": "2"}
+    command = [sys.executable, "run.py", method]
+    run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100)
+    if (method, layer) == ("fork", "omp"):
+        assert run.returncode == 1 and run.stderr.startswith("refused: this process was forked after a parallel kernel")
+    else:
+        assert run.returncode == 0, run.stderr

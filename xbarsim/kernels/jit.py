@@ -15,9 +15,40 @@ from typing import Any
 
 import numba
 
+from xbarsim.errors import XbarsimError
+
 prange, thread_count, set_thread_count = numba.prange, numba.get_num_threads, numba.set_num_threads
-launching = Lock()  # to be held while a parallel kernel runs: one of Numba's threading layers aborts on a second one
 _OPTIONS = {"nogil": True, "fastmath": {"contract"}, "error_model": "numpy"}
+
+
+class Launching:
+    """To be held while a parallel kernel runs: one of Numba's threading layers aborts on a second one.
+
+    Another, OpenMP's, aborts in a process that was forked after a kernel had run; there it cannot be had.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._process = Lock(), 0
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._renew)
+
+    def _renew(self) -> None:
+        self._lock = Lock()  # a thread that held it does not exist in the child
+
+    def __enter__(self) -> None:
+        if self._process not in (0, os.getpid()) and numba.threading_layer() == "omp":
+            raise XbarsimError(
+                "this process was forked after a parallel kernel had run, which OpenMP does not survive; start processes "
+                'by "spawn" or "forkserver", or set NUMBA_THREADING_LAYER=workqueue'
+            )
+        self._lock.acquire()
+        self._process = os.getpid()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+launching = Launching()
 
 
 def jit(function: Callable[..., Any]) -> Any:
