@@ -38,7 +38,12 @@ def study(
     cluster: Annotated[
         str | None, typer.Option(help="Address of a Dask scheduler instead, as tcp://host:8786.")
     ] = None,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed trials of the store again.")] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try failed and damaged trials of the store again.")
+    ] = False,
+    check: Annotated[
+        Path | None, typer.Option(help="Only say what is damaged in this store, without changing it.")
+    ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write every trial to this file.")] = None,
     csv_file: Annotated[Path | None, typer.Option("--csv", help="The same as a table.")] = None,
     netcdf_file: Annotated[
@@ -57,8 +62,13 @@ def study(
     from mapping.study.spec import load_study
     from mapping.study.table import points, rows, table
     from xbarsim.study.dataset import NOT_DONE
+    from xbarsim.study.store import check as stored
 
     console = Console()
+    if check is not None:
+        count, damaged = stored(check)
+        console.print(Text("\n".join([f"{check}: {count} trials, {len(damaged)} damaged", *damaged])))
+        raise typer.Exit(1 if damaged else 0)
     if source is None:
         console.print(_list())
         return

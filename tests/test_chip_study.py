@@ -279,6 +279,8 @@ def test_the_command_writes_what_the_study_found(study, tmp_path, command):
     assert out["png"].stat().st_size > 10_000
     code, _, error = command("study", path, "--store", tmp_path / "s", "--seed", 9)
     assert code == 2 and "seed" in error and "Traceback" not in error
+    code, text, _ = command("study", "--check", tmp_path / "s")
+    assert code == 0 and text.endswith("s: 6 trials, 0 damaged\n")
     (tmp_path / "full.png").symlink_to("/dev/full")
     for option, full in (("--json", "/dev/full"), ("--csv", "/dev/full"), ("--plot", tmp_path / "full.png")):
         code, _, error = command("study", path, "--store", tmp_path / "s", "--workers", 1, option, full)

@@ -1,5 +1,6 @@
 """Studies: the same numbers for any number of workers, whatever is killed; stores refuse what is not theirs."""
 
+import collections
 import functools
 import os
 import random
@@ -8,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import warnings
 from itertools import product
 from pathlib import Path
 
@@ -19,6 +21,7 @@ import xbarsim as xb
 from tests.study_script import AXES, TRIALS, loss, study
 from xbarsim.streams import stream
 from xbarsim.study.identity import describe
+from xbarsim.study.store import DAMAGED, check
 
 ROOT = str(Path(__file__).parent.parent)
 
@@ -344,6 +347,7 @@ class TestStore:
         file = tmp_path / "study.sqlite"
         with sqlite3.connect(file) as store:
             store.execute("UPDATE study SET value = replace(value, ?, '0.0.9')", (xb.__version__,))
+            store.execute("DELETE FROM study WHERE name = 'digest'")
         store.close()
         content = file.read_bytes()
         with pytest.raises(xb.FileError, match=f"made by xbarsim 0.0.9, this is {xb.__version__}"):
@@ -357,9 +361,97 @@ class TestStore:
         xb.monte_carlo(function, 1, workers=1, store=tmp_path)
         with sqlite3.connect(tmp_path / "study.sqlite") as store:
             store.execute("UPDATE study SET value = replace(value, ?, '1.0.0')", (np.__version__,))
+            store.execute("DELETE FROM study WHERE name = 'digest'")
         store.close()
         data = xb.monte_carlo(function, 2, workers=1, store=tmp_path)
         assert data.attrs["version_numpy"] == f"1.0.0, {np.__version__}"
+
+    @pytest.fixture
+    def stored(self, tmp_path):
+        """A store of twelve trials, what they are, and how to get them again."""
+
+        def function(rng, a):
+            return {"x": a * rng.normal(), "wave": ("time", rng.normal(size=40))}
+
+        def again(**options):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of trials that failed
+                return xb.sweep(function, {"a": [1, 2, 3]}, n_trials=4, workers=1, store=tmp_path, **options)
+
+        return tmp_path / "study.sqlite", again(), again
+
+    def test_damaged_trials_fail_alone_and_are_done_again_when_asked(self, stored):
+        file, data, again = stored
+        with sqlite3.connect(file) as store:
+            rows = store.execute("SELECT rowid, arrays FROM results").fetchall()
+            blob = bytearray(rows[5][1])
+            blob[len(blob) // 3] ^= 1
+            store.execute("UPDATE results SET arrays = ? WHERE rowid = ?", (bytes(blob), rows[5][0]))
+            store.execute("UPDATE results SET dims = '{' WHERE rowid = ?", (rows[7][0],))
+        store.close()
+        count, damaged = check(file.parent)
+        assert count == 12 and len(damaged) == 2 and all(text.startswith("trial ") for text in damaged)
+        found = again()
+        bad = found["error"].values == DAMAGED
+        assert bad.sum() == 2 and not (found["error"].values[~bad] != "").any()
+        np.testing.assert_array_equal(found["x"].values[~bad], data["x"].values[~bad])
+        xr.testing.assert_identical(again(retry_failed=True), data)
+        assert check(file.parent) == (12, [])
+
+    def test_flipped_bytes_never_change_a_value_silently(self, stored):
+        """500 files with one to eight flipped bytes, and 50 that are cut off: refused, or trials are damaged."""
+        file, data, again = stored
+        content, rng, kinds = file.read_bytes(), np.random.default_rng(0), collections.Counter()
+        for k in range(550):
+            broken = bytearray(content)
+            if k < 500:
+                for place in rng.integers(len(content), size=rng.integers(1, 9)):
+                    broken[place] ^= 1 << rng.integers(8)
+            else:
+                del broken[rng.integers(len(content)) :]
+            for left in file.parent.glob("study.sqlite-*"):
+                left.unlink()
+            file.write_bytes(broken)
+            try:
+                found = again()
+            except xb.FileError as error:
+                assert len(str(error)) < 200 + len(str(file))
+                kinds["refused"] += 1
+                continue
+            bad = (found["error"] != "").values
+            assert set(found["error"].values[bad]) <= {DAMAGED}
+            for name in ("x", "wave"):
+                np.testing.assert_array_equal(found[name].values[~bad], data[name].values[~bad])
+            kinds["damaged" if bad.any() else "whole"] += 1
+        assert kinds["refused"] > 50 and kinds["damaged"] > 50
+
+    def test_stores_without_digests_go_on(self, stored):
+        file, data, again = stored
+        with sqlite3.connect(file) as store:
+            store.execute("ALTER TABLE results DROP COLUMN digest")
+            store.execute("DELETE FROM study WHERE name = 'digest'")
+            store.execute("UPDATE study SET value = '1' WHERE name = 'format'")
+            store.execute("DELETE FROM results WHERE trial = 3")
+        store.close()
+        assert check(file.parent) == (9, [])
+        xr.testing.assert_identical(again(), data)
+        assert check(file.parent) == (12, [])
+
+    @pytest.mark.parametrize("text", ["\ud800", None], ids=["surrogate", "cannot be written"])
+    def test_errors_that_are_no_texts_are_kept(self, text, tmp_path):
+        class OddError(Exception):
+            def __str__(self):
+                if text is None:
+                    raise RuntimeError("no")
+                return text
+
+        def function(rng):
+            raise OddError
+
+        with pytest.warns(UserWarning, match="2 of 2 trials failed"):
+            data = xb.monte_carlo(function, 2, workers=1, store=tmp_path)
+        said = "(what it says cannot be had: RuntimeError)" if text is None else "\\ud800"
+        assert data["error"].values.tolist() == [f"OddError: {said}"] * 2
 
     def test_two_studies_at_a_time_in_one_store(self, tmp_path):
         def nested(rng):

@@ -38,8 +38,8 @@ class Launching:
     def __enter__(self) -> None:
         if self._process not in (0, os.getpid()) and numba.threading_layer() == "omp":
             raise XbarsimError(
-                "this process was forked after a parallel kernel had run, which OpenMP does not survive; start processes "
-                'by "spawn" or "forkserver", or set NUMBA_THREADING_LAYER=workqueue'
+                "this process was forked after a parallel kernel had run, which OpenMP does not survive; start "
+                'processes by "spawn" or "forkserver", or set NUMBA_THREADING_LAYER=workqueue'
             )
         self._lock.acquire()
         self._process = os.getpid()

@@ -45,9 +45,21 @@ def attempt(task: Task, job: Job) -> Outcome:
     try:
         values = _arrays(task(job.trial, job.point), job.point)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a trial may fail in any way, and others go on
-        text = f"{type(error).__name__}: {error}"
-        return Outcome({}, text, traceback.format_exc(), time.perf_counter() - started)
+        trace = _plain(traceback.format_exc())
+        return Outcome({}, f"{type(error).__name__}: {_said(error)}", trace, time.perf_counter() - started)
     return Outcome(values, seconds=time.perf_counter() - started)
+
+
+def _said(error: BaseException) -> str:
+    try:
+        return _plain(str(error))
+    except Exception as another:  # noqa: BLE001 - errors are objects of the user
+        return f"(what it says cannot be had: {type(another).__name__})"
+
+
+def _plain(text: str) -> str:
+    """Return a text as files can hold it."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _arrays(results: Any, axes: Collection[str]) -> dict[str, Array]:

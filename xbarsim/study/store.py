@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass, replace
+from hashlib import blake2b
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Self
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -22,14 +24,16 @@ from xbarsim.study.outcome import Outcome
 from xbarsim.study.plan import Job, Plan
 
 FILE = "study.sqlite"
-FORMAT = 1
+FORMAT = 2  # 1 had no digests
+DAMAGED = "damaged: what the store holds of it is not what was written"
 _TABLES = """
 CREATE TABLE study (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE results (
     point TEXT, trial INTEGER, error TEXT NOT NULL, trace TEXT NOT NULL, seconds REAL NOT NULL, dims TEXT NOT NULL,
-    arrays BLOB NOT NULL, PRIMARY KEY (point, trial)
+    arrays BLOB NOT NULL, digest TEXT NOT NULL, PRIMARY KEY (point, trial)
 );
 """
+_COLUMNS = "point, trial, error, trace, seconds, dims, arrays, digest"
 
 
 class Store:
@@ -46,8 +50,8 @@ class Store:
     Raises
     ------
     FileError
-        If the folder cannot be written to, is in use, was made by another version, or holds another study; it is left
-        as it is.
+        If the folder cannot be written to, is in use or damaged, was made by another version, or holds another study;
+        it is left as it is.
     """
 
     def __init__(self, folder: str | Path, plan: Plan, versions: dict[str, str]) -> None:
@@ -58,7 +62,7 @@ class Store:
         except OSError as error:
             raise FileError(f"{folder}: cannot be made a folder ({error.strerror}); give another store") from None
         with self._errors():
-            self._file = sqlite3.connect(self.path, timeout=1.0, isolation_level=None, check_same_thread=False)
+            self._file = _connected(self.path)
         try:
             with self._errors():
                 self._file.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -89,13 +93,33 @@ class Store:
             for statement in _TABLES.split(";")[:-1]:
                 self._file.execute(statement)
         elif names >= {"study", "results"}:
-            before = {name: json.loads(value) for name, value in self._file.execute("SELECT name, value FROM study")}
-            now = now.after(_Header(**before), self.folder)
+            now = now.after(self._header(), self.folder)
         else:
             raise FileError(f"{self.path}: is no store of a study; give another folder")
         rows = [(name, json.dumps(value)) for name, value in asdict(now).items()]
+        rows.append(("digest", json.dumps(_digest((*sorted(rows), b"")))))
         self._file.executemany("INSERT OR REPLACE INTO study VALUES (?, ?)", rows)
         self.versions = now.versions
+
+    def _header(self) -> _Header:
+        """Return what the store says of its study; give rows of the first format their digests."""
+        try:
+            rows = dict(self._file.execute("SELECT name, value FROM study"))
+            digest = rows.pop("digest", None)
+            if digest is not None and json.loads(digest) != _digest((*sorted(rows.items()), b"")):
+                raise ValueError
+            header = _Header(**{name: json.loads(value) for name, value in rows.items()})
+            header.versions["xbarsim"][0]
+        except (ValueError, TypeError, LookupError, AttributeError):
+            remedy = "take a copy that is whole, or give another folder"
+            raise FileError(f"{self.path}: its header is damaged; {remedy}") from None
+        if header.format != 1:
+            return header
+        self._file.execute("ALTER TABLE results ADD COLUMN digest TEXT NOT NULL DEFAULT ''")
+        results = self._file.execute(f"SELECT rowid, {_COLUMNS} FROM results").fetchall()
+        digests = [(_digest(row[:-1]), number) for number, *row in results]
+        self._file.executemany("UPDATE results SET digest = ? WHERE rowid = ?", digests)
+        return replace(header, format=FORMAT)
 
     def add(self, job: Job, outcome: Outcome) -> None:
         """Save the outcome of a trial, at once."""
@@ -104,22 +128,20 @@ class Store:
         dims = json.dumps({name: names for name, (names, _) in outcome.values.items()})
         row = (*job.key, outcome.error, outcome.trace, outcome.seconds, dims, buffer.getvalue())
         with self._errors():
-            self._file.execute("INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+            self._file.execute("INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*row, _digest(row)))
 
     def done(self, failed: bool = True) -> set[tuple[str, int]]:
-        """Return the keys of finished trials, with or without those that failed."""
+        """Return the keys of finished trials, with or without those that failed, or whose results are damaged."""
+        if not failed:
+            return {key for key, outcome in self.outcomes() if not outcome.error}
         with self._errors():
-            rows = self._file.execute("SELECT point, trial FROM results WHERE error = '' OR ?", (failed,))
-            return {(point, trial) for point, trial in rows}
+            return set(self._file.execute("SELECT point, trial FROM results"))
 
     def outcomes(self) -> Iterator[tuple[tuple[str, int], Outcome]]:
-        """Yield the key and the outcome of every finished trial."""
+        """Yield the key and the outcome of every finished trial; one that is damaged has failed."""
         with self._errors():
-            for point, trial, error, trace, seconds, dims, data in self._file.execute("SELECT * FROM results"):
-                with np.load(BytesIO(data), allow_pickle=False) as arrays:
-                    names = json.loads(dims).items()
-                    values = {name: (tuple(own), arrays[f"arr_{k}"]) for k, (name, own) in enumerate(names)}
-                yield (point, trial), Outcome(values, error, trace, seconds)
+            for row in self._file.execute(f"SELECT {_COLUMNS} FROM results"):
+                yield row[:2], _outcome(row)
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -132,8 +154,64 @@ class Store:
                 "SQLITE_BUSY": "another study is using it: wait for its end, or give another folder",
                 "SQLITE_FULL": "the disk is full: what was done before is kept; make room and run again",
                 "SQLITE_NOTADB": "it is no store of a study: give another folder",
+                "SQLITE_CORRUPT": "it is damaged: take a copy that is whole, or give another folder",
             }.get(code, "give a folder that can be written to")
             raise FileError(f"{self.path}: cannot be used ({error}); {remedy}") from None
+
+
+def check(folder: str | Path) -> tuple[int, list[str]]:
+    """Return how many trials a store holds, and what is damaged in it, in words; it is not changed.
+
+    Raises
+    ------
+    FileError
+        If there is no store, or it cannot be read at all.
+    """
+    path = Path(folder) / FILE
+    if not path.is_file():
+        raise FileError(f"{path}: no such file; give the folder of a study's results")
+    damaged, count = [], 0
+    with closing(_connected(path, "ro")) as file:
+        try:
+            names = [column for _, column, *_ in file.execute("PRAGMA table_info(results)")]
+            damaged += [f"file: {text}" for (text,) in file.execute("PRAGMA integrity_check") if text != "ok"]
+            for row in file.execute(f"SELECT {_COLUMNS if 'digest' in names else '*, NULL'} FROM results"):
+                count += 1
+                if _outcome(row).error == DAMAGED:
+                    damaged.append(f"trial {row[1]} at {row[0]}")
+        except sqlite3.Error as error:
+            raise FileError(f"{path}: cannot be read ({error}); take a copy that is whole") from None
+    return count, damaged
+
+
+def _connected(path: Path, mode: str = "rwc") -> sqlite3.Connection:
+    uri = f"{path.resolve().as_uri()}?mode={mode}"
+    file = sqlite3.connect(uri, uri=True, timeout=1.0, isolation_level=None, check_same_thread=False)
+    file.text_factory = lambda data: data.decode(errors="surrogateescape")  # a damaged text is no reason to stop
+    return file
+
+
+def _digest(row: Sequence[Any]) -> str:
+    """Return what tells a row of results, without its digest, from another one."""
+    *texts, data = row
+    digest = blake2b(repr(texts).encode(errors="surrogateescape"), digest_size=16)
+    digest.update(data if isinstance(data, bytes) else repr(data).encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+def _outcome(row: Sequence[Any]) -> Outcome:
+    """Return what a row of results holds, a failure if that is not what was written."""
+    *given, digest = row
+    _, _, error, trace, seconds, dims, data = given
+    if digest is None or _digest(given) == digest:
+        try:
+            with np.load(BytesIO(data), allow_pickle=False) as arrays:
+                names = json.loads(dims).items()
+                values = {name: (tuple(own), arrays[f"arr_{k}"]) for k, (name, own) in enumerate(names)}
+            return Outcome(values, error, trace, seconds)
+        except (ValueError, TypeError, LookupError, AttributeError, OSError, EOFError, BadZipFile):
+            pass  # damaged before it had a digest
+    return Outcome(error=DAMAGED)
 
 
 @dataclass(frozen=True)
