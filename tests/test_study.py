@@ -413,6 +413,7 @@ class TestStore:
                 left.unlink()
             file.write_bytes(broken)
             try:
+                check(file.parent)
                 found = again()
             except xb.FileError as error:
                 assert len(str(error)) < 200 + len(str(file))

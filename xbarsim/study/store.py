@@ -132,10 +132,7 @@ class Store:
 
     def done(self, failed: bool = True) -> set[tuple[str, int]]:
         """Return the keys of finished trials, with or without those that failed, or whose results are damaged."""
-        if not failed:
-            return {key for key, outcome in self.outcomes() if not outcome.error}
-        with self._errors():
-            return set(self._file.execute("SELECT point, trial FROM results"))
+        return {key for key, outcome in self.outcomes() if failed or not outcome.error}
 
     def outcomes(self) -> Iterator[tuple[tuple[str, int], Outcome]]:
         """Yield the key and the outcome of every finished trial; one that is damaged has failed."""
@@ -148,6 +145,8 @@ class Store:
         """Turn the errors of SQLite into ours."""
         try:
             yield
+        except UnicodeError:  # an error that quotes damaged bytes
+            raise FileError(f"{self.path}: is damaged; take a copy that is whole, or give another folder") from None
         except sqlite3.Error as error:
             code = getattr(error, "sqlite_errorname", "")
             remedy = {
@@ -174,12 +173,13 @@ def check(folder: str | Path) -> tuple[int, list[str]]:
     with closing(_connected(path, "ro")) as file:
         try:
             names = [column for _, column, *_ in file.execute("PRAGMA table_info(results)")]
+            columns = _COLUMNS if "digest" in names else _COLUMNS.replace("digest", "NULL")
             damaged += [f"file: {text}" for (text,) in file.execute("PRAGMA integrity_check") if text != "ok"]
-            for row in file.execute(f"SELECT {_COLUMNS if 'digest' in names else '*, NULL'} FROM results"):
+            for row in file.execute(f"SELECT {columns} FROM results"):
                 count += 1
                 if _outcome(row).error == DAMAGED:
                     damaged.append(f"trial {row[1]} at {row[0]}")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeError) as error:
             raise FileError(f"{path}: cannot be read ({error}); take a copy that is whole") from None
     return count, damaged
 
