@@ -5,17 +5,15 @@ from __future__ import annotations
 import gzip
 import hashlib
 import struct
-import zlib
 from math import prod
 from pathlib import Path
 from typing import Literal
-from zipfile import BadZipFile
 
 import numpy as np
 
 from mapping.inputs import Counts, arranged, array_of, as_spikes
 from mapping.resources import data_folder, path_of
-from xbarsim.errors import FileError, ParameterError, shown
+from xbarsim.errors import UNREADABLE, FileError, ParameterError, brief, shown
 
 Split = Literal["train", "test"]
 
@@ -38,6 +36,7 @@ MIRRORS = {
     "mnist": "https://storage.googleapis.com/cvdf-datasets/mnist/",
     "fashion-mnist": "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
 }
+_LARGEST = 1 << 31  # bytes that an IDX file may declare
 _PREFIX = {"train": "train", "test": "t10k"}
 
 
@@ -164,9 +163,8 @@ def fetch(name: str, file: str) -> Path:
     try:
         path = pooch.retrieve(f"{MIRRORS[name]}{file}.gz", known_hash=None, fname=f"{file}.gz", path=cache)
     except (requests.RequestException, OSError) as error:
-        reason = str(error).splitlines()[0][:120]
         raise FileError(
-            f"{name}: {file}.gz could not be fetched ({reason}); give a local folder with the IDX files"
+            f"{name}: {file}.gz could not be fetched ({brief(error)}); give a local folder with the IDX files"
         ) from None
     try:
         _check(Path(path), _raw(Path(path)), HASHES[name])
@@ -177,11 +175,21 @@ def fetch(name: str, file: str) -> Path:
 
 
 def _raw(path: Path) -> bytes:
+    """Return the bytes of an IDX file, unpacked, up to one more than it declares."""
     try:
-        data = path.read_bytes()
-        return gzip.decompress(data) if path.suffix == ".gz" else data
-    except (OSError, EOFError) as error:
-        raise FileError(f"{path}: cannot be read ({error}); replace the file") from None
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            raw = file.read(4)
+            if len(raw) < 4 or raw[:3] != b"\0\0\x08" or raw[3] > 4:
+                return raw
+            raw += file.read(4 * raw[3])
+            declared = prod(struct.unpack(f">{(len(raw) - 4) // 4}I", raw[4 : len(raw) // 4 * 4]))
+            if declared > _LARGEST:
+                raise FileError(f"{path}: declares {declared} bytes, more than {_LARGEST}; replace the file")
+            return raw + file.read(declared + 1)
+    except FileError:
+        raise
+    except UNREADABLE as error:
+        raise FileError(f"{path}: cannot be read ({brief(error)}); replace the file") from None
 
 
 def _check(path: Path, raw: bytes, hashes: dict[str, str]) -> None:
@@ -198,8 +206,9 @@ def _read_idx(path: Path, n_dims: int, hashes: dict[str, str]) -> np.ndarray:
         raise FileError(f"{path}: not an IDX file of bytes with {n_dims} dimension(s); replace the file")
     shape = struct.unpack(f">{n_dims}I", raw[4:header])
     if len(raw) - header != prod(shape):
+        fault = "truncated" if len(raw) - header < prod(shape) else "too long"
         raise FileError(
-            f"{path}: truncated, {len(raw) - header} bytes of data where {shape} is declared; replace the file"
+            f"{path}: {fault}, {len(raw) - header} bytes of data where {shape} is declared; replace the file"
         )
     return np.frombuffer(raw, np.uint8, offset=header).reshape(shape)
 
@@ -214,8 +223,8 @@ def _read_npz(path: Path, axes: str | None) -> tuple[np.ndarray, np.ndarray]:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             what = "spikes" if "spikes" in file else "images"
             x, y, stored = file[what], file["labels"], str(file["axes"]) if "axes" in file else None
-    except (KeyError, ValueError, TypeError, AttributeError, OSError, EOFError, BadZipFile, zlib.error) as error:
-        raise FileError(f"{path}: needs arrays 'images' (or 'spikes') and 'labels' ({error})") from None
+    except UNREADABLE as error:
+        raise FileError(f"{path}: needs arrays 'images' (or 'spikes') and 'labels' ({brief(error)})") from None
     if None not in (axes, stored) and axes != stored:
         raise ParameterError(f"axes = {axes!r}: {path} says {stored!r}; leave it out")
     axes = axes if stored is None else stored

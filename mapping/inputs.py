@@ -6,7 +6,7 @@ from typing import Literal, TypeVar
 
 import numpy as np
 
-from xbarsim.errors import ParameterError, shown
+from xbarsim.errors import ParameterError, brief, shown
 
 Kind = TypeVar("Kind")
 Counts = Literal["refuse", "clip"]
@@ -29,9 +29,8 @@ def array_of(values: object, what: str) -> np.ndarray:
     try:
         array = np.asarray(values)
     except (ValueError, TypeError, RuntimeError) as error:  # ragged lists; tensors with gradients or on a GPU
-        reason = str(error).splitlines()[0][:80] if str(error) else type(error).__name__
         raise ParameterError(
-            f"{what}: a {type(values).__name__} makes no array ({reason}); give a NumPy array"
+            f"{what}: a {type(values).__name__} makes no array ({brief(error)}); give a NumPy array"
         ) from None
     if array.dtype.kind not in "biuf":
         raise ParameterError(

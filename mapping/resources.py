@@ -8,6 +8,8 @@ from pathlib import Path
 
 from xbarsim.errors import ParameterError
 
+_LONGEST, _LONGEST_NAME = 4000, 240  # bytes of a path and of a name, with room for a suffix
+
 
 def data_folder() -> Path:
     """Return the folder of shipped data, the same for an editable install and for a wheel."""
@@ -26,4 +28,7 @@ def path_of(source: object, what: str) -> Path:
     """Return the path that a name or file makes; raise :class:`ParameterError` if it is neither."""
     if not isinstance(source, str | os.PathLike):
         raise ParameterError(f"{what} is a {type(source).__name__}; give its name or file")
-    return Path(source)
+    path = Path(source)
+    if "\0" in str(path) or len(os.fsencode(path)) > _LONGEST or len(os.fsencode(path.name)) > _LONGEST_NAME:
+        raise ParameterError(f"{what} {str(path)[:40]!r}... is no name that a file can have; give its name or file")
+    return path

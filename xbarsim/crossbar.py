@@ -93,12 +93,16 @@ class Crossbar:
 def real_array(values: Any, name: str, meaning: str) -> np.ndarray:
     """Return a contiguous float64 copy of ``values``; refuse what is not real and finite, naming the entry."""
     try:
-        array = np.array(values, order="C")
+        array = np.array(np.asarray(values), order="C")
         if array.dtype.kind not in "biuf":
             raise TypeError
         array = array.astype(np.float64, copy=False)
     except (TypeError, ValueError):
         raise ParameterError(f"{name} is no array of real numbers; give {meaning}") from None
+    except RuntimeError:  # of a tensor with gradients, or on a GPU
+        raise ParameterError(
+            f"{name} is a {type(values).__name__} that is no array; give its .detach().cpu()"
+        ) from None
     if not np.isfinite(array).all():
         index = tuple(int(k) for k in np.argwhere(~np.isfinite(array))[0])
         raise ParameterError(f"{name}{list(index)} = {array[index]}: give finite {meaning}")

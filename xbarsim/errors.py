@@ -1,5 +1,17 @@
 """The exceptions of xbarsim: every message says what is wrong, where, which value, and what to change."""
 
+import csv
+import struct
+import zlib
+from tokenize import TokenError
+from zipfile import BadZipFile
+
+UNREADABLE = (
+    *(OSError, ValueError, TypeError, LookupError, EOFError, AttributeError, RuntimeError, MemoryError, SyntaxError),
+    *(ArithmeticError, AssertionError, BadZipFile, TokenError, csv.Error, struct.error, zlib.error),
+)
+"""What comes out of NumPy and the readers of other formats when a file is damaged."""
+
 
 class XbarsimError(Exception):
     """Base of every error that xbarsim and mapping raise on purpose."""
@@ -37,3 +49,9 @@ def shown(value: object) -> str:
     """Return a value as errors show it: one line, not too long."""
     text = " ".join(repr(value).split())
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def brief(error: BaseException) -> str:
+    """Return the first line of an error that another library raised, not too long; files quote themselves in some."""
+    text = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
+    return str(text).splitlines()[0][:100]

@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 
 from xbarsim.errors import FileError, ParameterError
 
+_LARGEST, _MOST_DOTS = 10_000_000, 1000  # characters of a TOML file, parts of a key: reading takes their square
 _folder: ContextVar[Path] = ContextVar("folder", default=Path())
 
 
@@ -121,11 +122,27 @@ def _frozen(value: Any) -> Any:
 def read_toml(path: str | Path) -> dict[str, Any]:
     """Read a TOML file into a dictionary; raise :class:`FileError` with the reason if that fails."""
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        with Path(path).open(encoding="utf-8") as file:
+            text = file.read(_LARGEST + 1)
+        for number, line in enumerate(text.splitlines(), 1):
+            if line.count(".") > _MOST_DOTS and line.partition("=")[0].count(".") > _MOST_DOTS:
+                raise FileError(f"{path}: line {number} has a key of more than {_MOST_DOTS} parts; correct the file")
+        if len(text) > _LARGEST:
+            raise FileError(f"{path}: longer than {_LARGEST} characters; give the path of a TOML file")
+        return tomllib.loads(text)
+    except FileError:
+        raise
     except OSError as error:
-        raise FileError(f"{path}: cannot be read ({error.strerror}); give the path of a TOML file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise FileError(f"{path}: not valid TOML ({error}); correct the file") from None
+        raise FileError(f"{_shown(path)}: cannot be read ({error.strerror}); give the path of a TOML file") from None
+    except RecursionError:
+        raise FileError(f"{path}: not valid TOML (nested too deep); correct the file") from None
+    except ValueError as error:  # no TOML, no UTF-8, or a number of thousands of digits
+        raise FileError(f"{path}: not valid TOML ({str(error)[:100]}); correct the file") from None
+
+
+def _shown(path: str | Path) -> str:
+    text = str(path)
+    return text if len(text) <= 300 else f"{text[:150]}..."
 
 
 def _one_line(model: type[BaseModel], error: ValidationError) -> str:

@@ -5,29 +5,21 @@ from __future__ import annotations
 import codecs
 import csv
 import re
-import struct
 import warnings
-import zlib
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
-from tokenize import TokenError
 from typing import Any, NamedTuple
-from zipfile import BadZipFile
 
 import numpy as np
 
-from xbarsim.errors import FileError
+from xbarsim.errors import UNREADABLE, FileError, brief
 
 Cell = str | float | None
 KINDS = ".csv, .tsv, .txt, .dat, .xlsx, .npy, .npz or .mat"
+
+
 # what readers raise on damaged files
-_DAMAGED = (
-    *(OSError, ValueError, TypeError, LookupError, EOFError, AttributeError, RuntimeError, MemoryError, SyntaxError),
-    *(ArithmeticError, AssertionError, BadZipFile, TokenError, csv.Error, struct.error, zlib.error),
-)
-
-
 class Sheet(NamedTuple):
     """Rows of cells.
 
@@ -66,9 +58,8 @@ def read_file(path: Path, name: str | None) -> Sheet | np.ndarray:
             return reader(path, name)
     except FileError:
         raise
-    except _DAMAGED as error:
-        reason = getattr(error, "strerror", None) or (str(error) or type(error).__name__).splitlines()[0][:80]
-        raise FileError(f"{path}: cannot be read ({reason}); give a whole {KINDS} file") from None
+    except UNREADABLE as error:
+        raise FileError(f"{path}: cannot be read ({brief(error)}); give a whole {KINDS} file") from None
 
 
 def _text(path: Path, name: str | None) -> Sheet:

@@ -16,7 +16,7 @@ from mapping.bsnn.finite import fault, title
 from mapping.bsnn.store import write_tensors
 from mapping.inputs import of_kind
 from mapping.resources import data_folder, path_of
-from xbarsim.errors import FileError, ParameterError
+from xbarsim.errors import FileError, ParameterError, brief
 
 
 def list_anns() -> list[str]:
@@ -75,14 +75,16 @@ def load_ann(source: str | Path) -> Ann:
             # copies: what safetensors returns is the file itself, gone when another network is written there
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (no mapping)
     except (OSError, SafetensorError) as error:
-        raise FileError(f"{path}: cannot be read as safetensors ({error}); give the path of a trained Ann") from None
+        raise FileError(
+            f"{path}: cannot be read as safetensors ({brief(error)}); give the path of a trained Ann"
+        ) from None
     if "spec" not in metadata:
         raise FileError(f"{path}: carries no 'spec' in its metadata; it was not written by save_ann")
     try:
         spec = AnnSpec(**json.loads(metadata["spec"]))
         training: dict[str, Any] = json.loads(metadata.get("training", "{}"))
-    except (ParameterError, json.JSONDecodeError, TypeError) as error:
-        raise FileError(f"{path}: its specification is not valid ({error})") from None
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise FileError(f"{path}: its specification is not valid ({brief(error)})") from None
     network = Ann(spec, training)
     network.load_state_dict(_checked(path, network, tensors), strict=False)
     network.name = str(source) if path != Path(source) else path.name

@@ -18,7 +18,7 @@ from mapping.bsnn.network import Network
 from mapping.bsnn.settings import TrainingSettings
 from mapping.bsnn.spec import FORMAT, from_format
 from mapping.outputs import write
-from xbarsim.errors import FileError
+from xbarsim.errors import FileError, brief
 
 
 class Run:
@@ -111,8 +111,7 @@ class Run:
             if same:
                 self._take(tensors, history)
         except (OSError, SafetensorError, LookupError, TypeError, ValueError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
-            raise FileError(f"{path}: cannot be continued ({reason}); delete it to start again") from None
+            raise FileError(f"{path}: cannot be continued ({brief(error)}); delete it to start again") from None
         if not same:
             raise FileError(
                 f"{path}: is a run with other settings or data; choose another checkpoint folder or delete it"

@@ -13,7 +13,7 @@ import torch
 
 from mapping.bsnn.chain import Gathered, square, zeros_around
 from mapping.bsnn.finite import fault
-from xbarsim.errors import FileError, ParameterError
+from xbarsim.errors import UNREADABLE, FileError, ParameterError, brief
 
 _FAR = 2.0  # from 1, as a gain that only the time step makes
 
@@ -31,8 +31,8 @@ def layers_of_nir(path: Path, dt: float, how: dict[str, Any]) -> tuple[list[Gath
             if "Type inference error" not in str(error):
                 raise
             graph = nir.read(path, type_check=False)
-    except (OSError, LookupError, ValueError, TypeError, AttributeError, AssertionError, NotImplementedError) as error:
-        raise FileError(f"{path}: cannot be read as NIR ({error})") from None
+    except UNREADABLE as error:
+        raise FileError(f"{path}: cannot be read as NIR ({brief(error)})") from None
     layers: list[Gathered] = []
     open_layer: Gathered | None = None
     shape, flattened = None, False

@@ -25,7 +25,7 @@ from mapping.bsnn.train import train
 from mapping.inputs import of_kind
 from mapping.resources import path_of
 from xbarsim.children import end_with
-from xbarsim.errors import FileError, ParameterError
+from xbarsim.errors import FileError, ParameterError, brief
 from xbarsim.kernels.jit import set_thread_count
 from xbarsim.parameters import Parameters
 from xbarsim.streams import whole_number
@@ -200,7 +200,7 @@ def trials(storage: str | Path) -> pd.DataFrame:
         try:
             return pd.read_csv(path)
         except (OSError, ValueError) as error:
-            raise FileError(f"{path}: cannot be read as a table of trials ({error})") from None
+            raise FileError(f"{path}: cannot be read as a table of trials ({brief(error)})") from None
     with _as_file_errors(path):
         study = _optuna().load_study(study_name="xbarsim", storage=_storage(path))
     rows = [
@@ -239,9 +239,7 @@ def _as_file_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except (_optuna().exceptions.OptunaError, SQLAlchemyError, KeyError, RuntimeError) as error:
-        raise FileError(
-            f"{path}: is no storage of a search ({str(error).splitlines()[0]}); give another file"
-        ) from None
+        raise FileError(f"{path}: is no storage of a search ({brief(error)}); give another file") from None
 
 
 def _study(path: Path, plan: Search, worker: int) -> optuna.Study:

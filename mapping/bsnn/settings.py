@@ -48,7 +48,7 @@ class TrainingSettings(Parameters):
     clip_weights: bool = False
     activity_l1: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     activity_l2: float = Field(default=0.0, ge=0, allow_inf_nan=False)
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**63)
 
     def batches(self, n_images: int) -> int:
         """Return the batches of an epoch; incomplete ones are left out."""

@@ -18,7 +18,7 @@ from mapping.bsnn.spec import FORMAT, NetworkSpec, from_format
 from mapping.inputs import of_kind
 from mapping.outputs import write
 from mapping.resources import data_folder, path_of
-from xbarsim.errors import FileError, ParameterError
+from xbarsim.errors import FileError, ParameterError, brief
 
 
 def list_networks() -> list[str]:
@@ -79,7 +79,7 @@ def load_file(path: str | Path) -> Network:
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (no mapping)
     except (OSError, SafetensorError) as error:
         raise FileError(
-            f"{path}: cannot be read as safetensors ({error}); give the path of a trained network"
+            f"{path}: cannot be read as safetensors ({brief(error)}); give the path of a trained network"
         ) from None
     if "spec" not in metadata:
         raise FileError(f"{path}: carries no 'spec' in its metadata; it was not written by save_network")
@@ -89,8 +89,8 @@ def load_file(path: str | Path) -> Network:
             raise FileError(f"{path}: has format {stored}, of a later version than this one; update xbarsim")
         spec = NetworkSpec(**from_format(json.loads(metadata["spec"]), stored))
         training: dict[str, Any] = json.loads(metadata.get("training", "{}"))
-    except (ValueError, TypeError) as error:
-        raise FileError(f"{path}: its specification is not valid ({error})") from None
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise FileError(f"{path}: its specification is not valid ({brief(error)})") from None
     network = Network(spec, training)
     if stored == 1:
         tensors = {name: decays(x) if _is_learned(network, name) else x for name, x in tensors.items()}

@@ -15,11 +15,10 @@ from hashlib import blake2b
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Self
-from zipfile import BadZipFile
 
 import numpy as np
 
-from xbarsim.errors import FileError
+from xbarsim.errors import UNREADABLE, FileError, brief
 from xbarsim.study.outcome import Outcome
 from xbarsim.study.plan import Job, Plan
 
@@ -155,7 +154,7 @@ class Store:
                 "SQLITE_NOTADB": "it is no store of a study: give another folder",
                 "SQLITE_CORRUPT": "it is damaged: take a copy that is whole, or give another folder",
             }.get(code, "give a folder that can be written to")
-            raise FileError(f"{self.path}: cannot be used ({_brief(error)}); {remedy}") from None
+            raise FileError(f"{self.path}: cannot be used ({brief(error)}); {remedy}") from None
 
 
 def check(folder: str | Path) -> tuple[int, list[str]]:
@@ -180,7 +179,7 @@ def check(folder: str | Path) -> tuple[int, list[str]]:
                 if _outcome(row).error == DAMAGED:
                     damaged.append(f"trial {row[1]} at {row[0]}")
         except (sqlite3.Error, UnicodeError) as error:
-            raise FileError(f"{path}: cannot be read ({_brief(error)}); take a copy that is whole") from None
+            raise FileError(f"{path}: cannot be read ({brief(error)}); take a copy that is whole") from None
     return count, damaged
 
 
@@ -209,7 +208,7 @@ def _outcome(row: Sequence[Any]) -> Outcome:
                 names = json.loads(dims).items()
                 values = {name: (tuple(own), arrays[f"arr_{k}"]) for k, (name, own) in enumerate(names)}
             return Outcome(values, error, trace, seconds)
-        except (ValueError, TypeError, LookupError, AttributeError, OSError, EOFError, BadZipFile):
+        except UNREADABLE:
             pass  # damaged before it had a digest
     return Outcome(error=DAMAGED)
 
@@ -266,11 +265,6 @@ class _Header:
             name: list(dict.fromkeys(before.versions.get(name, []) + used)) for name, used in self.versions.items()
         }
         return _Header(self.format, versions, self.seed, self.identity, self.axes, self.n_trials)
-
-
-def _brief(error: Exception) -> str:
-    """Return the beginning of an error, which may quote all of a damaged schema."""
-    return str(error).splitlines()[0][:80] if str(error) else type(error).__name__
 
 
 def _short(value: Any) -> str:
