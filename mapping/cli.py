@@ -21,7 +21,7 @@ from mapping import (
     cli_terms,
     cli_train,
 )
-from mapping.outputs import writable, write_text
+from mapping.outputs import console, writable, write_text
 from xbarsim.errors import XbarsimError
 from xbarsim.units import quantity
 
@@ -51,11 +51,13 @@ def report(
     network: Annotated[str, typer.Argument(help="Name or .safetensors file of a trained network.")] = "mnist-bsnn",
     chip: Annotated[
         list[str] | None,
-        typer.Option(help="Name or .toml file of a chip; repeat to compare.  [default: paper-ann, paper-bsnn]"),
+        typer.Option(help="Name or .toml file of a chip; repeat to compare.", show_default="paper-ann, paper-bsnn"),
     ] = None,
     dataset: Annotated[
         str | None,
-        typer.Option(help="Name, folder with IDX files, or .npz file.  [default: what the network was trained for]"),
+        typer.Option(
+            help="Name, folder with IDX files, or .npz file.", show_default="what the network was trained for"
+        ),
     ] = None,
     axes: Annotated[
         str | None, typer.Option(help="Order of the axes in an .npz file, from n, t, c, h, w: tnchw, ntchw, ...")
@@ -63,8 +65,8 @@ def report(
     images: Annotated[
         str | None,
         typer.Option(
-            help="How many test images, drawn with the seed, of each class as many; or 'first:N', or 'all'.  [default: "
-            "1000, or all if there are fewer]"
+            help="How many test images, drawn with the seed, of each class as many; or 'first:N', or 'all'.",
+            show_default="1000, or all if there are fewer",
         ),
     ] = None,
     dies: Annotated[int, typer.Option(min=1, help="How many dies to fabricate.")] = 1,
@@ -87,7 +89,6 @@ def report(
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the reports to this file.")] = None,
 ) -> None:
     """Run a trained network on chips: accuracy, TOPS/W, energy, ADC power share."""
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
     import mapping as mp
@@ -114,9 +115,9 @@ def report(
     past = Past(reads, quantity(time, "s", "--time"), quantity(temperature, "K", "--temperature"))
     for one in chips:
         past.check(one, refresh)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     reports = []
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=console(stderr=True), transient=True) as bar:
         for one in chips:
             task = bar.add_task(f"{one.name}: solving arrays (the first run also compiles)", total=dies * len(x))
 
@@ -138,7 +139,7 @@ def report(
                     progress=show,
                 )
             )
-    Console().print(render(reports))
+    console().print(render(reports))
     if json_file is not None:
         values = {
             "network": network,

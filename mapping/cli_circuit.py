@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mapping.outputs import picture, writable, write_picture, write_text
+from mapping.outputs import console, picture, writable, write_picture, write_text
 from xbarsim.errors import ParameterError
 from xbarsim.plausible import RANGE
 from xbarsim.sheets import KINDS
@@ -98,7 +98,6 @@ def solve(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write currents and certificate.")] = None,
 ) -> None:
     """Solve a crossbar: bitline currents, power and certificate of each read."""
-    from rich.console import Console
     from rich.table import Table
 
     import xbarsim as xb
@@ -116,7 +115,7 @@ def solve(
         ends | both,
         _law(v_char, v_reference),
     )
-    with Console(stderr=True).status(WAITING):
+    with console(stderr=True).status(WAITING):
         solution = xb.solve(crossbar, v)
     typer.echo("\n".join(said))
     table = Table(title=f"{crossbar.n_rows} x {crossbar.n_cols}, bitline currents into the sense nodes")
@@ -126,7 +125,7 @@ def solve(
     for k, current in enumerate(solution.i_bitline):
         shown = [format_result(float(i), "A", 4) for i in (*current[:3], current.sum())]
         table.add_row(str(k), *shown, format_result(float(solution.power[k]), "W"), f"{solution.residual[k]:.0e}")
-    Console().print(table)
+    console().print(table)
     if plot is not None:
         from xbarsim.plot import overview
 
@@ -157,8 +156,6 @@ def spice(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the netlist, or the agreement.")] = None,
 ) -> None:
     """Print the first read of a crossbar as an ngspice netlist, or verify it with ngspice."""
-    from rich.console import Console
-
     import xbarsim as xb
 
     writable(json_file)
@@ -173,7 +170,7 @@ def spice(
         _law(v_char, v_reference),
     )
     if verify:
-        with Console(stderr=True).status(WAITING):
+        with console(stderr=True).status(WAITING):
             deviation = xb.verify(crossbar, v[0])
         typer.echo("\n".join(said))
         typer.echo(f"largest deviation of xbarsim from ngspice: {deviation:.1e} of the largest current")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mapping.outputs import writable, write_text
+from mapping.outputs import console, writable, write_text
 
 if TYPE_CHECKING:
     from mapping.periphery.adc_laws import Law
@@ -21,7 +21,6 @@ def devices(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write them with all sources.")] = None,
 ) -> None:
     """List the published devices, or show where the numbers of one come from."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -58,9 +57,9 @@ def devices(
             "`xbarsim devices NAME` shows the source of each number. In a chip, [device] takes preset = "
             '"NAME", and with it what the source leaves to be added.'
         )
-    console = Console()
-    console.print(table)
-    console.print(Text(text))
+    terminal = console()
+    terminal.print(table)
+    terminal.print(Text(text))
     if json_file is not None:
         write_text(json_file, json.dumps([asdict(preset) for preset in presets], indent=2))
 
@@ -69,7 +68,6 @@ def adcs(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write them with all sources.")] = None,
 ) -> None:
     """List the laws by which the energy of a converter grows with its resolution, and where they come from."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -92,16 +90,16 @@ def adcs(
     envelope = (format_result(survey_envelope(n), "J") for n in bits)
     table.add_section()
     table.add_row("survey", "", *(f"({text})" if n == 1 else text for text, n in zip(envelope, bits)))
-    console = Console()
-    console.print(table)
-    console.print(
+    terminal = console()
+    terminal.print(table)
+    terminal.print(
         Text("survey: the envelope of B. Murmann's ADC Performance Survey 1997-2025 at so many effective bits\n")
     )
     for name, law in LAWS.items():
         needs = ", ".join(law.needs) or "nothing more"
         text = f"{name}: {law.text}; needs {needs}. From {min(law.bits)} to {max(law.bits)} bits, backed by data "
         text += f"{_backed(law)}. Source: {law.source}"
-        console.print(Text(text + "\n"))
+        terminal.print(Text(text + "\n"))
     if json_file is not None:
         values = {
             name: {

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mapping.outputs import writable
+from mapping.outputs import console, writable
 from xbarsim.errors import FileError, ParameterError
 
 
@@ -15,13 +15,13 @@ def import_network(
     source: Annotated[Path, typer.Argument(help="The .nir file.")],
     out: Annotated[Path, typer.Argument(help="The .safetensors file to write.")],
     dt: Annotated[
-        str, typer.Option(help="Time of one step [s]: 1e-4 for exports of snnTorch, 1 for those of Sinabs; r dt is 1.")
+        str, typer.Option(help="Time of one step in s: 1e-4 for exports of snnTorch, 1 for those of Sinabs; r dt is 1.")
     ],
     reset: Annotated[str, typer.Option(help="What a spike takes from the membrane: subtract, zero or none.")],
     fire: Annotated[str, typer.Option(help="Neurons fire at their threshold, '>=', or only above it, '>'.")],
     t_steps: Annotated[int, typer.Option(min=1, help="Time steps of one inference.")] = 25,
     input_shape: Annotated[
-        str | None, typer.Option(help="Channels, height, width: 1,28,28.  [default: what the file says]")
+        str | None, typer.Option(help="Channels, height, width: 1,28,28.", show_default="what the file says")
     ] = None,
     reset_delay: Annotated[
         str | None, typer.Option(help="When the membrane loses it: true, a step later; false, at once; snntorch.")
@@ -34,7 +34,6 @@ def import_network(
     """Take over a network from a NIR file, which stores neither time step, reset nor comparison."""
     import json
 
-    from rich.console import Console
     from rich.text import Text
 
     import mapping as mp
@@ -62,7 +61,7 @@ def import_network(
     layers = ", ".join(f"{layer.kind} {shape[0]}-{layer.out}" for layer, (shape, _) in zip(spec.layers, spec.shapes()))
     channels, height, width = spec.input_shape
     when = f"a membrane loses {reset!r} at a spike, --reset-delay {str(how.get('reset_delay', True)).lower()}"
-    Console().print(
+    console().print(
         Text(f"{out}: {layers}; inputs {channels} x {height} x {width}, {t_steps} time steps of dt = {dt}; {when}")
     )
 

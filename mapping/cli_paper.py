@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mapping.intervals import wilson
-from mapping.outputs import writable, write_text
+from mapping.outputs import console, writable, write_text
 from mapping.render import percent, significant, with_interval
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ def paper(
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the figures to this file.")] = None,
 ) -> None:
     """Set headline and table 3 of Eshraghian et al. 2022 beside ours, every figure of ours computed now."""
-    from rich.console import Console
     from rich.progress import Progress
 
     import mapping as mp
@@ -41,7 +40,7 @@ def paper(
     chips = {"ann": mp.load_chip("paper-ann"), "bsnn": mp.load_chip("paper-bsnn")}
     ann, adc = mp.load_ann("mnist-ann"), chips["ann"].readout
     assert isinstance(adc, mp.SarAdc)  # the shipped chip has one
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    with Progress(console=console(stderr=True), transient=True) as bar:
         task = bar.add_task("ANN on paper-ann", total=2 * len(x) + len(published.TABLE_3))
 
         def show(done: int) -> None:
@@ -68,9 +67,9 @@ def paper(
         "recorded_accuracy": ann.metadata["test_accuracy"],
         "n_images": len(x),
     }
-    console = Console()
-    console.print(_headline(headline))
-    console.print(
+    terminal = console()
+    terminal.print(_headline(headline))
+    terminal.print(
         f"full: the whole network on {sample}. {reports['ann'].accounting} Most dense operations of "
         "a BSNN never happen: counting only those that a spike or a non-zero input causes, it has "
         f"{significant(reports['bsnn'].synaptic_tops_per_watt)} TOPS/W, the ANN "
@@ -78,8 +77,8 @@ def paper(
         f"{published.COMPATIBILITY}. No accounting that we tried meets all four published figures within rounding; "
         f"leaving the ADCs out of the paper's ANN alone gives {published.without_adc():.1f} TOPS/W.\n"
     )
-    console.print(_table_3(table, baseline))
-    console.print(
+    terminal.print(_table_3(table, baseline))
+    terminal.print(
         f"ANN: the same topology with ReLU and 8-bit activations, trained here; {mapped.layout}. On paper-ann "
         f"{with_interval(reports['ann'].accuracy, reports['ann'].accuracy_interval)}, the BSNN on paper-bsnn "
         f"{with_interval(reports['bsnn'].accuracy, reports['bsnn'].accuracy_interval)}. In brackets: 95% intervals, "

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mapping.outputs import picture, writable, write_netcdf, write_picture, write_text
+from mapping.outputs import console, picture, writable, write_netcdf, write_picture, write_text
 from xbarsim.errors import InputWarning
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def study(
         Path | None, typer.Option(help="Folder that takes each result at once; run again with it to go on.")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes of this machine.  [default: one for each core]")
+        int | None, typer.Option(min=1, help="Processes of this machine.", show_default="one for each core")
     ] = None,
     cluster: Annotated[
         str | None, typer.Option(help="Address of a Dask scheduler instead, as tcp://host:8786.")
@@ -54,7 +54,6 @@ def study(
     ] = None,
 ) -> None:
     """Run a network on chips at every point of some axes, declared in a TOML file; resumed with --store."""
-    from rich.console import Console
     from rich.text import Text
 
     from mapping.study.figures import study_figure
@@ -64,13 +63,13 @@ def study(
     from xbarsim.study.dataset import NOT_DONE
     from xbarsim.study.store import check as stored
 
-    console = Console()
+    terminal = console()
     if check is not None:
         count, damaged = stored(check)
-        console.print(Text("\n".join([f"{check}: {count} trials, {len(damaged)} damaged", *damaged])))
+        terminal.print(Text("\n".join([f"{check}: {count} trials, {len(damaged)} damaged", *damaged])))
         raise typer.Exit(1 if damaged else 0)
     if source is None:
-        console.print(_list())
+        terminal.print(_list())
         return
     for path in (json_file, csv_file, netcdf_file):
         writable(path)
@@ -82,8 +81,8 @@ def study(
         warnings.simplefilter("ignore", UserWarning)  # what they say stands below the table
         warnings.simplefilter("default", InputWarning)
         data = run_study(declared, store=store, workers=workers, cluster=cluster, retry_failed=retry_failed)
-    console.print(table(data, declared.show))
-    console.print(Text(_words(declared, data)))
+    terminal.print(table(data, declared.show))
+    terminal.print(Text(_words(declared, data)))
     if json_file is not None:
         values = {"study": json.loads(declared.model_dump_json()), "attributes": data.attrs}
         values |= {"points": points(data), "trials": rows(data)}
@@ -99,7 +98,7 @@ def study(
     left = int((data["error"] == NOT_DONE).sum())
     if left:
         go_on = "run the same command again to go on" if store else "with --store FOLDER, what is done would be kept"
-        console.print(Text(f"{left} of {data['error'].size} trials are not done; {go_on}."))
+        terminal.print(Text(f"{left} of {data['error'].size} trials are not done; {go_on}."))
         raise typer.Exit(130)
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from mapping.outputs import picture, writable, write_picture, write_text
+from mapping.outputs import console, picture, writable, write_picture, write_text
 
 
 def table1(
@@ -17,10 +17,10 @@ def table1(
         bool, typer.Option("--quick", help="Two points of each axis, 60 images, one die: under two minutes.")
     ] = False,
     images: Annotated[
-        int | None, typer.Option(min=1, max=10_000, help="How many test images.  [default: 200; 60 if quick]")
+        int | None, typer.Option(min=1, max=10_000, help="How many test images.", show_default="200; 60 if quick")
     ] = None,
     trials: Annotated[
-        int | None, typer.Option(min=1, help="How many dies at each point.  [default: 2; 1 if quick]")
+        int | None, typer.Option(min=1, help="How many dies at each point.", show_default="2; 1 if quick")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Root seed of all that is drawn.")] = 0,
     store: Annotated[
@@ -34,7 +34,6 @@ def table1(
     ] = None,
 ) -> None:
     """Measure table 1 of Eshraghian et al. 2022: ANN with 8-bit ADC and BSNN with 1-bit read-out, row by row."""
-    from rich.console import Console
     from rich.progress import Progress
 
     from mapping.table1.measure import measure
@@ -43,7 +42,7 @@ def table1(
 
     writable(json_file)
     picture(plot_file)
-    with Progress(console=Console(stderr=True), transient=True) as bar, warnings.catch_warnings():
+    with Progress(console=console(stderr=True), transient=True) as bar, warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # what they say stands below the table
         task = bar.add_task("checking", total=None)
         try:
@@ -61,7 +60,7 @@ def table1(
             again = "run the same command again to go on" if store else "with --store FOLDER, it would be kept"
             bar.console.print(f"interrupted; {again}")
             raise typer.Exit(130) from None
-    Console().print(render(table))
+    console().print(render(table))
     if json_file is not None:
         write_text(json_file, json.dumps(table.to_dict(), indent=2))
     if plot_file is not None:

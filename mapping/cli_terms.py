@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from mapping.definitions import DEFINITIONS
-from mapping.outputs import writable, write_text
+from mapping.outputs import console, writable, write_text
 from xbarsim.errors import ParameterError
 
 
@@ -19,7 +19,6 @@ def terms(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write them to this file.")] = None,
 ) -> None:
     """Define the quantities of reports, studies and memory reads, with their formulas."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -33,6 +32,6 @@ def terms(
     for key, one in found.items():
         text = Text.assemble((one.label, "bold"), f"\n{one.text}\n", (one.formula, "italic"))
         table.add_row(key, one.unit, text, end_section=True)
-    Console().print(table)
+    console().print(table)
     if json_file is not None:
         write_text(json_file, json.dumps({key: asdict(one) for key, one in found.items()}, indent=2))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mapping.intervals import wilson
-from mapping.outputs import picture, writable, write_picture, write_text
+from mapping.outputs import console, picture, writable, write_picture, write_text
 from mapping.render import with_interval
 from xbarsim.errors import ParameterError
 
@@ -32,7 +32,7 @@ AxesOption = Annotated[
 ]
 FolderOption = Annotated[Path | None, typer.Option(help="Local folder with the IDX files of a named data set.")]
 DatasetOption = Annotated[
-    str | None, typer.Option(help="Name, folder with IDX files, or .npz file.  [default: the recipe's]")
+    str | None, typer.Option(help="Name, folder with IDX files, or .npz file.", show_default="the recipe's")
 ]
 
 
@@ -91,8 +91,6 @@ def train(
 
     Without other options this is the BSNN of tables 2 and 3 of Eshraghian et al. 2022 on MNIST.
     """
-    from rich.console import Console
-
     import mapping as mp
     from mapping.datasets import HASHES
     from mapping.inputs import told
@@ -147,7 +145,7 @@ def train(
     record = net.metadata
     chosen = record["validation_accuracy"]
     how = f"{chosen:.2%} of the validation images" if chosen is not None else "the last one, no validation images"
-    Console().print(
+    console().print(
         f"{out}: {_judged(accuracy, len(x_test))} of {len(x_test)} test images, in brackets the "
         f"95% interval; epoch {record['best_epoch']} of "
         f"{record['trained_epochs']} ({how}), {record['seconds']} s",
@@ -165,7 +163,7 @@ def search(
     trials: Annotated[int, typer.Option(min=1, help="Trials, pruned ones included.")] = 100,
     processes: Annotated[int, typer.Option(min=1, help="Trials at a time.")] = 1,
     epochs: Annotated[int, typer.Option(min=1, help="Most epochs of a trial.")] = 5,
-    t_steps: Annotated[int | None, typer.Option(help="Time steps.  [default: the recipe's]")] = None,
+    t_steps: Annotated[int | None, typer.Option(help="Time steps.", show_default="the recipe's")] = None,
     images: Annotated[int, typer.Option(min=2, help="Training images of a trial.")] = 6000,
     validation: Annotated[int, typer.Option(min=1, help="How many of them to validate on.")] = 1000,
     test_images: Annotated[int, typer.Option(min=1)] = 2000,
@@ -176,7 +174,6 @@ def search(
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the trials to this file.")] = None,
 ) -> None:
     """Search for hyper-parameters as in figure 4 of Eshraghian et al. 2022: beta, threshold, slope, and more."""
-    from rich.console import Console
     from rich.table import Table
 
     import mapping as mp
@@ -213,7 +210,7 @@ def search(
             f"{row['beta']:.3f}", f"{row['threshold']:.2f}", f"{row['slope']:.2f}", f"{row['learning_rate']:.1e}",
             f"{row['dropout']:.2f}", "\n".join(clips) if conditions else "recipe's",
         )  # fmt: skip
-    Console().print(table)
+    console().print(table)
     if csv is not None:
         write_text(csv, found.to_csv(index=False).rstrip("\n"))
     if json_file is not None:
@@ -247,11 +244,10 @@ def _data(
 
 
 def _bar() -> Progress:
-    from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True), transient=True)
+    return Progress(*columns, console=console(stderr=True), transient=True)
 
 
 def _judged(accuracy: float, n_images: int) -> str:

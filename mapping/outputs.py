@@ -1,4 +1,4 @@
-"""Files that are written: each appears whole or not at all, and an older one stays until then."""
+"""What is written: files that appear whole or not at all, an older one staying until then; text on the terminal."""
 
 from __future__ import annotations
 
@@ -7,16 +7,24 @@ import stat
 import sys
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from xbarsim.errors import FileError, ParameterError
 
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
+    from rich.console import Console
 
 if sys.platform != "win32":
     from fcntl import LOCK_EX, LOCK_NB, flock
+
+
+def console(**options: Any) -> Console:
+    """Return a terminal that shows names and titles as they are, brackets and colons included."""
+    from rich.console import Console
+
+    return Console(markup=False, emoji=False, **options)
 
 
 def writable(path: Path | None) -> None:

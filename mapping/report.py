@@ -12,7 +12,6 @@ from statistics import stdev
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rich.console import Console
 
 from mapping.area import layer_area
 from mapping.cost import MODULES, Accounting, Charges
@@ -20,7 +19,7 @@ from mapping.definitions import DEFINITIONS
 from mapping.doubts import once
 from mapping.inputs import of_kind
 from mapping.intervals import Difference, Interval, accuracy_interval, difference
-from mapping.outputs import write_text
+from mapping.outputs import console, write_text
 from mapping.periphery.sar_adc import SarAdc
 from mapping.provenance import Run
 from mapping.render import render
@@ -464,9 +463,9 @@ class Report:
         return frame
 
     def __str__(self) -> str:
-        console = Console(file=StringIO(), width=100)
-        with console.capture() as capture:
-            console.print(render([self]))
+        terminal = console(file=StringIO(), width=100)
+        with terminal.capture() as capture:
+            terminal.print(render([self]))
         return capture.get()
 
 
