@@ -133,16 +133,11 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     except FileError:
         raise
     except OSError as error:
-        raise FileError(f"{_shown(path)}: cannot be read ({error.strerror}); give the path of a TOML file") from None
+        raise FileError(f"{path}: cannot be read ({error.strerror}); give the path of a TOML file") from None
     except RecursionError:
         raise FileError(f"{path}: not valid TOML (nested too deep); correct the file") from None
     except ValueError as error:  # no TOML, no UTF-8, or a number of thousands of digits
         raise FileError(f"{path}: not valid TOML ({str(error)[:100]}); correct the file") from None
-
-
-def _shown(path: str | Path) -> str:
-    text = str(path)
-    return text if len(text) <= 300 else f"{text[:150]}..."
 
 
 def _one_line(model: type[BaseModel], error: ValidationError) -> str:

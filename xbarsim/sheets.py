@@ -19,7 +19,6 @@ Cell = str | float | None
 KINDS = ".csv, .tsv, .txt, .dat, .xlsx, .npy, .npz or .mat"
 
 
-# what readers raise on damaged files
 class Sheet(NamedTuple):
     """Rows of cells.
 

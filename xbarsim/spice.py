@@ -94,25 +94,28 @@ def run_ngspice(netlist: str, timeout: float = 600.0) -> SpiceRun:
     Raises
     ------
     FileError
-        If ngspice is not installed, fails, or takes longer than ``timeout`` seconds.
+        If ngspice is not installed, fails, takes longer than ``timeout`` seconds, or leaves out a current.
     """
     if shutil.which("ngspice") is None:
         raise FileError("ngspice: no such program; install the Debian package ngspice")
     try:
         done = subprocess.run(
-            ["ngspice", "-b"], input=netlist, capture_output=True, text=True, timeout=timeout, check=False
+            ["ngspice", "-b"], input=netlist.encode(), capture_output=True, timeout=timeout, check=False
         )
     except subprocess.TimeoutExpired:
         raise FileError(
             f"ngspice took longer than {timeout:g} s; give a smaller crossbar or a longer timeout"
         ) from None
-    found = {kind: {} for kind in "ds"}  # type: dict[str, dict[int, float]]
-    for kind, number, value in re.findall(r"^i\(v([ds])(\d+)\) = (\S+)$", done.stdout, re.MULTILINE):
-        found[kind][int(number)] = float(value)
-    if not found["d"] or not found["s"]:
-        reason = (done.stderr.strip() or done.stdout.strip() or "no output").splitlines()[-1]
+    said, wrong = (part.decode(errors="replace") for part in (done.stdout, done.stderr))
+    found = dict(re.findall(r"^i\((v[ds]\d+)\) = ([-+.\de]+)$", said, re.MULTILINE))
+    sources = re.findall(r"^(v([ds])\d+) ", netlist, re.MULTILINE)
+    try:
+        currents = {kind: np.array([float(found[name]) for name, its in sources if its == kind]) for kind in "ds"}
+    except (LookupError, ValueError):
+        currents = {}
+    if done.returncode or not sources or not currents:
+        reason = (wrong.strip() or said.strip() or "no output").splitlines()[-1][:100]
         raise FileError(f"ngspice found no solution ({reason}); check the netlist")
-    currents = {kind: np.array([values[k] for k in sorted(values)]) for kind, values in found.items()}
     return SpiceRun(i_bitline=currents["s"], i_wordline=-currents["d"])
 
 
