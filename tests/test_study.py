@@ -540,6 +540,29 @@ class TestCluster:
             process.kill()
             process.wait()
 
+    @pytest.mark.parametrize(
+        ("source", "words"),
+        [
+            ("raise ImportError('libtorch is not there')", "cannot import xbarsim (ImportError('libtorch is not there'))"),
+            ("", "No module named 'xbarsim.study'"),
+        ],
+    )
+    def test_a_worker_that_cannot_import_the_package_is_refused(self, source, words, cluster, tmp_path):
+        """Whatever its environment says is installed."""
+        (tmp_path / "other/xbarsim").mkdir(parents=True)
+        (tmp_path / "other/xbarsim/__init__.py").write_text(source)
+        env = os.environ | {"PYTHONPATH": str(tmp_path / "other")}
+        command = [sys.executable, "-m", "distributed.cli.dask_worker", cluster[0], "--no-nanny", "--no-dashboard"]
+        with subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as worker:
+            try:
+                while "Starting established connection" not in worker.stderr.readline():
+                    assert worker.poll() is None
+                with pytest.raises(xb.ParameterError) as told:
+                    xb.sweep(noisy, {"gain": [1.0]}, parameters={"offset": 0.0}, cluster=cluster[0])
+                assert words in str(told.value)
+            finally:
+                worker.kill()
+
     @pytest.mark.compiled
     def test_one_of_two_workers_is_killed_half_way(self, cluster, expected, tmp_path):
         import threading

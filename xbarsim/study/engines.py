@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any
 
 from xbarsim.children import end_with
-from xbarsim.errors import ParameterError, XbarsimError
+from xbarsim.errors import ParameterError, XbarsimError, brief
 from xbarsim.study.outcome import Outcome, Task, attempt
 from xbarsim.study.plan import Job
 from xbarsim.version import __version__
@@ -147,11 +147,17 @@ def on_cluster(task: Task, jobs: Iterable[Job], address: str) -> Results:
 
 
 def _same_version(client: Any) -> None:
-    """Raise an error if a worker has another version of xbarsim."""
-    workers = client.get_versions(packages=["xbarsim"])["workers"]
-    for address, found in workers.items():
-        theirs = found["packages"]["xbarsim"]
+    """Raise an error if a worker imports another version of xbarsim, or none."""
+    for address, theirs in client.run(_imported, on_error="return").items():
+        if isinstance(theirs, BaseException):
+            raise ParameterError(
+                f"cluster: the worker at {address} cannot import xbarsim ({brief(theirs)}); install {__version__} there"
+            )
         if theirs != __version__:
             raise ParameterError(
                 f"cluster: the worker at {address} has xbarsim {theirs}, this is {__version__}; install the same there"
             )
+
+
+def _imported() -> str:
+    return __version__
