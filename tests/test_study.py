@@ -543,7 +543,10 @@ class TestCluster:
     @pytest.mark.parametrize(
         ("source", "words"),
         [
-            ("raise ImportError('libtorch is not there')", "cannot import xbarsim (ImportError('libtorch is not there'))"),
+            (
+                "raise ImportError('libtorch is not there')",
+                "cannot import xbarsim (ImportError('libtorch is not there'))",
+            ),
             ("", "No module named 'xbarsim.study'"),
         ],
     )

@@ -1,14 +1,7 @@
-"""All options of the Numba compiler, in one place: cached, IEEE division, no fast math but fused multiply-adds.
+"""All options of the Numba compiler, in one place: cached, IEEE division, no fast math but fused multiply-adds."""
 
-Numba recompiles a kernel when its own file changes, but not when a kernel that it calls does. The cache folder
-therefore carries a hash of all kernels, so that an upgraded or edited kernel never runs against stale callees. One
-Python function may be compiled for one thread and for all; each has a folder of its own, as Numba tells them not apart.
-"""
-
-import hashlib
 import os
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -16,6 +9,7 @@ from typing import Any
 import numba
 
 from xbarsim.errors import XbarsimError
+from xbarsim.kernels.cache import cache_folder, kept
 
 prange, thread_count, set_thread_count = numba.prange, numba.get_num_threads, numba.set_num_threads
 _OPTIONS = {"nogil": True, "fastmath": {"contract"}, "error_model": "numpy"}
@@ -71,19 +65,11 @@ def parallel_jit(function: Callable[..., Any]) -> Any:
 
 
 def _compile(function: Callable[..., Any], threads: str, **options: Any) -> Any:
-    before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(_cache_folder(Path(function.__code__.co_filename).parent) / threads)
+    folder, before = cache_folder(Path(function.__code__.co_filename).parent), numba.config.CACHE_DIR
+    if folder is None:
+        return numba.njit(**options)(function)
+    numba.config.CACHE_DIR = str(folder / threads)
     try:
-        return numba.njit(cache=True, **options)(function)
+        return kept(numba.njit(cache=True, **options)(function))
     finally:
         numba.config.CACHE_DIR = before
-
-
-@cache
-def _cache_folder(kernels: Path) -> Path:
-    digest = hashlib.sha256()
-    for folder in sorted({kernels, Path(__file__).parent}):
-        for file in sorted(folder.glob("*.py")):
-            digest.update(file.read_bytes())
-    base = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "xbarsim" / f"kernels-{digest.hexdigest()[:16]}"
