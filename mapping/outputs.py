@@ -77,8 +77,7 @@ def _alone(part: Path) -> int:
     while True:
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT, 0o666)
         try:
-            if sys.platform != "win32":
-                flock(descriptor, LOCK_EX | LOCK_NB)
+            _lock(descriptor)
             if os.path.samestat(os.fstat(descriptor), part.stat()):
                 return descriptor
         except FileNotFoundError:
@@ -87,6 +86,16 @@ def _alone(part: Path) -> int:
             os.close(descriptor)
             raise
         os.close(descriptor)  # another process has meanwhile given it its name
+
+
+def _lock(descriptor: int) -> None:
+    if sys.platform != "win32":
+        try:
+            flock(descriptor, LOCK_EX | LOCK_NB)
+        except BlockingIOError:
+            raise
+        except OSError:  # some file systems of clusters have no locks
+            pass
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -1,5 +1,6 @@
 """Files that are written: whole or not at all, whoever is killed and however full the disk is."""
 
+import errno
 import json
 import os
 import random
@@ -165,6 +166,15 @@ def test_of_two_writers_of_one_file_one_is_refused(tmp_path):
 
 
 ODD = "[/]x [bold] :smile: [red]y[/red]"
+
+
+def test_file_systems_without_locks(tmp_path, monkeypatch):
+    def flock(*_):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr("mapping.outputs.flock", flock)
+    write_text(tmp_path / "x", "new")
+    assert (tmp_path / "x").read_text() == "new\n" and names(tmp_path) == ["x"]
 
 
 def test_names_are_shown_as_they_are(tmp_path, tiny, command):
