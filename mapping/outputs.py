@@ -24,7 +24,13 @@ def console(**options: Any) -> Console:
     """Return a terminal that shows names and titles as they are, brackets and colons included."""
     from rich.console import Console
 
-    return Console(markup=False, emoji=False, **options)
+    class Terminal(Console):
+        def on_broken_pipe(self) -> None:
+            """Go on in silence: who reads, as ``head``, has enough, but files are yet to be written."""
+            self.quiet = True
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+    return Terminal(markup=False, emoji=False, **options)
 
 
 def writable(path: Path | None) -> None:

@@ -177,6 +177,14 @@ def test_file_systems_without_locks(tmp_path, monkeypatch):
     assert (tmp_path / "x").read_text() == "new\n" and names(tmp_path) == ["x"]
 
 
+def test_files_are_written_although_nobody_reads_on(tmp_path):
+    command = [sys.executable, "-m", "mapping", "report", "--images", "2", "--json", tmp_path / "r.json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()
+        assert process.wait(timeout=120) == 0 and not process.stderr.read().strip()
+    assert len(json.loads((tmp_path / "r.json").read_text())["reports"]) == 2
+
+
 def test_names_are_shown_as_they_are(tmp_path, tiny, command):
     """What users name, brackets, colons and all, in reports, studies and errors."""
     network = tmp_path / "[b]net.safetensors"
