@@ -62,7 +62,9 @@ WRITERS = {
 }
 
 
-@pytest.mark.parametrize("kind", WRITERS)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=pytest.mark.compiled if kind == "report" else ()) for kind in WRITERS]
+)
 def test_what_does_not_fit_leaves_the_old_file_and_nothing_else(kind, tmp_path, tiny):
     name, write_one = WRITERS[kind]
     path = tmp_path / name
@@ -177,6 +179,7 @@ def test_file_systems_without_locks(tmp_path, monkeypatch):
     assert (tmp_path / "x").read_text() == "new\n" and names(tmp_path) == ["x"]
 
 
+@pytest.mark.compiled
 def test_files_are_written_although_nobody_reads_on(tmp_path):
     command = [sys.executable, "-m", "mapping", "report", "--images", "2", "--json", tmp_path / "r.json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -185,6 +188,7 @@ def test_files_are_written_although_nobody_reads_on(tmp_path):
     assert len(json.loads((tmp_path / "r.json").read_text())["reports"]) == 2
 
 
+@pytest.mark.compiled
 def test_names_are_shown_as_they_are(tmp_path, tiny, command):
     """What users name, brackets, colons and all, in reports, studies and errors."""
     network = tmp_path / "[b]net.safetensors"

@@ -105,6 +105,7 @@ def test_children_end_within_five_seconds_of_a_killed_parent(script, tmp_path):
     run.stdout.close()
 
 
+@pytest.mark.compiled
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_sigterm_ends_a_study_as_ctrl_c_does(tmp_path):
     """What was done is kept, what was running is dropped, and the exit status is 143."""
