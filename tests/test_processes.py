@@ -118,10 +118,13 @@ def test_sigterm_ends_a_study_as_ctrl_c_does(tmp_path):
     command = [sys.executable, "-m", "mapping", "study", str(path), "--store", str(store), "--workers", "2"]
     run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     log = store / "study.sqlite-wal"
-    until(lambda: log.exists() and log.stat().st_size > 100_000, 120, "nothing done")
-    children = family(run.pid)
-    run.send_signal(signal.SIGTERM)
-    text, error = run.communicate(timeout=60)
+    try:
+        until(lambda: log.exists() and log.stat().st_size > 100_000, 120, "nothing done")
+        children = family(run.pid)
+        run.send_signal(signal.SIGTERM)
+        text, error = run.communicate(timeout=60)
+    finally:
+        run.kill()
     assert run.returncode == 143 and "trials are not done; run the same command again to go on" in " ".join(
         text.split()
     )
