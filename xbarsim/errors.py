@@ -52,6 +52,6 @@ def shown(value: object) -> str:
 
 
 def brief(error: BaseException) -> str:
-    """Return the first line of an error that another library raised, not too long; files quote themselves in some."""
+    """Return the first line of an error; of another library's not too much, as some quote the whole file."""
     text = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
-    return str(text).splitlines()[0][:100]
+    return str(text).splitlines()[0][: 200 if isinstance(error, XbarsimError) else 100]

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from mapping.ann.network import Ann
 from mapping.ann.spec import AnnSpec
 from mapping.bsnn.finite import fault, title
-from mapping.bsnn.store import write_tensors
+from mapping.bsnn.store import read_tensors, write_tensors
 from mapping.inputs import of_kind
 from mapping.resources import data_folder, path_of
 from xbarsim.errors import FileError, ParameterError, brief
@@ -69,17 +68,7 @@ def load_ann(source: str | Path) -> Ann:
         if not path.is_file():
             known = ", ".join(list_anns())
             raise ParameterError(f"network {str(source)!r} is unknown; give one of {known}, or a .safetensors file")
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            # copies: what safetensors returns is the file itself, gone when another network is written there
-            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (no mapping)
-    except (OSError, SafetensorError) as error:
-        raise FileError(
-            f"{path}: cannot be read as safetensors ({brief(error)}); give the path of a trained Ann"
-        ) from None
-    if "spec" not in metadata:
-        raise FileError(f"{path}: carries no 'spec' in its metadata; it was not written by save_ann")
+    tensors, metadata = read_tensors(path, "save_ann")
     try:
         spec = AnnSpec(**json.loads(metadata["spec"]))
         training: dict[str, Any] = json.loads(metadata.get("training", "{}"))

@@ -62,6 +62,32 @@ def stored_tensors(network: Network) -> dict[str, Tensor]:
     return tensors
 
 
+def read_tensors(path: str | Path, writer: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return the tensors of a file and what is said of them, a specification at least.
+
+    Parameters
+    ----------
+    path : str or path
+    writer : str
+        The function that writes such files, for errors.
+
+    Raises
+    ------
+    FileError
+        If the file is missing or damaged, or another function wrote it.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            # copies: what safetensors returns is the file itself, gone when another network is written there
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (no mapping)
+    except (OSError, SafetensorError) as error:
+        raise FileError(f"{path}: cannot be read as safetensors ({brief(error)}); give a file of {writer}") from None
+    if "spec" not in metadata:
+        raise FileError(f"{path}: carries no 'spec' in its metadata; it was not written by {writer}")
+    return tensors, metadata
+
+
 def load_file(path: str | Path) -> Network:
     """Load a network from a ``.safetensors`` file that :func:`save_network` wrote.
 
@@ -72,17 +98,7 @@ def load_file(path: str | Path) -> Network:
     FileError
         If the file is missing, damaged, or its tensors do not fit its specification.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            # copies: what safetensors returns is the file itself, gone when another network is written there
-            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (no mapping)
-    except (OSError, SafetensorError) as error:
-        raise FileError(
-            f"{path}: cannot be read as safetensors ({brief(error)}); give the path of a trained network"
-        ) from None
-    if "spec" not in metadata:
-        raise FileError(f"{path}: carries no 'spec' in its metadata; it was not written by save_network")
+    tensors, metadata = read_tensors(path, "save_network")
     try:
         stored = int(metadata.get("format", 1))
         if stored > FORMAT:

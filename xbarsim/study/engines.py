@@ -101,7 +101,7 @@ def packed(task: Task) -> bytes:
         return bytes(cloudpickle.dumps(task))
     except Exception as error:  # objects that are pickled run code of their own
         raise ParameterError(
-            f"the function cannot be sent to other processes ({type(error).__name__}: {error}); "
+            f"the function cannot be sent to other processes ({type(error).__name__}: {brief(error)}); "
             "leave out what it takes along, or use workers=1"
         ) from error
 
