@@ -112,6 +112,9 @@ def test_maps_show_the_array_with_units():
         assert "bitline" in ax.get_xlabel() and "wordline" in ax.get_ylabel()
         mpl.pyplot.close(ax.figure)
     figure = plot.overview(one)
+    figure.canvas.draw()
+    for axis in figure.axes[:4]:  # lines are counted in whole numbers, however few
+        assert all(float(tick).is_integer() for tick in (*axis.get_xticks(), *axis.get_yticks()))
     assert figure.get_suptitle() == "wires: r_wordline 2 Ohm, r_bitline 2 Ohm, r_driver 100 Ohm, r_sense 50 Ohm"
     ideal = plot.overview(xb.solve(xb.Crossbar(G), [0.3, 0.1]))
     assert ideal.get_suptitle() == "wires: 0 Ohm (ideal)"

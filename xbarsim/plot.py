@@ -58,6 +58,7 @@ def _map(solution: Solution, values: np.ndarray, label: str, ax: Axes | None) ->
     axis = _axes(ax)
     image = axis.imshow(values, aspect="auto", interpolation="nearest")
     axis.set(xlabel="bitline (driven at column 0)", ylabel="wordline (sensed below the last)")
+    axis.locator_params(integer=True)  # lines have no fractions
     if np.ptp(values) == 0:  # a picture of one colour would look like one that failed
         axis.set_title(f"{values.flat[0]:.3g} everywhere", fontsize="small")
     axis.figure.colorbar(image, ax=axis, label=label)
