@@ -4,9 +4,9 @@ TORCH ?= torch==2.13.0
 # a peer in tests; without what it asks for, of which its neurons need tqdm, and torchvision would bring its own torch
 SPIKINGJELLY := spikingjelly==0.0.0.0.14
 BIN := .venv/bin
-SMALL := not compiled
+SMALL := not compiled and not slow
 
-.PHONY: setup report test test-nojit lint bench notebooks clean
+.PHONY: setup report test test-slow test-nojit lint bench notebooks clean
 .DELETE_ON_ERROR:
 
 setup: .venv/ready
@@ -24,6 +24,9 @@ report: setup
 
 test: setup
 	$(BIN)/python -m pytest -n 2
+
+test-slow: setup
+	$(BIN)/python -m pytest -n 2 -m slow
 
 test-nojit: setup
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -m "$(SMALL)"

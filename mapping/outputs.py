@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,6 +47,28 @@ def picture(path: Path | None) -> None:
     if path is not None and path.suffix not in kinds:
         raise ParameterError(f"--plot {path}: give a file that ends in {', '.join(kinds)}")
     writable(path)
+
+
+@contextmanager
+def own_folder(path: Path | None) -> Iterator[None]:
+    """Keep a folder, made if there is none, to this process; refuse one that another process keeps. None is fine."""
+    if path is None:
+        yield
+        return
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDONLY) if sys.platform != "win32" else None
+    except OSError as error:
+        raise FileError(f"{path}: cannot be a folder to write to ({error.strerror}); give another one") from None
+    try:
+        if descriptor is not None:
+            _lock(descriptor)
+        yield
+    except BlockingIOError:
+        raise FileError(f"{path}: another process is writing to it; wait for its end, or give another folder") from None
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def write(path: str | Path, data: bytes) -> None:

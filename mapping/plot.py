@@ -27,7 +27,7 @@ def accuracy_contours(
     """Draw contours of test accuracy over pairs of hyper-parameters, as figure 4 of Eshraghian et al. 2022.
 
     The accuracy at a point is the average over trials, weighted by a Gaussian of their distance; pruned trials
-    (crosses) enter with what they had reached.
+    (crosses) enter with what they had reached, those whose training diverged do not.
 
     Parameters
     ----------
@@ -40,8 +40,9 @@ def accuracy_contours(
     """
     import matplotlib.pyplot as plt
 
+    trials = trials[trials.test_accuracy.notna()]
     if len(trials) < 3:
-        raise ParameterError(f"{len(trials)} trials: contours need at least 3")
+        raise ParameterError(f"{len(trials)} trials with an accuracy: contours need at least 3")
     if axes is None:
         _, axes = plt.subplots(1, 3, figsize=(12, 3.6), layout="constrained")
     accuracy = 100 * trials.test_accuracy.to_numpy()

@@ -83,11 +83,11 @@ def test_a_checkpoint_that_does_not_fit_leaves_the_one_before(tmp_path, tiny):
     network, images = tiny
     adam = torch.optim.Adam(network.parameters())
     run = Run(network, adam, mp.TrainingSettings(epochs=1), images, np.arange(len(images)) % 3)
-    run.finish_epoch(0.5, 0.5, 1.0, 1.0)
-    run.save(tmp_path)
-    before = (tmp_path / "run.safetensors").read_bytes()
-    with files_of_at_most(100), pytest.raises(xb.FileError, match="File too large"):
-        run.save(tmp_path)
+    with run.stored_in(tmp_path):
+        run.finish_epoch(0.5, 0.5, 1.0, 1.0)
+        before = (tmp_path / "run.safetensors").read_bytes()
+        with files_of_at_most(100), pytest.raises(xb.FileError, match="File too large"):
+            run.finish_epoch(0.6, 0.6, 0.9, 1.0)
     assert (tmp_path / "run.safetensors").read_bytes() == before and names(tmp_path) == ["run.safetensors"]
 
 

@@ -32,7 +32,7 @@ import mapping as mp
 from mapping.bsnn.search import Search, SearchSpace
 
 if __name__ == "__main__":
-    recipe = mp.load_recipe("mnist-bsnn").changed(epochs=1000, n_validation=20)
+    recipe = mp.load_recipe("mnist-bsnn").changed(epochs=1000, n_validation=20, batch_size=20)
     plan = Search(recipe=recipe, space=SearchSpace(), images=60, test_images=20)
     images, labels = mp.load_dataset("mnist")
     mp.search(plan, (images[:80], labels[:80]), (images[:20], labels[:20]), sys.argv[1], n_trials=50, processes=2)

@@ -295,7 +295,7 @@ def test_a_run_of_an_earlier_version_goes_on_as_what_it_was(tmp_path):
     epoch = {"validation_accuracy": None, "training_accuracy": 1.0, "loss": 0.0, "seconds": 0.0}
     record = {"identity": json.dumps(identity), "history": json.dumps([epoch])}
     save_file(load(file.read_bytes()), file, metadata=record)
-    run.resume(tmp_path)
-    assert len(run.history) == 1
+    with run.stored_in(tmp_path):
+        assert len(run.history) == 1
     with pytest.raises(xb.FileError, match="is a run with other settings or data"):
         mp.train(network.spec.replace(reset_delay=False), images, labels, settings, checkpoint=tmp_path)

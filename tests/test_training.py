@@ -163,7 +163,7 @@ def test_checkpoints_that_do_not_fit_are_refused(tmp_path):
     with safe_open(path, framework="pt") as file:
         record = file.metadata()
     path.write_bytes(whole[: len(whole) // 2])
-    refused = pytest.raises(xb.FileError, match=r"run\.safetensors: cannot be continued .*delete it to start again")
+    refused = pytest.raises(xb.FileError, match=r"run\.safetensors: cannot be .*delete it to start again")
     with refused:
         mp.train(SMALL, images, labels, settings, checkpoint=tmp_path)
     for change in ({"history": "[{"}, {"history": None}, {"tensor": "now.layers.0.weight"}):
@@ -172,7 +172,7 @@ def test_checkpoints_that_do_not_fit_are_refused(tmp_path):
         with pytest.raises(xb.FileError, match="cannot be continued"):
             mp.train(SMALL, images, labels, settings, checkpoint=tmp_path)
     calls = []
-    with pytest.raises(xb.FileError, match="cannot be a checkpoint folder"):
+    with pytest.raises(xb.FileError, match="cannot be a folder to write to"):
         mp.train(SMALL, images, labels, settings, checkpoint=path, progress=lambda *now: calls.append(now))
     assert not calls
 
@@ -235,89 +235,6 @@ def test_recipes_are_table_3():
         recipe.changed(betta=1)
     with pytest.raises(xb.ParameterError, match="recipe 'vgg' is unknown; give one of fashion-mnist-bsnn"):
         mp.load_recipe("vgg")
-
-
-PLAN = mp.Search(
-    recipe=mp.Recipe(
-        network=SMALL, training=mp.TrainingSettings(epochs=3, batch_size=20, n_validation=60, learning_rate=0.01)
-    ),
-    images=200,
-    test_images=100,
-)
-
-
-@pytest.mark.compiled
-def test_search_is_reproducible_prunes_and_resumes(tmp_path):
-    images, labels = small_task()
-    data, test = (images[:300], labels[:300]), (images[300:], labels[300:])
-    found = mp.search(PLAN, data, test, tmp_path / "one.db", n_trials=20)
-    assert len(found) == 20 and set(found.state) == {"COMPLETE", "PRUNED"}
-    assert (found.epochs[found.state == "COMPLETE"] == 3).all() and (found.epochs[found.state == "PRUNED"] < 3).all()
-    assert found.validation_accuracy.max() > 0.9 and found.test_accuracy.between(0, 1).all()
-    assert found.threshold.between(0.5, 10).all() and set(found["clip"]) == {True, False}
-
-    part = mp.search(PLAN, data, test, tmp_path / "two.db", n_trials=5)
-    first = ["beta", "threshold", "slope", "learning_rate", "validation_accuracy", "test_accuracy"]
-    assert part[first].equals(found[first].head(5))
-    rest = mp.search(PLAN, data, test, tmp_path / "two.db", n_trials=8)
-    assert len(rest) == 8 and rest[first].head(5).equals(part[first]) and rest.beta.nunique() == 8
-
-    best = found.loc[found.validation_accuracy.idxmax()]
-    recipe = PLAN.recipe.changed(
-        **{name: float(best[name]) for name in ("beta", "threshold", "slope", "learning_rate", "dropout")},
-        clip=bool(best["clip"]), clip_weights=bool(best.clip_weights),
-        max_grad_norm=1.0 if best.clip_gradients else None,
-    )  # fmt: skip
-    again = mp.train(recipe.network, images[:200], labels[:200], recipe.training)
-    assert again.metadata["validation_accuracy"] == best.validation_accuracy
-
-    found.to_csv(tmp_path / "found.csv", index=False)
-    assert len(mp.trials(tmp_path / "found.csv")) == 20
-    figure = mp.accuracy_contours(mp.trials(tmp_path / "found.csv"))
-    assert [ax.get_xlabel() for ax in figure.axes[:3]] == [
-        "membrane decay beta",
-        "surrogate slope k",
-        "membrane decay beta",
-    ]
-    with pytest.raises(xb.FileError, match="holds a search with other settings"):
-        mp.search(PLAN.replace(seed=1), data, test, tmp_path / "two.db", n_trials=9)
-    with pytest.raises(xb.ParameterError, match="n_validation = 60 of 50 images"):
-        mp.search(PLAN.replace(images=50), data, test, tmp_path / "three.db")
-    assert not (tmp_path / "three.db").exists()
-    with pytest.raises(xb.FileError, match="no such file"):
-        mp.trials(tmp_path / "three.db")
-    (tmp_path / "text.db").write_text("no data base" * 100)
-    for use in (mp.trials, lambda path: mp.search(PLAN, data, test, path)):
-        with pytest.raises(xb.FileError, match=r"text\.db: is no storage of a search"):
-            use(tmp_path / "text.db")
-
-
-@pytest.mark.parametrize(
-    ("space", "message"),
-    [
-        (
-            {"learning_rate": (0, 0.1)},
-            r"learning_rate = \(0, 0.1\): give the lowest value, then the highest, from 1e-12",
-        ),
-        ({"beta": (0.5, 3)}, r"beta = \(0.5, 3\): .*from 0 to 1"),
-        ({"slope": (5, 2)}, r"slope = \(5, 2\)"),
-        ({"max_grad_norm": 0}, "SearchSpace.max_grad_norm = 0"),
-    ],
-)
-def test_bad_search_spaces(space, message):
-    with pytest.raises(xb.ParameterError, match=message):
-        mp.SearchSpace(**space)
-
-
-@pytest.mark.compiled
-def test_search_in_two_processes(tmp_path):
-    images, labels = small_task()
-    data = (images, labels)
-    done = []
-    found = mp.search(
-        PLAN, data, data, tmp_path / "two.db", n_trials=6, processes=2, progress=lambda n, best: done.append((n, best))
-    )
-    assert 6 <= len(found) <= 7 and done[-1] == (len(found), found.validation_accuracy.max())
 
 
 def test_images_are_moved_with_zeros_behind_them():

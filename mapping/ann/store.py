@@ -12,7 +12,7 @@ from torch import Tensor
 from mapping.ann.network import Ann
 from mapping.ann.spec import AnnSpec
 from mapping.bsnn.finite import fault, title
-from mapping.bsnn.store import read_tensors, write_tensors
+from mapping.bsnn.tensor_file import read_tensors, write_tensors
 from mapping.inputs import of_kind
 from mapping.resources import data_folder, path_of
 from xbarsim.errors import FileError, ParameterError, brief

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from zlib import crc32
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from mapping.bsnn.finite import decays
 from mapping.bsnn.network import Network
 from mapping.bsnn.settings import TrainingSettings
 from mapping.bsnn.spec import FORMAT, from_format
-from mapping.outputs import write
+from mapping.bsnn.tensor_file import read_tensors, write_tensors
+from mapping.outputs import own_folder
 from xbarsim.errors import FileError, brief
+
+_FILE = "run.safetensors"
 
 
 class Run:
@@ -50,6 +53,7 @@ class Run:
         }
         self.history: list[dict[str, float | None]] = []
         self.best: dict[str, Tensor] = {}
+        self._folder: Path | None = None
 
     @property
     def accuracies(self) -> list[float]:
@@ -58,15 +62,24 @@ class Run:
         return [float(k) if accuracy is None else accuracy for k, accuracy in enumerate(given)]
 
     @property
-    def out_of_patience(self) -> bool:
-        """Whether the validation accuracy has not grown for too long."""
-        patience = self.settings.patience
-        if patience is None or not self.history:
-            return False
-        return len(self.history) - 1 - _best(self.accuracies) >= patience
+    def over(self) -> bool:
+        """Whether all epochs are done, or the validation accuracy has not grown for too long."""
+        done, patience = len(self.history), self.settings.patience
+        return done >= self.settings.epochs or (
+            patience is not None and done > 0 and done - 1 - _best(self.accuracies) >= patience
+        )
+
+    @contextmanager
+    def stored_in(self, folder: str | Path | None) -> Iterator[None]:
+        """Take over the run of a folder, if it holds one, and store each epoch there; in none without a folder."""
+        self._folder = None if folder is None else Path(folder)
+        with own_folder(self._folder):
+            if self._folder is not None:
+                self._resume(self._folder / _FILE)
+            yield
 
     def finish_epoch(self, validation: float, training: float, mean_loss: float, seconds: float) -> None:
-        """Note how an epoch went, and keep the network if it is the best so far."""
+        """Note how an epoch went, keep the network if it is the best so far, and store the run."""
         self.history.append(
             {
                 "validation_accuracy": None if np.isnan(validation) else validation,
@@ -77,31 +90,22 @@ class Run:
         )
         if _best(self.accuracies) == len(self.history) - 1:
             self.best = {k: v.clone() for k, v in self.network.state_dict().items()}
+        if self._folder is not None:
+            self._save(self._folder / _FILE)
 
-    def save(self, folder: Path) -> None:
-        """Write the run, in place of the one before only when it is complete."""
-        tensors = {f"now.{k}": v.contiguous() for k, v in self.network.state_dict().items()}
-        tensors |= {f"best.{k}": v.contiguous() for k, v in self.best.items()}
+    def _save(self, path: Path) -> None:
+        tensors = {f"now.{k}": v for k, v in self.network.state_dict().items()}
+        tensors |= {f"best.{k}": v for k, v in self.best.items()}
         for number, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"adam.{number}.{k}": v for k, v in state.items()}
         record = {"identity": json.dumps(self.identity, sort_keys=True), "history": json.dumps(self.history)}
-        record["format"] = str(FORMAT)
-        write(folder / "run.safetensors", save(tensors, metadata=record))
+        write_tensors(tensors, path, record | {"format": str(FORMAT)})
 
-    def resume(self, folder: Path) -> None:
-        """Take over the run of a folder, which is made if there is none."""
-        path = folder / "run.safetensors"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise FileError(f"{folder}: cannot be a checkpoint folder ({error.strerror}); give another one") from None
+    def _resume(self, path: Path) -> None:
         if not path.is_file():
             return
         try:
-            with safe_open(path, framework="pt", device=str(self.network.layers[0].weight.device)) as file:
-                record = file.metadata()
-                # copies, see load_file
-                tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (no mapping)
+            tensors, record = read_tensors(path, "train", "identity", str(self.network.layers[0].weight.device))
             stored = int(record.get("format", 1))
             identity = from_format(json.loads(record["identity"]), stored)
             if stored == 1:
@@ -110,7 +114,9 @@ class Run:
             history = json.loads(record["history"])
             if same:
                 self._take(tensors, history)
-        except (OSError, SafetensorError, LookupError, TypeError, ValueError, RuntimeError) as error:
+        except FileError as error:
+            raise FileError(f"{error}; or delete it to start again") from None
+        except (LookupError, TypeError, ValueError, RuntimeError) as error:
             raise FileError(f"{path}: cannot be continued ({brief(error)}); delete it to start again") from None
         if not same:
             raise FileError(

@@ -9,8 +9,13 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import signal
+import sqlite3
+import sys
+import threading
+import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -25,15 +30,24 @@ from mapping.bsnn.train import train
 from mapping.inputs import of_kind
 from mapping.resources import path_of
 from xbarsim.children import end_with
-from xbarsim.errors import FileError, ParameterError, brief
+from xbarsim.errors import ConvergenceError, FileError, ParameterError, XbarsimError, brief
 from xbarsim.kernels.jit import set_thread_count
 from xbarsim.parameters import Parameters
 from xbarsim.streams import whole_number
 
 if TYPE_CHECKING:
+    from multiprocessing.queues import SimpleQueue
+
     import optuna
     import pandas as pd
 
+_WAIT = 120  # seconds for a storage that others write to
+_BEAT, _SILENT = 10, 60  # seconds between signs of life of a trial, and without one until it counts as failed
+_REMEDIES = {
+    "SQLITE_BUSY": "another program keeps it: wait for its end, or give another file",
+    "SQLITE_FULL": "the disk is full, and what was done is kept: make room and run again",
+    "SQLITE_READONLY_DBMOVED": "it was deleted or moved meanwhile: bring it back, or run again to start anew",
+}
 _SMALL = 1e-12
 _LIMITS = {
     "beta": (0, 1),
@@ -134,9 +148,11 @@ def search(
     plan : Search
     training, test : (images, labels)
     storage : path
-        A SQLite file; a search found there is continued.
+        A SQLite file; a search found there is continued. Others may continue it at the same time; a trial of one that
+        was killed counts as failed a minute later.
     n_trials : int
-        Finished trials, pruned ones included, of which the file is to hold this many in the end.
+        Finished trials, of which the file is to hold this many in the end: complete ones and pruned ones, which are
+        also those whose loss was no longer finite.
     processes : int
         How many trials run at a time; a script that asks for several starts under ``if __name__ == "__main__"``.
     progress : callable, optional
@@ -157,26 +173,29 @@ def search(
     if plan.images > len(training[0]):
         raise ParameterError(f"Search.images = {plan.images}: the training set has only {len(training[0])}")
     training, test = _first(training, plan.images), _first(test, plan.test_images)
-    study = _study(path, plan, 0)
-    if processes == 1:
-        _run(study, plan, training, test, n_trials, progress)
-        return trials(path)
-    context = multiprocessing.get_context("spawn")
-    threads = max(1, torch.get_num_threads() // processes)
-    same = (os.getpid(), path, plan, training, test, n_trials)
-    workers = [context.Process(target=_work, args=(*same, k, threads)) for k in range(processes)]
-    try:
-        for worker in workers:
-            worker.start()
-        while any(worker.is_alive() for worker in workers):
+    with _as_file_errors(path):
+        study = _study(path, plan, 0)
+        if processes == 1:
+            _run(study, plan, training, test, n_trials, progress)
+            return trials(path)
+        context = multiprocessing.get_context("spawn")
+        refusals: SimpleQueue[XbarsimError] = context.SimpleQueue()
+        threads = max(1, torch.get_num_threads() // processes)
+        same = (os.getpid(), refusals, path, plan, training, test, n_trials)
+        workers = [context.Process(target=_work, args=(*same, k, threads)) for k in range(processes)]
+        try:
             for worker in workers:
-                worker.join(1.0)
-            if progress is not None and (done := _finished(study)):
-                progress(len(done), max(t.value for t in done if t.value is not None))
-    except BaseException:
-        for worker in workers:
-            worker.terminate()
-        raise
+                worker.start()
+            while any(worker.is_alive() for worker in workers):
+                for worker in workers:
+                    worker.join(1.0)
+                _tell(study, progress)
+        except BaseException:
+            for worker in workers:
+                worker.terminate()
+            raise
+    if not refusals.empty():
+        raise refusals.get()
     failed = [worker.exitcode for worker in workers if worker.exitcode]
     if failed:
         raise FileError(f"{path}: {len(failed)} of {processes} processes failed; the same call continues the search")
@@ -201,19 +220,19 @@ def trials(storage: str | Path) -> pd.DataFrame:
             return pd.read_csv(path)
         except (OSError, ValueError) as error:
             raise FileError(f"{path}: cannot be read as a table of trials ({brief(error)})") from None
-    with _as_file_errors(path):
-        study = _optuna().load_study(study_name="xbarsim", storage=_storage(path))
+    with _as_file_errors(path, RuntimeError, ValueError):
+        finished = _finished(_optuna().load_study(study_name="xbarsim", storage=_storage(path)))
     rows = [
         {
             "number": t.number,
             "state": t.state.name,
             "epochs": len(t.intermediate_values),
             "validation_accuracy": t.value,
-            "test_accuracy": t.user_attrs["test_accuracy"],
+            "test_accuracy": t.user_attrs.get("test_accuracy"),
             "seconds": t.duration.total_seconds() if t.duration else None,
         }
         | t.params
-        for t in _finished(study)
+        for t in finished
     ]
     return pd.DataFrame(rows)
 
@@ -228,33 +247,48 @@ def _optuna() -> Any:
 
 
 def _storage(path: Path) -> Any:
-    wait = {"connect_args": {"timeout": 120}}
-    return _optuna().storages.RDBStorage(f"sqlite:///{path}", engine_kwargs=wait)
+    storages, quiet = _optuna().storages, _optuna().exceptions.ExperimentalWarning
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", quiet)
+        return storages.RDBStorage(
+            f"sqlite:///{path}",
+            engine_kwargs={"connect_args": {"timeout": _WAIT}},
+            heartbeat_interval=_BEAT,
+            grace_period=_SILENT,
+        )
 
 
 @contextmanager
-def _as_file_errors(path: Path) -> Iterator[None]:
+def _as_file_errors(path: Path, *others: type[Exception]) -> Iterator[None]:
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
-    except (_optuna().exceptions.OptunaError, SQLAlchemyError, KeyError, RuntimeError) as error:
-        raise FileError(f"{path}: is no storage of a search ({brief(error)}); give another file") from None
+    except (_optuna().exceptions.OptunaError, SQLAlchemyError, KeyError, *others) as error:
+        cause = _of_sqlite(error)
+        usual = "it is no storage of a search, or a damaged one: give another file"
+        remedy = _REMEDIES.get(getattr(cause, "sqlite_errorname", ""), usual)
+        raise FileError(f"{path}: cannot be used ({brief(cause)}); {remedy}") from None
+
+
+def _of_sqlite(error: BaseException) -> BaseException:
+    """Return the error of SQLite that led to another one, which itself where there is none."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, sqlite3.Error):
+            return cause
+        cause = getattr(cause, "orig", None) or cause.__cause__ or cause.__context__
+    return error
 
 
 def _study(path: Path, plan: Search, worker: int) -> optuna.Study:
     optuna = _optuna()
-    with _as_file_errors(path):
+    halving = optuna.pruners.SuccessiveHalvingPruner(min_resource=plan.min_epochs, reduction_factor=plan.reduction)
+    with _as_file_errors(path, RuntimeError, ValueError):
         study = optuna.create_study(
-            study_name="xbarsim",
-            storage=_storage(path),
-            direction="maximize",
-            load_if_exists=True,
-            pruner=optuna.pruners.SuccessiveHalvingPruner(
-                min_resource=plan.min_epochs, reduction_factor=plan.reduction
-            ),
+            study_name="xbarsim", storage=_storage(path), direction="maximize", load_if_exists=True, pruner=halving
         )
-    drawn = len(study.trials)  # a continued search goes on with other draws than it began with
+        drawn = len(study.trials)  # a continued search goes on with other draws than it began with
     study.sampler = optuna.samplers.TPESampler(
         seed=plan.seed + 1_000_003 * worker + 7_368_787 * drawn, multivariate=True, constant_liar=True
     )
@@ -273,12 +307,30 @@ def _finished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
 
 
 def _work(
-    parent: int, path: Path, plan: Search, training: Data, test: Data, n_trials: int, worker: int, threads: int
+    parent: int,
+    refusals: SimpleQueue[XbarsimError],
+    path: Path,
+    plan: Search,
+    training: Data,
+    test: Data,
+    n_trials: int,
+    worker: int,
+    threads: int,
 ) -> None:
     end_with(parent)
+    ended = threading.Event()  # seen after each batch: the trial is then noted as failed, in order
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
     torch.set_num_threads(threads)
     set_thread_count(threads)
-    _run(_study(path, plan, worker), plan, training, test, n_trials, None)
+    try:
+        with _as_file_errors(path):
+            _run(_study(path, plan, worker), plan, training, test, n_trials, None, ended)
+    except XbarsimError as error:
+        refusals.put(error)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 def _run(
@@ -288,16 +340,52 @@ def _run(
     test: Data,
     n_trials: int,
     progress: Callable[[int, float], None] | None,
+    ended: threading.Event | None = None,
 ) -> None:
     while len(_finished(study)) < n_trials:
-        study.optimize(lambda trial: _trial(trial, plan, training, test), n_trials=1)
-        if progress is not None and (done := _finished(study)):
-            progress(len(done), max(t.value for t in done if t.value is not None))
+        with _alive(study) as trial:
+            state, value = _trial(trial, plan, training, test, ended)
+            study.tell(trial, value, state, skip_if_finished=True)
+        _tell(study, progress)
 
 
-def _trial(trial: optuna.Trial, plan: Search, training: Data, test: Data) -> float:
-    """Train once; return the validation accuracy of the best epoch."""
-    recipe = suggested(trial, plan)
+@contextmanager
+def _alive(study: optuna.Study) -> Iterator[optuna.Trial]:
+    """Give a trial that shows signs of life; it has failed if an error or Ctrl-C ends it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # signs of life are experimental to Optuna
+        _optuna().storages.fail_stale_trials(study)
+        trial, over = study.ask(), threading.Event()
+
+    def beat() -> None:
+        with suppress(Exception):  # the trial itself will meet what is wrong with the storage
+            while not over.wait(_BEAT):
+                study._storage.record_heartbeat(trial._trial_id)
+
+    try:
+        study._storage.record_heartbeat(trial._trial_id)
+        threading.Thread(target=beat, daemon=True).start()
+        yield trial
+    except _optuna().exceptions.UpdateFinishedTrialError:
+        pass  # this process was asleep, and another search took the trial for one that was killed
+    except BaseException:
+        with suppress(Exception):
+            study.tell(trial, state=_optuna().trial.TrialState.FAIL)
+        raise
+    finally:
+        over.set()
+
+
+def _tell(study: optuna.Study, progress: Callable[[int, float], None] | None) -> None:
+    if progress is not None and (done := _finished(study)):
+        progress(len(done), max((t.value for t in done if t.value is not None), default=0.0))
+
+
+def _trial(
+    trial: optuna.Trial, plan: Search, training: Data, test: Data, ended: threading.Event | None
+) -> tuple[Any, float | None]:
+    """Train once; return how that ended and the validation accuracy of the best epoch, if a trial says it itself."""
+    recipe, states = suggested(trial, plan), _optuna().trial.TrialState
     epochs = recipe.training.epochs
     accuracies: list[float] = []
 
@@ -306,11 +394,16 @@ def _trial(trial: optuna.Trial, plan: Search, training: Data, test: Data) -> flo
         trial.report(max(accuracies), epoch + 1)
         return epoch + 1 < epochs and trial.should_prune()
 
-    network = train(recipe.network, *training, recipe.training, finished=report)
+    def go_on(*_: object) -> None:
+        if ended is not None and ended.is_set():
+            raise KeyboardInterrupt
+
+    try:
+        network = train(recipe.network, *training, recipe.training, progress=go_on, finished=report)
+    except ConvergenceError:
+        return states.PRUNED, None
     trial.set_user_attr("test_accuracy", float(np.mean(network.predict(test[0]) == test[1])))
-    if len(accuracies) < epochs:
-        raise _optuna().TrialPruned
-    return max(accuracies)
+    return (states.PRUNED, None) if len(accuracies) < epochs else (states.COMPLETE, max(accuracies))
 
 
 def suggested(trial: optuna.Trial, plan: Search) -> Recipe:

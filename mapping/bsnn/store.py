@@ -1,4 +1,4 @@
-"""Networks on disk: safetensors with the specification and training record as metadata; nothing is unpickled."""
+"""Networks on disk: tensors with the specification and the training record as metadata."""
 
 from __future__ import annotations
 
@@ -7,17 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from mapping.bsnn.finite import decays, title
 from mapping.bsnn.layers import SpikingLayer, top_level
 from mapping.bsnn.network import Network
 from mapping.bsnn.spec import FORMAT, NetworkSpec, from_format
+from mapping.bsnn.tensor_file import read_tensors, write_tensors
 from mapping.inputs import of_kind
-from mapping.outputs import write
-from mapping.resources import data_folder, path_of
+from mapping.resources import data_folder
 from xbarsim.errors import FileError, ParameterError, brief
 
 
@@ -44,11 +42,6 @@ def save_network(network: Network, path: str | Path) -> None:
     write_tensors(tensors, path, metadata)
 
 
-def write_tensors(tensors: dict[str, Tensor], path: str | Path, metadata: dict[str, str]) -> None:
-    """Write tensors and what is said of them; raise :class:`FileError` if the file cannot be written."""
-    write(path_of(path, "path"), save(tensors, metadata=metadata))
-
-
 def stored_tensors(network: Network) -> dict[str, Tensor]:
     """Return what files hold of a network: weights as it computes with them."""
     tensors: dict[str, Tensor] = {}
@@ -60,32 +53,6 @@ def stored_tensors(network: Network) -> dict[str, Tensor]:
             levels = torch.round(_layer_of(network, name).effective_weight().detach() * top)
             tensors[name] = levels.to(torch.int8 if top < 128 else torch.int16)
     return tensors
-
-
-def read_tensors(path: str | Path, writer: str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Return the tensors of a file and what is said of them, a specification at least.
-
-    Parameters
-    ----------
-    path : str or path
-    writer : str
-        The function that writes such files, for errors.
-
-    Raises
-    ------
-    FileError
-        If the file is missing or damaged, or another function wrote it.
-    """
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            # copies: what safetensors returns is the file itself, gone when another network is written there
-            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (no mapping)
-    except (OSError, SafetensorError) as error:
-        raise FileError(f"{path}: cannot be read as safetensors ({brief(error)}); give a file of {writer}") from None
-    if "spec" not in metadata:
-        raise FileError(f"{path}: carries no 'spec' in its metadata; it was not written by {writer}")
-    return tensors, metadata
 
 
 def load_file(path: str | Path) -> Network:

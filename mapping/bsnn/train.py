@@ -52,7 +52,7 @@ def train(
         The training set.
     settings : TrainingSettings, optional
     checkpoint : path, optional
-        A folder; after each epoch the run is saved there, and a run found there is continued.
+        A folder, of one process at a time; after each epoch the run is saved there, and one found there is continued.
     device : str
         "auto" (CUDA where there is one), "cpu", "cuda", ...; results depend on it, as sums are rounded differently.
     progress : callable, optional
@@ -82,22 +82,21 @@ def train(
     order = np.random.default_rng([settings.seed, 0]).permutation(len(images))
     held_out, kept = order[: settings.n_validation], order[settings.n_validation :]
     run = Run(network, optimizer, settings, *(given if axes in (None, told(given[0])) else (images, labels)))
-    if checkpoint is not None:
-        run.resume(Path(checkpoint))
-    while len(run.history) < settings.epochs and not run.out_of_patience:
-        epoch, started = len(run.history), time.perf_counter()
-        network.spec = spec if settings.t_steps_training is None else spec.replace(t_steps=settings.t_steps_training)
-        mean_loss, training = _epoch(epoch, network, optimizer, images, labels, kept, settings, progress)
-        network.spec = spec
-        settle_norms(network, images[kept[: _SETTLING * settings.batch_size]], settings)
-        validation = float("nan")
-        if len(held_out):
-            validation = float(np.mean(network.predict(images[held_out], seed=settings.seed) == labels[held_out]))
-        run.finish_epoch(validation, training, mean_loss, time.perf_counter() - started)
-        if checkpoint is not None:
-            run.save(Path(checkpoint))
-        if finished is not None and finished(epoch, validation):
-            break
+    with run.stored_in(checkpoint):
+        while not run.over:
+            epoch, started = len(run.history), time.perf_counter()
+            network.spec = (
+                spec if settings.t_steps_training is None else spec.replace(t_steps=settings.t_steps_training)
+            )
+            mean_loss, training = _epoch(epoch, network, optimizer, images, labels, kept, settings, progress)
+            network.spec = spec
+            settle_norms(network, images[kept[: _SETTLING * settings.batch_size]], settings)
+            validation = float("nan")
+            if len(held_out):
+                validation = float(np.mean(network.predict(images[held_out], seed=settings.seed) == labels[held_out]))
+            run.finish_epoch(validation, training, mean_loss, time.perf_counter() - started)
+            if finished is not None and finished(epoch, validation):
+                break
     return run.best_network()
 
 
