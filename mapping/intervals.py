@@ -144,9 +144,12 @@ def _room(parts: Sequence[tuple[float, np.ndarray]], per_image: np.ndarray) -> t
     def room(p: float) -> float:
         return float(np.hypot(student.isf(p / 2, freedom) * of_dies, norm.isf(p / 2) * of_images))
 
-    least = 1e-9  # of p-values
-    p_value = least if room(least) <= value else brentq(lambda p: room(p) - value, least, 1.0)
-    return room(1 - LEVEL), float(p_value)
+    least, most = 1e-9, 1.0  # p-values
+    if room(least) <= value:
+        return room(1 - LEVEL), least
+    if room(most) >= value:  # 0, but for rounding
+        return room(1 - LEVEL), most
+    return room(1 - LEVEL), float(brentq(lambda p: room(p) - value, least, most))
 
 
 def _paired(first: np.ndarray, second: np.ndarray) -> Difference:

@@ -1,64 +1,7 @@
 import os
-import sys
 
-os.environ.setdefault("NUMBA_THREADING_LAYER", "workqueue")
-
-import numpy as np
-import pytest
-import torch
 from hypothesis import settings
 
-import mapping as mp
-from mapping.bsnn.network import Network
-from mapping.cli import main
-
-torch.set_num_threads(2)
+os.environ.setdefault("NUMBA_THREADING_LAYER", "workqueue")
 settings.register_profile("suite", derandomize=True)  # the same examples in every run; campaigns choose others
 settings.load_profile("suite")
-
-
-@pytest.fixture
-def command(monkeypatch, capsys):
-    """The command in this process: given arguments, returns its exit status and what it wrote to stdout and stderr."""
-    monkeypatch.setenv("COLUMNS", "100")
-    monkeypatch.setenv("NO_COLOR", "1")
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["xbarsim", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        return end.value.code, *capsys.readouterr()
-
-    return run
-
-
-@pytest.fixture(scope="session")
-def digits():
-    """The first 60 MNIST test images with labels."""
-    images, labels = mp.load_dataset("mnist")
-    return images[:60], labels[:60]
-
-
-@pytest.fixture
-def tiny():
-    """A network of two small layers with batch norm as after training, in double precision, and images for it."""
-    torch.manual_seed(3)
-    layers = [
-        mp.LayerSpec(kind="conv", out=4, kernel=3, pool=2, batch_norm=True),
-        mp.LayerSpec(kind="dense", out=3),
-    ]
-    spec = mp.NetworkSpec(input_shape=(2, 6, 6), layers=layers, beta=0.8, threshold=1.5, slope=3.0, t_steps=6)
-    network = Network(spec)
-    norm = network.layers[0].norm
-    norm.weight.data.copy_(torch.tensor([1.0, -1.3, 0.7, 2.0]))
-    norm.bias.data.copy_(torch.tensor([0.3, 0.8, -0.2, 0.5]))
-    norm.running_mean.copy_(torch.tensor([0.2, -0.5, 0.1, 0.4]))
-    norm.running_var.copy_(torch.tensor([0.5, 1.5, 2.0, 0.8]))
-    images = np.random.default_rng(5).uniform(0, 1, (7, 2, 6, 6))
-    return network.double().eval(), images
-
-
-@pytest.fixture
-def chip():
-    """The 1-bit chip on arrays small enough that every layer of ``tiny`` needs several."""
-    return mp.load_chip("paper-bsnn").replace(rows=8, cols=6)

@@ -8,9 +8,11 @@ import numpy as np
 
 from xbarsim.cells import Cell, Ohmic, OneTransistorOneResistor
 from xbarsim.errors import ParameterError
-from xbarsim.machine import check_memory
+from xbarsim.machine import check_reads
 from xbarsim.plausible import SHORT, both
 from xbarsim.wires import Wires
+
+_PIECE = 1 << 20  # numbers that are looked at together
 
 
 class Crossbar:
@@ -44,7 +46,7 @@ class Crossbar:
     def __init__(self, g: Any, wires: Wires | None = None, cell: Cell | None = None, *, plausible: bool = True) -> None:
         if np.ndim(g) == 2:
             n_rows, n_cols = np.shape(g)
-            check_memory(n_rows, n_cols, n_reads=1, arrays=12.0)
+            check_reads(n_rows, n_cols)
         g = real_array(g, "g", "conductances in siemens")
         if g.ndim != 2 or g.size == 0:
             raise ParameterError(f"g has the shape {g.shape}; give conductances as (n_rows, n_cols)")
@@ -91,19 +93,25 @@ class Crossbar:
 
 
 def real_array(values: Any, name: str, meaning: str) -> np.ndarray:
-    """Return a contiguous float64 copy of ``values``; refuse what is not real and finite, naming the entry."""
+    """Return ``values`` as contiguous float64; refuse what is not real and finite, naming it.
+
+    In a copy, so that nobody changes them later; but an array that cannot be written to may be large and is not copied.
+    """
     try:
-        array = np.array(np.asarray(values), order="C")
+        array = np.asarray(values)
         if array.dtype.kind not in "biuf":
             raise TypeError
-        array = array.astype(np.float64, copy=False)
+        array = np.array(array, np.float64, order="C", copy=array.flags.writeable or None)
     except (TypeError, ValueError):
         raise ParameterError(f"{name} is no array of real numbers; give {meaning}") from None
     except RuntimeError:  # of a tensor with gradients, or on a GPU
         raise ParameterError(
             f"{name} is a {type(values).__name__} that is no array; give its .detach().cpu()"
         ) from None
-    if not np.isfinite(array).all():
-        index = tuple(int(k) for k in np.argwhere(~np.isfinite(array))[0])
-        raise ParameterError(f"{name}{list(index)} = {array[index]}: give finite {meaning}")
+    flat = array.reshape(-1)
+    for start in range(0, flat.size, _PIECE):
+        fine = np.isfinite(flat[start : start + _PIECE])
+        if not fine.all():
+            index = [int(k) for k in np.unravel_index(start + int(np.argmin(fine)), array.shape)]
+            raise ParameterError(f"{name}{index} = {array[tuple(index)]}: give finite {meaning}")
     return array

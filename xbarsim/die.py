@@ -15,7 +15,7 @@ from xbarsim.drift import ROOM_TEMPERATURE
 from xbarsim.errors import ParameterError
 from xbarsim.faults import HEALTHY, OPEN_CELL, SHORTED, STUCK_HRS, STUCK_LRS, bridged, broken
 from xbarsim.kernels.disturb import count_reads
-from xbarsim.machine import check_memory
+from xbarsim.machine import check_reads
 from xbarsim.read_noise import NoiseState
 from xbarsim.streams import stream, whole_number
 from xbarsim.units import quantity
@@ -102,7 +102,7 @@ class Die:
             raise ParameterError(
                 f"shape = {shape!r}, key = {key!r}: give (n_rows, n_cols), both above 0, and a tuple of whole numbers"
             )
-        check_memory(n_rows, n_cols, n_reads=1, arrays=12.0)
+        check_reads(n_rows, n_cols)
         self.device, self.shape, self.seed = device, (n_rows, n_cols), whole_number(seed, "seed")
         self.key = (whole_number(die, "die"), *keys)
         self.faults = device.faults.draw_cells(self.shape, seed, self.key)

@@ -13,7 +13,7 @@ import numpy as np
 from xbarsim.cells import Cell
 from xbarsim.crossbar import Crossbar
 from xbarsim.errors import ConvergenceError, NoPathError, ParameterError
-from xbarsim.machine import check_memory
+from xbarsim.machine import check_reads
 from xbarsim.nodal import solve
 from xbarsim.plausible import SHORT
 from xbarsim.solution import Solution
@@ -208,7 +208,7 @@ def read_margin(
         raise ParameterError(f"sizes holds {min(widths)}: each array needs a wordline")
     margins = np.empty((len(widths), len(ratios)))
     for a, size in enumerate(widths):
-        check_memory(size, size, n_reads=1, arrays=12.0)
+        check_reads(size, size)
         g, far = np.full((size, size), float(g_lrs)), (0, size - 1)
         high, rounding = _read_out(g, wires, cell, far, v_read, scheme)
         for b, ratio in enumerate(ratios):

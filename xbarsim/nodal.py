@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from numbers import Integral, Real
 from typing import Any, Literal, get_args
 
@@ -14,14 +15,16 @@ from xbarsim.crossbar import Crossbar, real_array
 from xbarsim.elimination import Eliminated, eliminated_reads
 from xbarsim.errors import ConvergenceError, ParameterError
 from xbarsim.kernels.ladder import OPEN
+from xbarsim.kernels.lanes import LANES
 from xbarsim.kernels.schur import CONVERGED
 from xbarsim.machine import check_memory
 from xbarsim.plausible import SHORT
-from xbarsim.reads import Outcome, linear_reads, port_reads, row_reads
+from xbarsim.reads import Outcome, in_pieces, linear_reads, port_reads, row_reads
 from xbarsim.solution import LARGEST_RESIDUAL, Solution, check_residual
 
 Method = Literal["auto", "nodes", "ports", "elimination"]
 _WORK = 24.0  # arrays of the crossbar's size that a read works with, at most
+_PIECE = 1 << 24  # numbers, of voltages or cells, that are worked on together
 _BATCH = 1.25  # reads per bitline from which one solve for each bitline, and products, are less work
 
 
@@ -50,7 +53,9 @@ def solve(
     crossbar : Crossbar
         The circuit.
     v_wordline : array, (..., n_rows)
-        Driver voltages [V]; leading axes are independent reads.
+        Driver voltages [V]; leading axes are independent reads. They are copied, but for arrays that cannot be written
+        to, as ``np.load(..., mmap_mode="r")`` gives; reads are worked on in pieces, so that 10 million of them need
+        little more memory than their voltages and currents.
     v_bitline : array broadcastable to (..., n_cols), optional
         Voltages of the sense nodes [V].
     floating_wordlines, floating_bitlines : bool array, (n_rows,) and (n_cols,), optional
@@ -82,56 +87,77 @@ def solve(
         If a read did not reach the tolerance.
     """
     if isinstance(v_wordline, np.ndarray):
-        check_memory(crossbar.n_rows, crossbar.n_cols, v_wordline.size // crossbar.n_rows, _WORK)
+        _check_room(crossbar, v_wordline)
     v = real_array(v_wordline, "v_wordline", "voltages in volts")
     if v.ndim == 0 or v.shape[-1] != crossbar.n_rows:
         raise ParameterError(f"v_wordline has the shape {v.shape}; the last axis must be the {crossbar.n_rows} rows")
     given, lead = real_array(v_bitline, "v_bitline", "voltages in volts"), v.shape[:-1]
-    v_end = np.empty((*lead, crossbar.n_cols))
+    shape = (*lead, crossbar.n_cols)
     try:
-        v_end[...] = given
+        v_end = np.broadcast_to(given, shape)
     except ValueError:
-        raise ParameterError(f"v_bitline has the shape {given.shape}; give one that fits {v_end.shape}") from None
+        raise ParameterError(f"v_bitline has the shape {given.shape}; give one that fits {shape}") from None
     _check_limits(tol, max_iterations)
     if method not in get_args(Method) or (method in ("ports", "elimination") and not crossbar.linear):
         linear = "" if crossbar.linear else f"; {type(crossbar.cell).__name__} cells have no port matrices"
         raise ParameterError(f"method = {method!r}: give one of {', '.join(get_args(Method))}{linear}")
     if floating_wordlines is not None:
-        v[..., mask(floating_wordlines, "floating_wordlines", crossbar.n_rows)] = 0.0
+        v = np.where(mask(floating_wordlines, "floating_wordlines", crossbar.n_rows), 0.0, v)
     if floating_bitlines is not None:
-        v_end[..., mask(floating_bitlines, "floating_bitlines", crossbar.n_cols)] = 0.0
+        v_end = np.where(mask(floating_bitlines, "floating_bitlines", crossbar.n_cols), 0.0, v_end)
 
-    g, n = conductances(crossbar, selected), int(np.prod(lead))
+    g, n = conductances(crossbar, selected), math.prod(lead)
     r = resistances(crossbar, floating_wordlines, floating_bitlines, selected)
-    reads = (g, r, v.reshape(n, crossbar.n_rows), v_end.reshape(n, crossbar.n_cols))
-    limits = (tol, max_iterations)
+    voltages = v.reshape(n, crossbar.n_rows), v_end.reshape(-1, crossbar.n_cols)
 
-    def complete() -> Outcome:
+    def complete(v: np.ndarray, v_end: np.ndarray) -> Outcome:
         if not crossbar.linear:
-            outcome = certain_cells(crossbar.cell, reads, *limits)
+            outcome = certain_cells(crossbar.cell, (g, r, v, v_end), tol, max_iterations)
         elif method == "elimination":
-            outcome = eliminated_reads(*reads)
+            outcome = eliminated_reads(g, r, v, v_end)
         else:
-            outcome = certain_reads(linear_reads, reads, *limits)
+            outcome = certain_reads(linear_reads, (g, r, v, v_end), tol, max_iterations)
         outcome = _checked(outcome, r, tol)
-        _check_law(crossbar.cell, g, reads[2], reads[3], outcome)
+        _check_law(crossbar.cell, g, v, v_end, outcome)
         return outcome
 
+    def by_ports(v: np.ndarray, v_end: np.ndarray) -> Outcome:
+        return _checked(certain_reads(port_reads, (g, r, v, v_end), tol, max_iterations), r, tol)
+
+    step = _step(crossbar)
     if method == "ports" or (method == "auto" and crossbar.linear and n > _BATCH * crossbar.n_cols):
-        first = _checked(certain_reads(port_reads, reads, *limits), r, tol)
-        later = complete if first.i_wordline.size == 0 else lambda: first
+        first = in_pieces(by_ports, *voltages, step)
     else:
-        first = complete()
-        later = lambda: first  # noqa: E731
+        first = in_pieces(complete, *voltages, step)
+    later = (lambda: first) if first.i_wordline.size else (lambda: in_pieces(complete, *voltages, step))
     return Solution(
         crossbar,
-        i_bitline=first.i_bitline.reshape(v_end.shape),
+        i_bitline=first.i_bitline.reshape(shape),
         iterations=first.certificates[:, 0].astype(np.int64).reshape(lead),
         residual=first.certificates[:, 2].reshape(lead),
         v_driver=v,
         v_sense=v_end,
         _complete=later,
     )
+
+
+def _step(crossbar: Crossbar) -> int:
+    """Return how many reads are worked on together: in pieces of a bounded size, any number of reads has room."""
+    numbers = crossbar.n_rows + crossbar.n_cols if crossbar.linear else 3 * crossbar.g.size
+    return max(1, _PIECE // numbers // LANES) * LANES
+
+
+def _check_room(crossbar: Crossbar, v: np.ndarray) -> None:
+    """Refuse reads that do not fit into memory, before they are copied."""
+    m, n = crossbar.g.shape
+    n_reads = v.size // m
+    pieces = 3 * min(n_reads, _step(crossbar)) * (m + n)
+    copied = m * (v.flags.writeable or not v.flags.c_contiguous or v.dtype != np.float64)
+    needed = 8 * (_WORK * m * n + pieces + n_reads * (copied + n + 6))
+    remedy = "solve fewer reads at a time or a smaller crossbar"
+    if v.flags.writeable and n_reads > 1:
+        remedy += ", or save a copy by v_wordline.flags.writeable = False"
+    check_memory(needed, f"{n_reads} read(s) of {m} x {n} cells", remedy)
 
 
 def _check_law(cell: Cell, g: np.ndarray, v: np.ndarray, v_end: np.ndarray, outcome: Outcome) -> None:

@@ -115,7 +115,8 @@ def swept(data: xr.Dataset, result: str, axis: str | None = None, ax: Axes | Non
         if given:
             low, high = (end.isel(line=k).values for end in ends)
         else:
-            spread = line.std("trial", ddof=1).values if line.sizes["trial"] > 1 else np.zeros_like(mean)
+            done = line.notnull().sum("trial").values
+            spread = np.sqrt(((line - mean[:, None]) ** 2).sum("trial").values / np.maximum(done - 1, 1))
             low, high = mean - spread, mean + spread
         if given or line.sizes["trial"] > 1:
             axes.fill_between(spots, low, high, alpha=0.2, color=drawn.get_color(), linewidth=0)

@@ -18,7 +18,7 @@ from xbarsim.kernels.ladder import ladders, ladders_wide
 from xbarsim.kernels.lanes import LANES, read_lanes
 from xbarsim.kernels.newton import newton_batch, newton_read
 from xbarsim.kernels.read import read, read_batch, read_rows, read_wide
-from xbarsim.machine import check_memory
+from xbarsim.machine import check_memory, check_reads
 
 _WIDE = 1 << 17  # cells from which one read is worth several threads
 _FEWEST_LANES = 8
@@ -93,6 +93,38 @@ def linear_reads(
     return Outcome(*out, nodes, rho)
 
 
+def in_pieces(way: Callable[[np.ndarray, np.ndarray], Outcome], v: np.ndarray, v_end: np.ndarray, step: int) -> Outcome:
+    """Read at v (n, n_rows) and v_end (n, n_cols), of any layout, ``step`` reads at a time."""
+    if len(v) <= step:
+        return way(_own(v), _own(v_end))
+    parts = [slice(start, start + step) for start in range(0, len(v), step)]
+    i_wordline, i_bitline, certificates = np.empty((len(v), 0)), np.empty(v_end.shape), np.empty((len(v), 4))
+    for part in parts:
+        outcome = way(_own(v[part]), _own(v_end[part]))
+        if outcome.i_wordline.size and not i_wordline.size:
+            what = f"the wordline currents of {len(v)} reads at {v.shape[1]} wordlines"
+            check_memory(8 * v.size, what, "solve fewer reads at a time")
+            i_wordline = np.empty(v.shape)
+        if i_wordline.size:
+            i_wordline[part] = outcome.i_wordline
+        i_bitline[part], certificates[part] = outcome.i_bitline, outcome.certificates
+
+    def nodes() -> Nodes:
+        m, n = v.shape[1], v_end.shape[1]
+        check_reads(m, n, len(v), 3.0 * len(v))
+        u, x, c = (np.empty((len(v), m, n)) for _ in range(3))
+        for part in parts:
+            u[part], x[part], c[part] = way(_own(v[part]), _own(v_end[part])).nodes()
+        return u, x, c
+
+    return Outcome(i_wordline, i_bitline, certificates, nodes)
+
+
+def _own(x: np.ndarray) -> np.ndarray:
+    """Return an array as kernels are compiled for: contiguous, and not read-only."""
+    return x if x.flags.c_contiguous and x.flags.writeable else x.copy()
+
+
 def row_reads(
     g: np.ndarray, r: Resistances, v: np.ndarray, rows: np.ndarray, tol: float, max_iterations: int
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -164,7 +196,7 @@ def _outputs(v: np.ndarray, v_end: np.ndarray) -> Lines:
 
 
 def _node_arrays(n: int, g: np.ndarray) -> Any:
-    check_memory(g.shape[0], g.shape[1], n, 3.0 * n)
+    check_reads(g.shape[0], g.shape[1], n, 3.0 * n)
     return _aligned(2, n, *g.shape)
 
 

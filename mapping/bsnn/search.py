@@ -289,9 +289,11 @@ def _study(path: Path, plan: Search, worker: int) -> optuna.Study:
             study_name="xbarsim", storage=_storage(path), direction="maximize", load_if_exists=True, pruner=halving
         )
         drawn = len(study.trials)  # a continued search goes on with other draws than it began with
-    study.sampler = optuna.samplers.TPESampler(
-        seed=plan.seed + 1_000_003 * worker + 7_368_787 * drawn, multivariate=True, constant_liar=True
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what it is told to do is experimental to some versions of Optuna
+        study.sampler = optuna.samplers.TPESampler(
+            seed=plan.seed + 1_000_003 * worker + 7_368_787 * drawn, multivariate=True, constant_liar=True
+        )
     identity, attrs = plan.model_dump(mode="json"), study.user_attrs
     if "plan" in attrs and from_format(json.loads(attrs["plan"]), attrs.get("format", 1)) != identity:
         raise FileError(f"{path}: holds a search with other settings; choose another file or delete it")
