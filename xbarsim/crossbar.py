@@ -101,7 +101,7 @@ def real_array(values: Any, name: str, meaning: str) -> np.ndarray:
         array = np.asarray(values)
         if array.dtype.kind not in "biuf":
             raise TypeError
-        array = np.array(array, np.float64, order="C", copy=array.flags.writeable or None)
+        array = (np.array if array.flags.writeable else np.asarray)(array, np.float64, order="C")
     except (TypeError, ValueError):
         raise ParameterError(f"{name} is no array of real numbers; give {meaning}") from None
     except RuntimeError:  # of a tensor with gradients, or on a GPU

@@ -39,7 +39,7 @@ def check_reads(n_rows: int, n_cols: int, n_reads: int = 1, arrays: float = 12.0
     check_memory(
         8 * (n_rows * n_cols * arrays + n_reads * (n_rows + n_cols)),
         f"{n_reads} read(s) of {n_rows} x {n_cols} cells",
-        "solve fewer reads at a time or a smaller crossbar",
+        "give a smaller crossbar or fewer reads",
     )
 
 

@@ -154,9 +154,9 @@ def _check_room(crossbar: Crossbar, v: np.ndarray) -> None:
     pieces = 3 * min(n_reads, _step(crossbar)) * (m + n)
     copied = m * (v.flags.writeable or not v.flags.c_contiguous or v.dtype != np.float64)
     needed = 8 * (_WORK * m * n + pieces + n_reads * (copied + n + 6))
-    remedy = "solve fewer reads at a time or a smaller crossbar"
+    remedy = "solve fewer reads at a time"
     if v.flags.writeable and n_reads > 1:
-        remedy += ", or save a copy by v_wordline.flags.writeable = False"
+        remedy += "; v_wordline.flags.writeable = False saves a copy"
     check_memory(needed, f"{n_reads} read(s) of {m} x {n} cells", remedy)
 
 

@@ -157,6 +157,7 @@ class Ann(CheckedModule):
         super().__init__()
         self.spec = spec
         self.metadata = metadata or {}
+        self.check_room(spec.layers, [shape[0] for shape, _ in spec.shapes()])
         tops = [spec.top_activation] * (len(spec.layers) - 1) + [None]
         layers = nn.ModuleList(
             AnnLayer(layer, in_shape, spec.top_weight, top)

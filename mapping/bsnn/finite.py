@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mapping.bsnn.spec import LayerSpec
 from xbarsim.errors import ParameterError
+from xbarsim.machine import check_memory
 
 _OVERSHOOT = 0.5
 
@@ -35,6 +36,14 @@ class CheckedModule(nn.Module):
     """A network of ``layers`` that takes over only numbers that can be computed with."""
 
     layers: Sequence[Layer]
+
+    def check_room(self, layers: Sequence[LayerSpec], channels: Sequence[int]) -> None:
+        """Raise :class:`ParameterError` if the weights of layers with so many input channels do not fit into memory."""
+        needed = 0
+        for number, (layer, n_inputs) in enumerate(zip(layers, channels)):
+            needed += 4 * layer.out * (1 if layer.depthwise else n_inputs) * layer.kernel**2
+            what = f"the weights of a network with {title(number, layer)}, {layer.kernel} x {layer.kernel} kernels,"
+            check_memory(needed, what, "give smaller layers")
 
     def check(self, tensors: Mapping[str, Any] | None = None) -> None:
         """Raise :class:`ParameterError`, with layer and tensor, if one holds numbers that cannot be computed with.

@@ -41,6 +41,7 @@ class Network(CheckedModule):
         super().__init__()
         self.spec = spec
         self.metadata = metadata or {}
+        self.check_room(spec.layers, [shape[0] for shape, _ in spec.shapes()])
         layers = nn.ModuleList(
             SpikingLayer(layer, in_shape, spec.weights_of(layer), neuron)
             for layer, (in_shape, _), neuron in zip(spec.layers, spec.shapes(), spec.neurons())

@@ -229,7 +229,7 @@ def test_no_reads_and_too_many_reads():
     nothing = xb.solve(crossbar, np.zeros((0, 400)))
     assert nothing.i_bitline.shape == (0, 300) and nothing.power.shape == (0,)
     many = np.broadcast_to(np.zeros(400), (10**9, 400))
-    with pytest.raises(xb.ParameterError, match=r"need 5.65 TB of memory; .* left of .* solve fewer reads"):
+    with pytest.raises(xb.ParameterError, match=r"need .* TB of memory; .* left of .* solve fewer reads"):
         xb.solve(crossbar, many)
     huge = np.broadcast_to(1e-5, (10**6, 10**6))
     with pytest.raises(

@@ -6,15 +6,17 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
-from math import isnan
+from math import isnan, prod
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from xbarsim.errors import ParameterError
+from xbarsim.machine import check_memory
 from xbarsim.streams import whole_number
 
 Value = bool | int | float | str
+_JOB = 500  # bytes that are held of each trial, at least
 RESERVED = ("trial", "error", "rng")
 
 
@@ -66,6 +68,8 @@ class Plan:
         if whole_number(n_trials, "n_trials") < 1:
             raise ParameterError("n_trials = 0: give at least 1")
         checked = {_axis_name(name): _values(name, values) for name, values in axes.items()}
+        n_jobs = prod(map(len, checked.values())) * int(n_trials)
+        check_memory(_JOB * n_jobs, f"{n_jobs} trials", "give fewer trials or values on the axes")
         return cls(checked, int(n_trials), int(seed), dict(identity))
 
     @property
@@ -92,6 +96,8 @@ def _axis_name(name: Any) -> str:
 def _values(name: str, values: Any) -> tuple[Value, ...]:
     if isinstance(values, str | bytes | Mapping) or not hasattr(values, "__iter__"):
         raise ParameterError(f"axis {name} = {values!r}: give a list of values")
+    if hasattr(values, "__len__"):
+        check_memory(_JOB * len(values), f"{len(values)} values of axis {name}", "give fewer")
     plain = tuple(value.item() if isinstance(value, np.generic) else value for value in values)
     if not plain:
         raise ParameterError(f"axis {name} has no values; give at least one")
