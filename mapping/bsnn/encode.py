@@ -97,8 +97,8 @@ def check_images(images: np.ndarray, spec: NetworkSpec, axes: str | None = None,
     if isinstance(images, Checked) and _still_fits(images, spec) and (spiking or images.ndim == 4):
         return images
     largest = max(math.prod(shape) for pair in spec.shapes() for shape in pair)
-    steps = f"the spikes of one image over t_steps = {spec.t_steps}, {largest} inputs or neurons at a time,"
-    check_memory(8 * spec.t_steps * largest, steps, "give fewer time steps or smaller layers")
+    steps = f"the spikes of an image over t_steps = {spec.t_steps}, {largest} inputs or neurons at a time,"
+    check_memory(8 * spec.t_steps * largest, steps, "give fewer steps or smaller layers")
     x = array_of(images, "images")
     timed = x.ndim == 5 if axes is None else "t" in str(axes)
     if x.dtype.kind in "iu" and x.dtype != np.uint8 and not timed:

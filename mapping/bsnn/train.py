@@ -54,7 +54,8 @@ def train(
     checkpoint : path, optional
         A folder, of one process at a time; after each epoch the run is saved there, and one found there is continued.
     device : str
-        "auto" (CUDA where there is one), "cpu", "cuda", ...; results depend on it, as sums are rounded differently.
+        "auto" (CUDA where there is one), "cpu", "cuda", ...; results depend on it, and on the number of threads that
+        torch has, as sums are rounded differently.
     progress : callable, optional
         Called after each batch with the epoch, the number of finished batches, running loss and training accuracy.
     finished : callable, optional

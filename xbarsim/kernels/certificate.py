@@ -9,7 +9,7 @@ agree in voltage; a node joined to its terminal must have the terminal's voltage
 import numpy as np
 
 from xbarsim.kernels.chebyshev import LINES
-from xbarsim.kernels.jit import jit, parallel_jit, prange
+from xbarsim.kernels.jit import in_order, jit, parallel_jit, prange
 
 _TINY = 1e-300
 
@@ -29,7 +29,8 @@ def _certify(g, wires, v, v_end, u, x):
             worst[block] = _worst_of_separate_nodes(begin, end, g, wires, v, v_end, volts, u, x)
         lost[block] = _dissipated(begin, end, g, wires, v, v_end, u, x)
     largest = _worst_of_joined_nodes(g, wires, v, v_end, volts, u, x) if joined else worst.max()
-    return (largest if lost.sum() < np.inf else np.inf), lost.sum()  # maxima lose nan, sums keep it
+    power = in_order(lost)
+    return (largest if power < np.inf else np.inf), power  # maxima lose nan, sums keep it
 
 
 @jit

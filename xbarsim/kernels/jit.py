@@ -73,3 +73,15 @@ def _compile(function: Callable[..., Any], threads: str, **options: Any) -> Any:
         return kept(numba.njit(cache=True, **options)(function))
     finally:
         numba.config.CACHE_DIR = before
+
+
+@jit
+def in_order(x):
+    """Return the sum of an array, added up from its first number to its last.
+
+    In a parallel kernel ``x.sum()`` is one sum for each thread, and its last bits depend on how many there are.
+    """
+    total = 0.0
+    for value in x:
+        total += value
+    return total

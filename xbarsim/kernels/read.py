@@ -4,7 +4,7 @@ import numpy as np
 
 from xbarsim.kernels.certificate import certify, certify_wide
 from xbarsim.kernels.chebyshev import LINES
-from xbarsim.kernels.jit import jit, parallel_jit, prange
+from xbarsim.kernels.jit import in_order, jit, parallel_jit, prange
 from xbarsim.kernels.ladder import ROWS, wordline_voltages
 from xbarsim.kernels.linear import solve_bitlines, solve_bitlines_wide
 
@@ -24,7 +24,7 @@ def _finish(wordlines, v, x, u, i_wordline, i_bitline):
             for j in range(n_cols):
                 current[j] = g[i, j] * (u[i, j] - x[i, j])
                 share[block, j] += current[j]
-            i_wordline[i] = current.sum()
+            i_wordline[i] = in_order(current)
     i_bitline[:] = 0.0
     for block in range(n_blocks):
         i_bitline += share[block]

@@ -16,7 +16,7 @@ found, whose residual is the change of those currents, until that is small at on
 import numpy as np
 
 from xbarsim.kernels.chebyshev import LINES, deliver
-from xbarsim.kernels.jit import jit, parallel_jit, prange
+from xbarsim.kernels.jit import in_order, jit, parallel_jit, prange
 from xbarsim.kernels.ladder import ROWS, bitline_sources, bitline_voltages, piece_of, wordline_voltages
 
 CONVERGED, STALLED, ROUNDED = 0, 1, 2  # the last: rounding ended it, next to nothing being tied to any source
@@ -123,7 +123,7 @@ def _conjugate_gradients(n_pieces, wordlines, bitlines, rho, v, v_end, added, to
             for piece in prange(n_pieces):
                 begin, end = piece_of(piece, n_pieces, n_cols)
                 _precondition(begin, end, alpha, q, keep, z_line, lean_b, r, z, share_b)
-            rz_new = share_b.sum()
+            rz_new = in_order(share_b)
             beta, rz = rz_new / rz if iteration > 0 else 0.0, rz_new
             if abs(rz) <= enough * gained:
                 iterations, status = iteration, CONVERGED
@@ -139,7 +139,7 @@ def _conjugate_gradients(n_pieces, wordlines, bitlines, rho, v, v_end, added, to
             for block in prange(n_blocks):
                 begin, end = block * LINES, min((block + 1) * LINES, n_rows)
                 share_w[block] = _direction(begin, end, alpha, beta, z, r, g, pull, lean_w, x, p, q)
-            pq = share_w.sum()
+            pq = in_order(share_w)
             if not (pq > 0.0 and rz > 0.0):  # rounding: a start has gained all it can
                 iterations, alpha = iteration, 0.0
                 status = CONVERGED if abs(rz) <= _FLOOR * gained else STALLED
