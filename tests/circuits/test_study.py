@@ -30,6 +30,10 @@ def noisy(rng, gain, offset):
     return {"sum": gain * rng.normal() + offset, "wave": ("time", gain * rng.normal(size=3))}
 
 
+def one(rng):
+    return 1
+
+
 def failing(rng, a):
     if a == 2:
         raise ValueError("no")
@@ -131,10 +135,10 @@ class TestFailures:
         def entering(rng):
             return {"x": len(door.read_text())}
 
-        with pytest.warns(UserWarning, match="FileNotFoundError"):
+        with pytest.raises(xb.TrialError, match="FileNotFoundError"):
             xb.monte_carlo(entering, 2, workers=1, store=tmp_path)
         door.write_text("open")
-        with pytest.warns(UserWarning, match="2 of 2 trials failed"):
+        with pytest.raises(xb.TrialError, match="all 2 trials failed"):
             xb.monte_carlo(entering, 2, workers=1, store=tmp_path)
         assert list(xb.monte_carlo(entering, 2, workers=1, store=tmp_path, retry_failed=True)["x"]) == [4, 4]
 
@@ -446,13 +450,22 @@ class TestStore:
                     raise RuntimeError("no")
                 return text
 
-        def function(rng):
-            raise OddError
+        def function(rng, a):
+            if a:
+                raise OddError
+            return {"x": a}
 
-        with pytest.warns(UserWarning, match="2 of 2 trials failed"):
-            data = xb.monte_carlo(function, 2, workers=1, store=tmp_path)
+        with pytest.warns(UserWarning, match="2 of 4 trials failed"):
+            data = xb.sweep(function, {"a": [0, 1]}, n_trials=2, workers=1, store=tmp_path)
         said = "(what it says cannot be had: RuntimeError)" if text is None else "\\ud800"
-        assert data["error"].values.tolist() == [f"OddError: {said}"] * 2
+        assert data["error"].values.tolist() == [["", ""], [f"OddError: {said}"] * 2]
+
+    def test_a_study_all_of_whose_trials_failed_is_an_error_and_stays_in_its_store(self, tmp_path):
+        words = "all 3 trials failed, the first: ParameterError: the function returned int; return a dictionary"
+        for _ in range(2):
+            with pytest.raises(xb.TrialError, match=words):
+                xb.monte_carlo(one, 3, workers=1, store=tmp_path)
+        assert check(tmp_path) == (3, [])
 
     def test_two_studies_at_a_time_in_one_store(self, tmp_path):
         def nested(rng):

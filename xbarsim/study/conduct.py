@@ -53,19 +53,17 @@ def conduct(
         raise ParameterError("workers = 0: give at least 1")
     used = versions()
     with nullcontext() if store is None else Store(store, plan, used) as saved:
-        done: set[tuple[str, int]] = saved.done(failed=not retry_failed) if saved else set()
-        left = [job for job in plan.jobs if job.key not in done]
-        kept: dict[tuple[str, int], Outcome] = {}
+        outcomes: dict[tuple[str, int], Outcome] = dict(saved.outcomes()) if saved else {}
+        again = {key for key, outcome in outcomes.items() if outcome.error} if retry_failed else set()
+        left = [job for job in plan.jobs if job.key not in outcomes or job.key in again]
 
         def keep(job: Job, outcome: Outcome) -> None:
             if saved:
                 saved.add(job, outcome)
-            else:
-                kept[job.key] = outcome
+            outcomes[job.key] = outcome
 
         results = _start(task, left, workers, cluster)
         _run(results, keep, (len(plan), len(plan) - len(left)), on_error, progress)
-        outcomes = dict(saved.outcomes()) if saved else kept
         seen = saved.versions if saved else {name: [version] for name, version in used.items()}
     attrs = {f"version_{name}": ", ".join(found) for name, found in seen.items()}
     attrs |= {"seed": str(plan.seed), **{key: _plain(value) for key, value in plan.identity.items()}}
@@ -124,9 +122,11 @@ def _shown(total: int, done: int, progress: bool | None) -> Iterator[Callable[[b
 
 
 def _warn(data: xr.Dataset) -> None:
-    """Say how many trials have failed."""
+    """Say how many trials have failed; that all have is an error."""
     errors = data["error"].values.ravel()
     failed = errors[(errors != "") & (errors != NOT_DONE)]
+    if len(failed) == len(errors):
+        raise TrialError(f"all {len(errors)} trials failed, the first: {failed[0]}")
     if len(failed):
         warnings.warn(f"{len(failed)} of {len(errors)} trials failed, the first: {failed[0]}", stacklevel=4)
 

@@ -129,10 +129,6 @@ class Store:
         with self._errors():
             self._file.execute("INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*row, _digest(row)))
 
-    def done(self, failed: bool = True) -> set[tuple[str, int]]:
-        """Return the keys of finished trials, with or without those that failed, or whose results are damaged."""
-        return {key for key, outcome in self.outcomes() if failed or not outcome.error}
-
     def outcomes(self) -> Iterator[tuple[tuple[str, int], Outcome]]:
         """Yield the key and the outcome of every finished trial; one that is damaged has failed."""
         with self._errors():
@@ -250,7 +246,8 @@ class _Header:
                 words = "" if what == "code" else f": {_short(theirs)} there, {_short(ours)} now"
                 raise FileError(f"{folder}: holds another study, its {what} differs{words}; give another folder")
         for name, values in before.axes.items():
-            missing = [value for value in values if value not in self.axes[name]]
+            kept = set(self.axes[name])
+            missing = [value for value in values if value not in kept]
             if missing:
                 raise FileError(
                     f"{folder}: holds results at {name} = {missing[0]}, which this study leaves out; keep all values "

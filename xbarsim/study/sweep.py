@@ -54,7 +54,7 @@ def sweep(
     cluster : str, optional
         Instead: the address of a Dask scheduler, as ``tcp://host:8786``.
     on_error : {"record", "raise"}
-        A trial that fails has no numbers, and its ``error`` says why; or it ends the study.
+        A trial that fails has no numbers, and its ``error`` says why; or it ends the study. That all fail is an error.
     retry_failed : bool
         Whether trials that failed before are tried again.
     progress : bool, optional
@@ -76,7 +76,7 @@ def sweep(
     FileError
         If the store cannot be used, or holds another study.
     TrialError
-        If a trial fails and ``on_error`` is "raise".
+        If a trial fails and ``on_error`` is "raise", or if all fail.
     """
     from xbarsim.study.conduct import conduct
     from xbarsim.study.identity import describe
