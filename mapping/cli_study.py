@@ -66,7 +66,8 @@ def study(
     terminal = console()
     if check is not None:
         count, damaged = stored(check)
-        terminal.print(Text("\n".join([f"{check}: {count} trials, {len(damaged)} damaged", *damaged])))
+        text = Text("\n".join([f"{check}: {count} trials, {len(damaged)} damaged", *damaged]))
+        terminal.print(text, soft_wrap=True)
         raise typer.Exit(1 if damaged else 0)
     if source is None:
         terminal.print(_list())

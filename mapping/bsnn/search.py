@@ -13,6 +13,7 @@ import signal
 import sqlite3
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -242,20 +243,30 @@ def _optuna() -> Any:
         import optuna
     except ImportError:
         raise ParameterError("a search needs the package optuna; install xbarsim[search]") from None
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     return optuna
 
 
 def _storage(path: Path) -> Any:
-    storages, quiet = _optuna().storages, _optuna().exceptions.ExperimentalWarning
+    from sqlalchemy.exc import IntegrityError, OperationalError
+
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", quiet)
-        return storages.RDBStorage(
-            f"sqlite:///{path}",
-            engine_kwargs={"connect_args": {"timeout": _WAIT}},
-            heartbeat_interval=_BEAT,
-            grace_period=_SILENT,
-        )
+        warnings.simplefilter("ignore", _optuna().exceptions.ExperimentalWarning)
+        for last in (False, False, False, True):
+            try:
+                storage = _optuna().storages.RDBStorage(
+                    f"sqlite:///{path}",
+                    engine_kwargs={"connect_args": {"timeout": _WAIT}},
+                    heartbeat_interval=_BEAT,
+                    grace_period=_SILENT,
+                )
+            except (IntegrityError, OperationalError):  # as when two searches make its tables at a time
+                if last:
+                    raise
+                time.sleep(0.5)
+            else:
+                break
+        return storage
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from itertools import product
@@ -529,29 +530,54 @@ def large(rng, a):
     return {"x": ("k", np.full(25_000, float(a)))}
 
 
+def marked(folder):
+    """Return the study's function, slowed down and leaving a mark for each trial, and the folder of marks."""
+    marks = folder / "marks"
+    marks.mkdir()
+
+    def slow(rng, on_off_ratio, r_wire):
+        (marks / f"{on_off_ratio}-{r_wire}-{os.getpid()}-{time.monotonic_ns()}").touch()
+        time.sleep(0.03)
+        return loss(rng, on_off_ratio, r_wire)
+
+    return slow, marks
+
+
 class TestCluster:
     @pytest.fixture
-    def cluster(self, tmp_path):
-        """A scheduler and two workers, each a process of its own on the loopback interface."""
+    def begin(self, tmp_path):
+        """Begins a scheduler and two workers, each a process of its own on the loopback interface."""
         pytest.importorskip("distributed")
-        address_file, running = tmp_path / "scheduler.json", []
-        env = os.environ | {"PYTHONPATH": ROOT, "DASK_DISTRIBUTED__ADMIN__LOG_LENGTH": "0"}
+        running, env = [], os.environ | {"PYTHONPATH": ROOT, "DASK_DISTRIBUTED__ADMIN__LOG_LENGTH": "0"}
 
-        def begin(kind, *options):
+        def process(kind, *options):
             command = [sys.executable, "-W", "ignore", "-m", f"distributed.cli.dask_{kind}", "--no-dashboard", *options]
-            log = (tmp_path / f"{kind}{len(running)}").open("w")
-            running.append(subprocess.Popen(command, env=env, stdout=log, stderr=log, cwd=tmp_path))
-            log.close()
+            with (tmp_path / f"{kind}{len(running)}").open("w") as log:
+                running.append(subprocess.Popen(command, env=env, stdout=log, stderr=log, cwd=tmp_path))
             return running[-1]
 
-        begin("scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", address_file)
-        wait_for(address_file)
-        address = json_of(address_file)["address"]
-        workers = [begin("worker", address, "--nthreads", "1", "--no-nanny", "--name", str(k)) for k in range(2)]
-        yield address, workers
-        for process in reversed(running):
-            process.kill()
-            process.wait()
+        def all_of_them(*options):
+            address_file = tmp_path / f"scheduler{len(running)}.json"
+            scheduler = process("scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", address_file)
+            wait_for(address_file)
+            address = json_of(address_file)["address"]
+            workers = [worker(address, *(options or ["--no-nanny"])) for _ in range(2)]
+            for each in workers:
+                each.scheduler = scheduler
+            return address, workers
+
+        def worker(address, *options):
+            return process("worker", address, "--nthreads", "1", "--name", str(len(running)), *options)
+
+        all_of_them.worker = worker
+        yield all_of_them
+        for each in reversed(running):
+            each.kill()
+            each.wait()
+
+    @pytest.fixture
+    def cluster(self, begin):
+        return begin()
 
     @pytest.mark.parametrize(
         ("source", "words"),
@@ -581,16 +607,8 @@ class TestCluster:
 
     @pytest.mark.compiled
     def test_one_of_two_workers_is_killed_half_way(self, cluster, expected, tmp_path):
-        import threading
-
         address, workers = cluster
-        marks = tmp_path / "marks"
-        marks.mkdir()
-
-        def slow(rng, on_off_ratio, r_wire):
-            (marks / f"{on_off_ratio}-{r_wire}-{os.getpid()}-{time.monotonic_ns()}").touch()
-            time.sleep(0.03)
-            return loss(rng, on_off_ratio, r_wire)
+        slow, marks = marked(tmp_path)
 
         def kill():
             while len({mark.name.split("-")[2] for mark in marks.iterdir()}) < 2 or len(list(marks.iterdir())) < 40:
@@ -605,6 +623,66 @@ class TestCluster:
         for name in ("lost", "i_bitline"):
             assert (data[name].values == expected[name].values).all()
         assert (data["error"] == "").all()
+
+    @pytest.mark.compiled
+    def test_the_scheduler_is_killed_and_another_one_started(self, begin, cluster, expected, tmp_path):
+        """The study ends in order, and goes on with the next scheduler where it was."""
+        address, workers = cluster
+        slow, marks = marked(tmp_path)
+
+        def kill():
+            while len(list(marks.iterdir())) < 40:
+                time.sleep(0.01)
+            workers[0].scheduler.kill()
+
+        killer = threading.Thread(target=kill, daemon=True)
+        killer.start()
+        began = time.monotonic()
+        with pytest.raises(xb.XbarsimError, match="the Dask scheduler at .* is gone; with a store, run again to go on"):
+            xb.sweep(slow, AXES, n_trials=TRIALS, seed=5, cluster=address, store=tmp_path / "s")
+        assert time.monotonic() - began < 60
+        killer.join()
+        done, damaged = check(tmp_path / "s")
+        assert 20 < done < 120 and not damaged
+        data = xb.sweep(slow, AXES, n_trials=TRIALS, seed=5, cluster=begin()[0], store=tmp_path / "s")
+        for name in ("lost", "i_bitline"):
+            assert (data[name].values == expected[name].values).all()
+        assert len(list(marks.iterdir())) < 120 + 40
+
+    @pytest.mark.compiled
+    def test_trials_without_room_fail_and_others_go_on(self, begin):
+        """One asks for more than there is; one is killed by the system wherever it runs, as Dask's nannies notice."""
+
+        def greedy(rng, share):
+            if share == 1:
+                return {"x": np.zeros(1 << 50).sum()}
+            if share == 2:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return {"x": share}
+
+        address, _ = begin("--nanny")
+        with pytest.warns(UserWarning, match="4 of 12 trials failed"):
+            data = xb.sweep(greedy, {"share": list(range(6))}, n_trials=2, cluster=address)
+        assert data["x"].mean("trial").values[[0, 3, 4, 5]].tolist() == [0, 3, 4, 5]
+        assert all("MemoryError" in text for text in data["error"].values[1])
+        assert all("KilledWorker" in text for text in data["error"].values[2])
+
+    @pytest.mark.compiled
+    def test_a_study_without_workers_says_that_it_waits(self, begin, monkeypatch):
+        monkeypatch.setattr("xbarsim.study.engines._LOOKS", 0.2)
+        address, workers = begin()
+
+        def last(rng):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        later = threading.Timer(6, lambda: [begin.worker(address, "--no-nanny") for _ in workers])  # to be killed too
+        later.start()
+        with (
+            pytest.warns(UserWarning, match="no workers are left at .*: waiting for others"),
+            pytest.raises(xb.TrialError),
+        ):
+            xb.monte_carlo(last, 1, cluster=address)
+        assert all(worker.wait() < 0 for worker in workers)
 
     def test_no_scheduler_there(self):
         pytest.importorskip("distributed")

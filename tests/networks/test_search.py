@@ -20,6 +20,7 @@ PLAN = mp.Search(
     recipe=mp.Recipe(
         network=SMALL, training=mp.TrainingSettings(epochs=3, batch_size=20, n_validation=60, learning_rate=0.01)
     ),
+    space=mp.SearchSpace(threshold=(0.5, 3.0), learning_rate=(5e-3, 3e-2)),
     images=200,
     test_images=100,
 )
@@ -33,7 +34,7 @@ def test_search_is_reproducible_prunes_and_resumes(tmp_path):
     assert len(found) == 20 and set(found.state) == {"COMPLETE", "PRUNED"}
     assert (found.epochs[found.state == "COMPLETE"] == 3).all() and (found.epochs[found.state == "PRUNED"] < 3).all()
     assert found.validation_accuracy.max() > 0.9 and found.test_accuracy.between(0, 1).all()
-    assert found.threshold.between(0.5, 10).all() and set(found["clip"]) == {True, False}
+    assert found.threshold.between(0.5, 3).all() and set(found["clip"]) == {True, False}
 
     part = mp.search(PLAN, data, test, tmp_path / "two.db", n_trials=5)
     first = ["beta", "threshold", "slope", "learning_rate", "validation_accuracy", "test_accuracy"]

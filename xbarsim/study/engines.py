@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import time
+import warnings
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from itertools import islice
@@ -73,6 +75,7 @@ def _in_pool(payload: bytes, jobs: Iterator[Job], workers: int, running: dict[Fu
         pool.shutdown(kill_workers=True)
 
 
+_PAUSE, _LOOKS = 0.02, 5.0  # seconds between two looks at a cluster: at its results, at its workers
 _in_worker: dict[str, Any] = {}  # the task that a process of this machine was begun for
 
 
@@ -135,15 +138,33 @@ def on_cluster(task: Task, jobs: Iterable[Job], address: str) -> Results:
         try:
             submit(max(_IN_FLIGHT, 4 * sum(client.nthreads().values())))
             while running:
+                _wait(client, finished, address)
                 future = next(finished)
                 failure = future.exception() if future.status == "error" else None
                 if future.status == "cancelled" or isinstance(failure, CommClosedError):
-                    raise XbarsimError(f"the Dask scheduler at {address} is gone; with a store, run again to go on")
+                    raise _gone(address)
                 died = Outcome(error=f"{type(failure).__name__}: {failure}")
                 yield running.pop(future), died if failure else future.result()
                 submit(1)
         finally:
             client.cancel(list(running))
+
+
+def _wait(client: Any, finished: Any, address: str) -> None:
+    """Wait for a trial; say once that nobody is left to do any, and raise an error if the scheduler is gone."""
+    looked, waiting = time.monotonic(), False
+    while not finished.has_ready():
+        time.sleep(_PAUSE)
+        if client.status != "running":
+            raise _gone(address)
+        if time.monotonic() - looked > _LOOKS and not waiting:
+            looked, waiting = time.monotonic(), not client.nthreads()
+            if waiting:
+                warnings.warn(f"no workers are left at {address}: waiting for others", stacklevel=6)
+
+
+def _gone(address: str) -> XbarsimError:
+    return XbarsimError(f"the Dask scheduler at {address} is gone; with a store, run again to go on")
 
 
 def _same_version(client: Any) -> None:
