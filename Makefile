@@ -5,8 +5,11 @@ TORCH ?= torch==2.13.0
 SPIKINGJELLY := spikingjelly==0.0.0.0.14
 BIN := .venv/bin
 SMALL := not compiled and not slow
+# what the tests of circuits and devices need, where torch and mapping are not to be had
+CIRCUITS := numpy scipy numba pydantic quantiphy pandas xarray loky threadpoolctl matplotlib rich openpyxl distributed \
+	pytest pytest-xdist hypothesis mpmath
 
-.PHONY: setup report test test-slow test-nojit lint bench notebooks clean
+.PHONY: setup report test test-slow test-nojit test-lowest test-circuits test-wheel lint bench notebooks clean
 .DELETE_ON_ERROR:
 
 setup: .venv/ready
@@ -25,11 +28,36 @@ report: setup
 test: setup
 	$(BIN)/python -m pytest -n 2
 
+# campaigns: kills, damaged files
 test-slow: setup
-	$(BIN)/python -m pytest -n 2 -m slow
+	$(BIN)/python -m pytest -n 2 -m slow -s
 
 test-nojit: setup
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -m "$(SMALL)"
+
+# with the lowest versions that pyproject.toml allows, but for torch; their own warnings of what is deprecated are old
+test-lowest:
+	$(PYTHON) -m venv --clear .venv-lowest
+	grep -o '"[a-z][a-z0-9-]*>=[0-9.]*' pyproject.toml | sed 's/"//; s/>=/==/; /^torch=/d' | sort -u > .venv-lowest/lowest.txt
+	echo "pyparsing<3.3" >> .venv-lowest/lowest.txt
+	.venv-lowest/bin/python -m pip install --quiet "$(TORCH)" -c .venv-lowest/lowest.txt
+	.venv-lowest/bin/python -m pip install --quiet -e ".[dev]" -c .venv-lowest/lowest.txt
+	.venv-lowest/bin/python -m pip install --quiet --no-deps $(SPIKINGJELLY)
+	.venv-lowest/bin/python -m pytest -n 2 -W default::DeprecationWarning -W default::PendingDeprecationWarning -W default::FutureWarning
+
+# the tests of circuits and devices, by another Python: make test-circuits PYTHON=python3.14
+test-circuits:
+	$(PYTHON) -m venv --clear .venv-circuits
+	.venv-circuits/bin/python -m pip install --quiet --only-binary :all: $(CIRCUITS)
+	.venv-circuits/bin/python -m pytest -n 2 tests/circuits
+
+# a wheel in an environment of its own, outside this folder
+test-wheel: setup
+	$(PYTHON) -m venv --clear .venv-wheel
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation -w .venv-wheel/dist .
+	.venv-wheel/bin/python -m pip install --quiet "$(TORCH)"
+	.venv-wheel/bin/python -m pip install --quiet .venv-wheel/dist/*.whl
+	cd .venv-wheel && env -u PYTHONPATH bin/xbarsim report --images 50
 
 lint: setup
 	$(BIN)/ruff check .
@@ -49,4 +77,4 @@ notebooks: setup
 	for script in notebooks/*.py; do env -u XBARSIM_QUICK $(BIN)/jupytext --quiet --to ipynb --execute $$script || exit 1; done
 
 clean:
-	rm -rf .venv
+	rm -rf .venv .venv-*

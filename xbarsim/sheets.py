@@ -10,12 +10,17 @@ from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import ZipFile, is_zipfile
 
 import numpy as np
 
-from xbarsim.errors import UNREADABLE, FileError, brief
+from xbarsim.apart import check_apart
+from xbarsim.errors import UNREADABLE, FileError, XbarsimError, brief
+from xbarsim.machine import check_memory
 
 Cell = str | float | None
+_READ_MAT = "import sys; from scipy.io import loadmat; loadmat(sys.argv[1])"
+_TIMES = 2  # memory for what a packed file holds: as it is, and as numbers
 KINDS = ".csv, .tsv, .txt, .dat, .xlsx, .npy, .npz or .mat"
 
 
@@ -52,10 +57,14 @@ def read_file(path: Path, name: str | None) -> Sheet | np.ndarray:
     if reader is None:
         raise FileError(f"{path}: is of an unknown kind; give a {KINDS} file")
     try:
+        if is_zipfile(path):
+            with ZipFile(path) as file:
+                unpacked = sum(part.file_size for part in file.infolist())
+            check_memory(_TIMES * unpacked, f"the contents of {path}", "give a smaller file")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # readers warn of styles and of old formats
             return reader(path, name)
-    except FileError:
+    except XbarsimError:
         raise
     except UNREADABLE as error:
         raise FileError(f"{path}: cannot be read ({brief(error)}); give a whole {KINDS} file") from None
@@ -144,6 +153,7 @@ def _mat(path: Path, name: str | None) -> np.ndarray:
     data = path.read_bytes()
     if data.startswith((b"MATLAB 7.3", b"\x89HDF")):
         raise FileError(f"{path}: is of MATLAB 7.3; save it with the option -v7")
+    check_apart(path, _READ_MAT, "a MAT file")
     try:
         found = {key: value for key, value in loadmat(BytesIO(data)).items() if not key.startswith("__")}
     except MatReadError as error:

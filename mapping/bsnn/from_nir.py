@@ -13,8 +13,10 @@ import torch
 
 from mapping.bsnn.chain import Gathered, square, zeros_around
 from mapping.bsnn.finite import fault
+from xbarsim.apart import check_apart
 from xbarsim.errors import UNREADABLE, FileError, ParameterError, brief
 
+_READ = "import sys, nir; nir.read(sys.argv[1], type_check=False)"
 _FAR = 2.0  # from 1, as a gain that only the time step makes
 
 
@@ -24,6 +26,7 @@ def layers_of_nir(path: Path, dt: float, how: dict[str, Any]) -> tuple[list[Gath
         import nir
     except ImportError:
         raise ParameterError(f"{path}: reading NIR needs the package nir; install xbarsim[nir]") from None
+    check_apart(path, _READ, "NIR")
     try:
         try:
             graph = nir.read(path)

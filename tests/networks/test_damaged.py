@@ -2,20 +2,27 @@
 
 import gzip
 import io
+import random
 import shutil
 import struct
 import time
 import warnings
+from itertools import pairwise
 
+import nir
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from scipy.io import savemat
 
 import mapping as mp
 import xbarsim as xb
 from mapping.resources import data_folder
+from tests.networks.test_search import PLAN
+from tests.networks.test_search import data as task
 
 IMAGES, LABELS = np.arange(3 * 64, dtype=np.uint8).reshape(3, 8, 8), np.array([0, 1, 2])
 
@@ -49,6 +56,20 @@ def kinds(tmp_path_factory):
     )
     mp.save_network(mp.Network(spec), folder / "net.safetensors")
     g = np.full((3, 4), 1e-5)
+    savemat(folder / "g.mat", {"g": g}, do_compression=True)
+    savemat(folder / "plain.mat", {"g": g})
+    pd.DataFrame(g).to_excel(folder / "g.xlsx", header=False, index=False)
+    weight = np.ones((3, 64))
+    one = np.ones(3)
+    nodes = {
+        "input": nir.Input({"input": np.array([64])}),
+        "linear": nir.Linear(weight=weight),
+        "lif": nir.LIF(tau=2 * one, r=one, v_leak=0 * one, v_threshold=one),
+        "output": nir.Output({"output": np.array([3])}),
+    }
+    names = list(nodes)
+    nir.write(folder / "net.nir", nir.NIRGraph(nodes, list(pairwise(names))))
+    mp.search(PLAN, *task(), folder / "search.db", n_trials=2)
     return {
         "chip": (".toml", (data_folder() / "chips/paper-bsnn.toml").read_bytes(), mp.load_chip),
         "study": (".toml", (data_folder() / "studies/d2d.toml").read_bytes(), mp.load_study),
@@ -60,10 +81,20 @@ def kinds(tmp_path_factory):
         "csv": (".csv", b"1e-5,2e-5\n3e-5,4e-5\n", xb.read_conductances),
         "npy": (".npy", saved(np.save, g), xb.read_conductances),
         "table.npz": (".npz", saved(np.savez, g), xb.read_conductances),
+        "packed.npz": (".npz", saved(np.savez_compressed, g), xb.read_conductances),
+        "mat": (".mat", (folder / "plain.mat").read_bytes(), xb.read_conductances),
+        "packed.mat": (".mat", (folder / "g.mat").read_bytes(), xb.read_conductances),
+        "xlsx": (".xlsx", (folder / "g.xlsx").read_bytes(), xb.read_conductances),
+        "nir": (".nir", (folder / "net.nir").read_bytes(), lambda path: mp.load_network(path, dt=1.0)),
+        "search": (".db", (folder / "search.db").read_bytes(), mp.trials),
     }
 
 
-KINDS = ("chip", "study", "idx", "idx.gz", "npz", "network", "ann", "csv", "npy", "table.npz")
+QUICK = (
+    *("chip", "study", "idx", "idx.gz", "npz", "network", "ann", "csv", "npy", "table.npz", "packed.npz"),
+    "xlsx",
+)
+SLOW = ("mat", "packed.mat", "nir", "search")  # in a process of its own; in a data base
 CHANGE = st.tuples(
     st.sampled_from(["flip", "cut", "insert", "repeat"]), st.floats(0, 1), st.binary(min_size=1, max_size=12)
 )
@@ -84,12 +115,48 @@ def changed(content, changes):
     return bytes(content)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(changes=st.lists(CHANGE, min_size=1, max_size=3))
+IN_FOLDER = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture]}
+CHANGES = st.lists(CHANGE, min_size=1, max_size=3)
+
+
+@pytest.mark.parametrize("kind", QUICK)
+@settings(max_examples=100, **IN_FOLDER)
+@given(changes=CHANGES)
 @example(changes=[("cut", 0.0, b"x")])
 def test_only_our_errors_leave_a_reader(kind, changes, kinds, tmp_path):
-    suffix, content, read = kinds[kind]
+    read_changed(kinds[kind], changes, tmp_path)
+
+
+@pytest.mark.parametrize("kind", SLOW)
+@settings(max_examples=12, **IN_FOLDER)
+@given(changes=CHANGES)
+@example(changes=[("cut", 0.0, b"x")])
+def test_only_our_errors_leave_a_slow_reader(kind, changes, kinds, tmp_path):
+    read_changed(kinds[kind], changes, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", QUICK + SLOW)
+def test_only_our_errors_leave_a_reader_of_many_files(kind, kinds, tmp_path):
+    """As many as 20 seconds have room for; of a seed that is said, so that a fault is found again."""
+    seed = time.time_ns() % 1_000_000
+    ends, count = time.monotonic() + 20, 0
+    while time.monotonic() < ends:
+        rng = random.Random(f"{kind} {seed} {count}")
+        change = [
+            (rng.choice(["flip", "cut", "insert", "repeat"]), rng.random(), rng.randbytes(rng.randint(1, 12)))
+            for _ in range(rng.randint(1, 3))
+        ]
+        try:
+            read_changed(kinds[kind], change, tmp_path)
+        except Exception as error:
+            raise AssertionError(f"file {count} of seed {seed}: {change}") from error
+        count += 1
+    print(f"{kind}: {count} files of seed {seed}")
+
+
+def read_changed(kind, changes, tmp_path):
+    suffix, content, read = kind
     path = tmp_path / f"broken{suffix}"
     path.write_bytes(changed(content, changes))
     began = time.monotonic()
