@@ -74,6 +74,10 @@ def load_ann(source: str | Path) -> Ann:
         training: dict[str, Any] = json.loads(metadata.get("training", "{}"))
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise FileError(f"{path}: its specification is not valid ({brief(error)})") from None
+    if len(spec.layers) > len(tensors):
+        raise FileError(
+            f"{path}: holds {len(tensors)} tensors, too few for the {len(spec.layers)} layers that it declares"
+        )
     network = Ann(spec, training)
     network.load_state_dict(_checked(path, network, tensors), strict=False)
     network.name = str(source) if path != Path(source) else path.name

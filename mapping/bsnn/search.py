@@ -170,6 +170,8 @@ def search(
     path, network = path_of(storage, "storage"), plan.recipe.network
     if min(whole_number(n_trials, "n_trials"), whole_number(processes, "processes")) < 1:
         raise ParameterError(f"{n_trials} trials in {processes} processes: give at least 1 of each")
+    if processes > 1 and multiprocessing.current_process().daemon:
+        raise ParameterError("this process is daemonic and may start no others; give processes=1")
     training, test = (_pair(data, network, axes) for data in (training, test))
     if plan.images > len(training[0]):
         raise ParameterError(f"Search.images = {plan.images}: the training set has only {len(training[0])}")

@@ -8,6 +8,8 @@ from pydantic import Field
 
 from xbarsim.parameters import Parameters
 
+_LARGEST = 1e30  # in single precision, with room for products
+
 
 class TrainingSettings(Parameters):
     """How to train: Adam (0.9, 0.999) on batches, the best epoch chosen on a split of the training set.
@@ -38,16 +40,16 @@ class TrainingSettings(Parameters):
 
     epochs: int = Field(default=10, gt=0)
     batch_size: int = Field(default=128, gt=0)
-    learning_rate: float = Field(default=2.7e-3, gt=0, allow_inf_nan=False)
+    learning_rate: float = Field(default=2.7e-3, gt=0, le=_LARGEST)
     schedule: Literal["cosine", "constant"] = "cosine"
     n_validation: int = Field(default=5000, ge=0)
     t_steps_training: int | None = Field(default=None, gt=0)
     shift: int = Field(default=0, ge=0)
     patience: int | None = Field(default=None, gt=0)
-    max_grad_norm: float | None = Field(default=None, gt=0)
+    max_grad_norm: float | None = Field(default=None, gt=0, le=_LARGEST)
     clip_weights: bool = False
-    activity_l1: float = Field(default=0.0, ge=0, allow_inf_nan=False)
-    activity_l2: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    activity_l1: float = Field(default=0.0, ge=0, le=_LARGEST)
+    activity_l2: float = Field(default=0.0, ge=0, le=_LARGEST)
     seed: int = Field(default=0, ge=0, lt=2**63)
 
     def batches(self, n_images: int) -> int:

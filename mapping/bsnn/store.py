@@ -74,6 +74,10 @@ def load_file(path: str | Path) -> Network:
         training: dict[str, Any] = json.loads(metadata.get("training", "{}"))
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise FileError(f"{path}: its specification is not valid ({brief(error)})") from None
+    if len(spec.layers) > len(tensors):
+        raise FileError(
+            f"{path}: holds {len(tensors)} tensors, too few for the {len(spec.layers)} layers that it declares"
+        )
     network = Network(spec, training)
     if stored == 1:
         tensors = {name: decays(x) if _is_learned(network, name) else x for name, x in tensors.items()}

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import json
 import random
 import shutil
 import struct
@@ -16,6 +17,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 from scipy.io import savemat
 
 import mapping as mp
@@ -220,3 +222,25 @@ def test_tensors_with_gradients_are_refused_with_a_remedy():
     for given_ in (lambda: xb.Crossbar(g), lambda: xb.solve(xb.Crossbar(np.full((2, 2), 1e-5)), 1e4 * g[0])):
         with pytest.raises(xb.ParameterError, match=r"is a Tensor that is no array; give its \.detach\(\)\.cpu\(\)"):
             given_()
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ("[" * 100_000 + "]" * 100_000, "its specification is not valid"),
+        (f'{{"beta": {"1" * 10_000}}}', "its specification is not valid"),
+        (json.dumps({"beta": "x" * 10_000_000}), "its specification is not valid"),
+        (
+            json.dumps({"input_shape": [1, 4, 4], "layers": [{"kind": "dense", "out": 3}] * 20_000, "beta": 0.5,
+                        "threshold": 1, "t_steps": 2}),
+            "holds 1 tensors, too few for the 20000 layers",
+        ),
+    ],
+    ids=["nested", "digits", "long", "layers"],
+)  # fmt: skip
+def test_specifications_that_take_for_ever_are_refused_soon(spec, words, tmp_path):
+    save_file({"layers.0.weight": torch.zeros(3, 16, 1, 1)}, tmp_path / "x.safetensors", metadata={"spec": spec})
+    began = time.monotonic()
+    with pytest.raises(xb.FileError, match=words) as told:
+        mp.load_network(tmp_path / "x.safetensors")
+    assert time.monotonic() - began < 10 and len(str(told.value)) <= 300 + len(str(tmp_path))

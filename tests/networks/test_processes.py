@@ -186,3 +186,33 @@ def test_solves_in_other_processes_and_threads_give_the_same_bits(method, layer,
         assert run.returncode == 1 and run.stderr.startswith("refused: this process was forked after a parallel kernel")
     else:
         assert run.returncode == 0, run.stderr
+
+
+DAEMON = """
+import multiprocessing
+import xbarsim as xb
+
+def trial(rng):
+    return {"x": rng.random()}
+
+def study(queue):
+    alone = xb.monte_carlo(trial, 4)
+    try:
+        xb.monte_carlo(trial, 4, workers=2)
+    except xb.ParameterError as error:
+        queue.put((alone["x"].values.tolist(), str(error)))
+
+if __name__ == "__main__":
+    queue = multiprocessing.Queue()
+    process = multiprocessing.Process(target=study, args=(queue,), daemon=True)
+    process.start()
+    found, refusal = queue.get(timeout=60)
+    assert found == xb.monte_carlo(trial, 4, workers=1)["x"].values.tolist()
+    print(refusal)
+"""
+
+
+def test_a_daemonic_process_runs_a_study_by_itself(tmp_path):
+    (tmp_path / "run.py").write_text(DAEMON)
+    run = subprocess.run([sys.executable, "run.py"], cwd=tmp_path, capture_output=True, text=True, timeout=100)
+    assert run.stdout == "this process is daemonic and may start no others; give workers=1, or a cluster\n", run.stderr

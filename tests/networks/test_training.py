@@ -182,6 +182,10 @@ def test_checkpoints_that_do_not_fit_are_refused(tmp_path):
     [
         ({"epochs": 0}, r"TrainingSettings\.epochs = 0"),
         ({"learning_rate": float("inf")}, r"TrainingSettings\.learning_rate"),
+        ({"learning_rate": 1e38}, r"TrainingSettings\.learning_rate = 1e\+38"),
+        ({"activity_l1": 1e300}, r"TrainingSettings\.activity_l1 = 1e\+300"),
+        ({"max_grad_norm": 1e300}, r"TrainingSettings\.max_grad_norm = 1e\+300"),
+        ({"seed": 2**70}, r"TrainingSettings\.seed = 1180591620717411303424"),
         ({"n_validation": 400}, "n_validation = 400: the set has only 400 images"),
         ({"batch_size": 301}, "batch_size = 301: only 300 images are left"),
         ({"n_validation": 0, "patience": 2}, "patience = 2 needs validation images"),

@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext
+from multiprocessing import current_process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -51,6 +52,8 @@ def conduct(
         raise ParameterError("give workers or cluster, not both")
     if workers is not None and whole_number(workers, "workers") < 1:
         raise ParameterError("workers = 0: give at least 1")
+    if current_process().daemon and (workers or 1) > 1:
+        raise ParameterError("this process is daemonic and may start no others; give workers=1, or a cluster")
     used = versions()
     with nullcontext() if store is None else Store(store, plan, used) as saved:
         outcomes: dict[tuple[str, int], Outcome] = dict(saved.outcomes()) if saved else {}
@@ -75,7 +78,9 @@ def conduct(
 def _start(task: Task, jobs: list[Job], workers: int | None, cluster: str | None) -> Results:
     if cluster is not None and jobs:
         return on_cluster(task, jobs, cluster)
-    n_processes = min(cores() if workers is None else workers, len(jobs))
+    if workers is None:
+        workers = 1 if current_process().daemon else cores()
+    n_processes = min(workers, len(jobs))
     return in_processes(task, jobs, n_processes) if n_processes > 1 else in_this_process(task, jobs)
 
 
