@@ -30,7 +30,7 @@ test: setup
 
 # campaigns: kills, damaged files
 test-slow: setup
-	$(BIN)/python -m pytest -n 2 -m slow -s
+	$(BIN)/python -m pytest -n 2 -m slow
 
 test-nojit: setup
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -m "$(SMALL)"

@@ -202,10 +202,10 @@ def test_two_searches_make_and_share_one_storage(tmp_path):
 
 @pytest.mark.compiled
 def test_training_that_diverges_is_a_pruned_trial(tmp_path, monkeypatch):
-    monkeypatch.setitem(module._LIMITS, "learning_rate", (1e-12, 1e35))
+    monkeypatch.setitem(module._LIMITS, "learning_rate", (1e-12, 1e30))
     layers = [mp.LayerSpec(kind="dense", out=2)]
     network = SMALL.replace(layers=layers, weights="float", decoder="membrane", dropout=0.0)
-    space = mp.SearchSpace(learning_rate=(1e-3, 1e35), conditions=False)
+    space = mp.SearchSpace(learning_rate=(1e-3, 1e30), conditions=False)
     wild = PLAN.replace(recipe=PLAN.recipe.replace(network=network), space=space)
     found = mp.search(wild, *data(), tmp_path / "search.db", n_trials=12)
     diverged = found[found.validation_accuracy.isna()]
@@ -255,9 +255,9 @@ def test_trials_of_a_search_that_ends_early_have_failed(number, tmp_path):
     assert "Traceback" not in text, text
     assert run.returncode in (128 + number, -number)
     if number == signal.SIGKILL:
-        assert states(path) == ["RUNNING"] * 2
+        assert "RUNNING" in states(path)
     else:
-        until(lambda: states(path) == ["FAIL"] * 2, 10, states(path))
+        until(lambda: "FAIL" in states(path) and "RUNNING" not in states(path), 10, states(path))
 
 
 @pytest.mark.compiled

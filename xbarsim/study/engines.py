@@ -110,10 +110,13 @@ def packed(task: Task) -> bytes:
 
 
 def on_cluster(task: Task, jobs: Iterable[Job], address: str) -> Results:
-    """Run trials on the workers of a Dask scheduler; Dask repeats those of a worker that dies."""
+    """Run trials on the workers of a Dask scheduler.
+
+    When a worker dies, Dask repeats all trials that it had. Those that have lost too many workers in this way are run
+    again at the end, one at a time; one that is alone when it happens again has failed.
+    """
     try:
-        from distributed import Client, as_completed
-        from distributed.core import CommClosedError
+        from distributed import Client, KilledWorker, as_completed
     except ImportError:
         raise ParameterError('cluster: Dask is not installed; run: pip install "xbarsim[cluster]"') from None
     payload, waiting = packed(task), iter(jobs)
@@ -124,30 +127,56 @@ def on_cluster(task: Task, jobs: Iterable[Job], address: str) -> Results:
             f"cluster = {address!r}: no Dask scheduler answers there ({error}); give the address that it printed"
         ) from None
     running: dict[Any, Job] = {}
+    suspects: list[Job] = []
+    alone = False
     with client:
         _same_version(client)
         sent = client.submit(pickle.loads, payload, pure=False)
         finished: Any = as_completed(loop=client.loop)
 
-        def submit(count: int) -> None:
-            for job in islice(waiting, count):
+        def submit(jobs: Iterable[Job]) -> None:
+            for job in jobs:
                 future = client.submit(attempt, sent, job, pure=False)
                 running[future] = job
                 finished.add(future)
 
         try:
-            submit(max(_IN_FLIGHT, 4 * sum(client.nthreads().values())))
+            submit(islice(waiting, max(_IN_FLIGHT, 4 * sum(client.nthreads().values()))))
             while running:
                 _wait(client, finished, address)
                 future = next(finished)
-                failure = future.exception() if future.status == "error" else None
-                if future.status == "cancelled" or isinstance(failure, CommClosedError):
-                    raise _gone(address)
-                died = Outcome(error=f"{type(failure).__name__}: {failure}")
-                yield running.pop(future), died if failure else future.result()
-                submit(1)
+                job = running.pop(future)
+                try:
+                    yield job, _result(future, address)
+                except KilledWorker as failure:
+                    if alone:
+                        yield job, Outcome(error=f"{type(failure).__name__}: {failure}")
+                    else:
+                        suspects.append(job)
+                submit(islice(waiting, 1))
+                if not running and suspects:
+                    alone = True
+                    submit([suspects.pop(0)])
         finally:
             client.cancel(list(running))
+
+
+def _result(future: Any, address: str) -> Outcome:
+    """Return the outcome of a trial; raise an error if the scheduler is gone, or workers were killed by the trial."""
+    from distributed import KilledWorker
+    from distributed.core import CommClosedError
+
+    try:
+        if future.status == "cancelled":
+            raise _gone(address)
+        outcome: Outcome = future.result()
+    except (KilledWorker, XbarsimError):
+        raise
+    except CommClosedError:
+        raise _gone(address) from None
+    except Exception as failure:  # noqa: BLE001 - of the trial as Dask moves it, its result too large for example
+        return Outcome(error=f"{type(failure).__name__}: {failure}")
+    return outcome
 
 
 def _wait(client: Any, finished: Any, address: str) -> None:
