@@ -101,12 +101,14 @@ def in_pieces(way: Callable[[np.ndarray, np.ndarray], Outcome], v: np.ndarray, v
     i_wordline, i_bitline, certificates = np.empty((len(v), 0)), np.empty(v_end.shape), np.empty((len(v), 4))
     for part in parts:
         outcome = way(_own(v[part]), _own(v_end[part]))
-        if outcome.i_wordline.size and not i_wordline.size:
+        if part.start == 0 and outcome.i_wordline.size:
             what = f"the wordline currents of {len(v)} reads at {v.shape[1]} wordlines"
             check_memory(8 * v.size, what, "solve fewer reads at a time")
             i_wordline = np.empty(v.shape)
-        if i_wordline.size:
+        if i_wordline.size and outcome.i_wordline.size:
             i_wordline[part] = outcome.i_wordline
+        else:  # unknown of all if they are of some
+            i_wordline = np.empty((len(v), 0))
         i_bitline[part], certificates[part] = outcome.i_bitline, outcome.certificates
 
     def nodes() -> Nodes:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 import xbarsim as xb
 from xbarsim import machine, nodal
 from xbarsim.machine import check_memory
+from xbarsim.reads import Outcome, in_pieces
 
 G = np.random.default_rng(0).uniform(1e-6, 1e-5, (6, 5))
 WIRES = xb.Wires(r_wordline=2.0, r_bitline=1.0, r_driver=50.0, r_sense=20.0)
@@ -119,3 +120,18 @@ def test_arrays_that_cannot_be_written_to_are_not_copied(tmp_path):
     assert not np.shares_memory(expected.v_driver, v)
     np.testing.assert_array_equal(solution.i_bitline, expected.i_bitline)
     np.testing.assert_array_equal(solution.power, expected.power)
+
+
+@pytest.mark.parametrize("known", [(True, True, True), (False, True, True), (True, False, True), (False, False, False)])
+def test_wordline_currents_are_known_of_all_reads_or_of_none(known):
+    """Reads through port matrices know none, those of another piece may have been eliminated."""
+    pieces = iter(known)
+
+    def way(v, v_end):
+        i_wordline = 2 * v if next(pieces) else np.empty((len(v), 0))
+        return Outcome(i_wordline, 3 * v_end, np.zeros((len(v), 4)), lambda: None)
+
+    v, v_end = np.random.default_rng(0).uniform(size=(2, 7, 4))
+    found = in_pieces(way, v, v_end, 3)
+    np.testing.assert_array_equal(found.i_bitline, 3 * v_end)
+    np.testing.assert_array_equal(found.i_wordline, 2 * v if all(known) else np.empty((7, 0)))

@@ -116,7 +116,7 @@ def test_any_number_of_workers_gives_the_same_bits(study, tmp_path):
 def test_a_cluster_gives_the_same_bits(study):
     distributed = pytest.importorskip("distributed")
     expected = mp.run_study(study, workers=1)
-    options = {"processes": True, "threads_per_worker": 1, "dashboard_address": None}
+    options = {"processes": True, "threads_per_worker": 1, "dashboard_address": ":0"}
     with distributed.LocalCluster(n_workers=1, **options) as cluster:
         identical(mp.run_study(study, cluster=cluster.scheduler_address), expected)
 
