@@ -80,6 +80,7 @@ def test_ulimit_is_respected_and_a_read_only_array_needs_no_copy():
     assert refusal.endswith("; v_wordline.flags.writeable = False saves a copy") and shape == "(1500000, 64)"
 
 
+@pytest.mark.compiled
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     n=st.integers(0, 160),

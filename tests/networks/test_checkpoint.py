@@ -17,6 +17,7 @@ import mapping as mp
 import xbarsim as xb
 from tests.networks.test_training import SMALL, small_task
 
+pytestmark = pytest.mark.compiled
 EPOCHS = mp.TrainingSettings(epochs=2, batch_size=20, n_validation=100)
 
 

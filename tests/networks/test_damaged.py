@@ -71,7 +71,6 @@ def kinds(tmp_path_factory):
     }
     names = list(nodes)
     nir.write(folder / "net.nir", nir.NIRGraph(nodes, list(pairwise(names))))
-    mp.search(PLAN, *task(), folder / "search.db", n_trials=2)
     return {
         "chip": (".toml", (data_folder() / "chips/paper-bsnn.toml").read_bytes(), mp.load_chip),
         "study": (".toml", (data_folder() / "studies/d2d.toml").read_bytes(), mp.load_study),
@@ -88,8 +87,15 @@ def kinds(tmp_path_factory):
         "packed.mat": (".mat", (folder / "g.mat").read_bytes(), xb.read_conductances),
         "xlsx": (".xlsx", (folder / "g.xlsx").read_bytes(), xb.read_conductances),
         "nir": (".nir", (folder / "net.nir").read_bytes(), lambda path: mp.load_network(path, dt=1.0)),
-        "search": (".db", (folder / "search.db").read_bytes(), mp.trials),
     }
+
+
+@pytest.fixture(scope="module")
+def searched(kinds, tmp_path_factory):
+    """Return the same of a search."""
+    path = tmp_path_factory.mktemp("searched") / "search.db"
+    mp.search(PLAN, *task(), path, n_trials=2)
+    return kinds | {"search": (".db", path.read_bytes(), mp.trials)}
 
 
 QUICK = (
@@ -129,17 +135,18 @@ def test_only_our_errors_leave_a_reader(kind, changes, kinds, tmp_path):
     read_changed(kinds[kind], changes, tmp_path)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("kind", SLOW)
 @settings(max_examples=12, **IN_FOLDER)
 @given(changes=CHANGES)
 @example(changes=[("cut", 0.0, b"x")])
-def test_only_our_errors_leave_a_slow_reader(kind, changes, kinds, tmp_path):
-    read_changed(kinds[kind], changes, tmp_path)
+def test_only_our_errors_leave_a_slow_reader(kind, changes, searched, tmp_path):
+    read_changed(searched[kind], changes, tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", QUICK + SLOW)
-def test_only_our_errors_leave_a_reader_of_many_files(kind, kinds, tmp_path, record_property):
+def test_only_our_errors_leave_a_reader_of_many_files(kind, searched, tmp_path, record_property):
     """As many as 20 seconds have room for; of a seed that is said, so that a fault is found again."""
     seed = time.time_ns() % 1_000_000
     ends, count, refused = time.monotonic() + 20, 0, 0
@@ -150,7 +157,7 @@ def test_only_our_errors_leave_a_reader_of_many_files(kind, kinds, tmp_path, rec
             for _ in range(rng.randint(1, 3))
         ]
         try:
-            refused += read_changed(kinds[kind], change, tmp_path)
+            refused += read_changed(searched[kind], change, tmp_path)
         except Exception as error:
             raise AssertionError(f"file {count} of seed {seed}: {change}") from error
         count += 1

@@ -50,6 +50,7 @@ CASES = {
 }
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("case", CASES)
 def test_what_no_machine_can_hold_is_refused_before_it_is_taken(case):
     tracemalloc.start()
