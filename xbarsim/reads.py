@@ -19,6 +19,7 @@ from xbarsim.kernels.lanes import LANES, read_lanes
 from xbarsim.kernels.newton import newton_batch, newton_read
 from xbarsim.kernels.read import read, read_batch, read_rows, read_wide
 from xbarsim.machine import check_memory, check_reads
+from xbarsim.threads import one_blas_thread
 
 _WIDE = 1 << 17  # cells from which one read is worth several threads
 _FEWEST_LANES = 8
@@ -151,7 +152,8 @@ def port_reads(
     n_rows, n_cols = g.shape
     fields = linear_reads(g, r, np.zeros((n_cols, n_rows)), np.eye(n_cols), tol, max_iterations)
     certificates = np.broadcast_to(fields.certificates.max(0), (len(v), 4))
-    i_bitline = v_end @ fields.i_bitline.T - v @ fields.i_wordline.T
+    with one_blas_thread():
+        i_bitline = v_end @ fields.i_bitline.T - v @ fields.i_wordline.T
     return Outcome(np.empty((len(v), 0)), i_bitline, certificates, fields.nodes, fields.rho)
 
 

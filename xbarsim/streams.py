@@ -13,8 +13,10 @@ from xbarsim.errors import ParameterError, shown
 
 def whole_number(value: Any, name: str) -> int:
     """Return a whole number from 0 below 2^64; raise :class:`ParameterError` otherwise."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or not 0 <= int(value) < 1 << 64:
-        raise ParameterError(f"{name} = {shown(value)}: give a whole number from 0, below 2^64")
+    if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < 0:
+        raise ParameterError(f"{name} = {shown(value)}: give a whole number from 0")
+    if int(value) >= 1 << 64:
+        raise ParameterError(f"{name} = {shown(value)}: give a whole number below 2^64")
     return int(value)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from functools import cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from threadpoolctl import ThreadpoolController
 
@@ -22,11 +23,17 @@ def in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> Ite
     another program has a core.
     """
     pool = ThreadPoolExecutor(max_workers=thread_count())
-    with _libraries().limit(limits=1, user_api="blas"):
+    with one_blas_thread():
         try:
             yield from pool.map(function, items)
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def one_blas_thread() -> AbstractContextManager[Any]:
+    """Keep BLAS to one thread: the last bits of its products depend, in some versions, on how many it has."""
+    limit: AbstractContextManager[Any] = _libraries().limit(limits=1, user_api="blas")
+    return limit
 
 
 @cache

@@ -650,6 +650,7 @@ class TestCluster:
         assert len(list(marks.iterdir())) < 120 + 40
 
     @pytest.mark.compiled
+    @pytest.mark.filterwarnings("ignore:no workers are left")  # while both begin anew
     def test_trials_without_room_fail_and_others_go_on(self, begin):
         """One asks for more than there is; one is killed by the system wherever it runs, as Dask's nannies notice."""
 
