@@ -32,6 +32,7 @@ def conduct(
     workers: int | None = None,
     cluster: str | None = None,
     on_error: Literal["record", "raise"] = "record",
+    all_failed: Literal["record", "raise"] = "record",
     retry_failed: bool = False,
     progress: bool | None = None,
     units: Mapping[str, str] | None = None,
@@ -45,6 +46,8 @@ def conduct(
     plan : Plan
     store, workers, cluster, on_error, retry_failed, progress, units
         See :func:`xbarsim.sweep`.
+    all_failed : {"record", "raise"}
+        Whether it is an error that all trials failed.
     """
     if on_error not in ("record", "raise"):
         raise ParameterError(f"on_error = {on_error!r}: give 'record' or 'raise'")
@@ -70,6 +73,10 @@ def conduct(
         seen = saved.versions if saved else {name: [version] for name, version in used.items()}
     attrs = {f"version_{name}": ", ".join(found) for name, found in seen.items()}
     attrs |= {"seed": str(plan.seed), **{key: _plain(value) for key, value in plan.identity.items()}}
+    if all_failed == "raise" and outcomes and len(outcomes) == len(plan):
+        errors = [outcome.error for outcome in outcomes.values()]
+        if all(errors):
+            raise TrialError(f"all {len(errors)} trials failed, the first: {errors[0]}")
     data = assemble(plan, outcomes, units or {}, attrs)
     _warn(data)
     return data
@@ -127,11 +134,9 @@ def _shown(total: int, done: int, progress: bool | None) -> Iterator[Callable[[b
 
 
 def _warn(data: xr.Dataset) -> None:
-    """Say how many trials have failed; that all have is an error."""
+    """Say how many trials have failed."""
     errors = data["error"].values.ravel()
     failed = errors[(errors != "") & (errors != NOT_DONE)]
-    if len(failed) == len(errors):
-        raise TrialError(f"all {len(errors)} trials failed, the first: {failed[0]}")
     if len(failed):
         warnings.warn(f"{len(failed)} of {len(errors)} trials failed, the first: {failed[0]}", stacklevel=4)
 

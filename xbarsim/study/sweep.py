@@ -91,6 +91,7 @@ def sweep(
         workers=workers,
         cluster=cluster,
         on_error=on_error,
+        all_failed="raise",
         retry_failed=retry_failed,
         progress=progress,
         units=units,
