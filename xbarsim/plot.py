@@ -116,7 +116,8 @@ def swept(data: xr.Dataset, result: str, axis: str | None = None, ax: Axes | Non
             low, high = (end.isel(line=k).values for end in ends)
         else:
             done = line.notnull().sum("trial").values
-            spread = np.sqrt(((line - mean[:, None]) ** 2).sum("trial").values / np.maximum(done - 1, 1))
+            squares = ((line - mean[:, None]) ** 2).sum("trial").values
+            spread = np.sqrt(squares / np.where(done > 1, done - 1, np.nan))  # unknown of a single trial
             low, high = mean - spread, mean + spread
         if given or line.sizes["trial"] > 1:
             axes.fill_between(spots, low, high, alpha=0.2, color=drawn.get_color(), linewidth=0)
