@@ -12,7 +12,6 @@ Kind = TypeVar("Kind")
 Counts = Literal["refuse", "clip"]
 
 ORDER = "ntchw"  # samples, time steps, channels, height, width
-CHOICES = "clip them to 1, mapping.events(..., counts='clip'), or take more, shorter time steps"
 
 
 def of_kind(kind: type[Kind], value: object, name: str, remedy: str) -> Kind:
@@ -74,6 +73,9 @@ def as_spikes(x: np.ndarray, counts: Counts = "refuse") -> np.ndarray:
         if not np.isfinite(x).all() or x.min() < 0 or np.any(x != np.floor(x)):
             raise ParameterError("spikes hold values other than 0 and 1; give an image array for analog input")
         if counts == "refuse":
-            raise ParameterError(f"spikes hold counts up to {x.max():g}, but a spike is 0 or 1: {CHOICES}")
+            raise ParameterError(
+                f"spikes hold counts up to {x.max():g}, but a spike is 0 or 1: clip them to 1, "
+                "mapping.events(..., counts='clip'), or take more, shorter time steps"
+            )
         x = np.minimum(x, 1)
     return x if x.dtype.kind == "f" else x.astype(np.uint8, copy=False)

@@ -1,6 +1,7 @@
 """The exceptions of xbarsim: every message says what is wrong, where, which value, and what to change."""
 
 import csv
+import re
 import struct
 import zlib
 from tokenize import TokenError
@@ -14,7 +15,11 @@ UNREADABLE = (
 
 
 class XbarsimError(Exception):
-    """Base of every error that xbarsim and mapping raise on purpose."""
+    """Base of every error that xbarsim and mapping raise on purpose; one line, whatever it quotes."""
+
+    def __init__(self, message: object) -> None:
+        line = " ".join(str(message).splitlines())
+        super().__init__(re.sub(r"[^\s/\\]{101,}", lambda word: f"{word[0][:30]}...{word[0][-10:]}", line))
 
 
 class ParameterError(XbarsimError, ValueError):

@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
-from xbarsim.errors import FileError, ParameterError
+from xbarsim.errors import FileError, ParameterError, shown
 
 _LARGEST, _MOST_DOTS = 10_000_000, 1000  # characters of a TOML file, parts of a key: reading takes their square
 _folder: ContextVar[Path] = ContextVar("folder", default=Path())
@@ -150,7 +150,7 @@ def _one_line(model: type[BaseModel], error: ValidationError) -> str:
     kinds = [str(tag) for part in parts for tag in get_args(part.model_fields[kind].annotation)]
     if (tag := next((k for k, part in enumerate(place) if k and part in kinds), 0)) > 0:
         del place[tag]  # the kind is no field
-    field = ".".join(str(part) for part in place)
+    field = ".".join(str(part)[:40] for part in place)
     where = f"{model.__name__}.{field}" if field else model.__name__
     if first["type"] == "extra_forbidden":
         return f"{where} is not a field; {_meant(field, list(model.model_fields)).strip() or _fields(model)}"
@@ -170,8 +170,7 @@ def _one_line(model: type[BaseModel], error: ValidationError) -> str:
             return f"{where}.{reason[part.end() :]}"
         return f"{where}: {reason}" if field else reason
     remedy = first["msg"][0].lower() + first["msg"][1:]
-    shown = repr(first["input"])
-    return f"{where} = {shown if len(shown) <= 80 else f'{shown[:77]}...'}: {remedy}"
+    return f"{where} = {shown(first['input'])}: {remedy}"
 
 
 def _union(of: FieldInfo | Any) -> tuple[str, tuple[Any, ...]]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mapping.bsnn.spec import NetworkSpec
-from mapping.inputs import CHOICES, arranged, array_of, as_spikes, told
+from mapping.inputs import arranged, array_of, as_spikes, told
 from xbarsim.errors import InputWarning, ParameterError
 from xbarsim.machine import check_memory
 from xbarsim.streams import stream
@@ -103,8 +103,8 @@ def check_images(images: np.ndarray, spec: NetworkSpec, axes: str | None = None,
     timed = x.ndim == 5 if axes is None else "t" in str(axes)
     if x.dtype.kind in "iu" and x.dtype != np.uint8 and not timed:
         raise ParameterError(
-            f"images have the type {x.dtype}; give uint8 in 0..255 or floats in [0, 1], the spikes of one sample with "
-            f"axes = 'tchw'; counts of events: {CHOICES}"
+            f"images have the type {x.dtype}; give uint8 in 0..255, floats in [0, 1], or the spikes of one sample with "
+            "axes = 'tchw'; counts of events: mapping.events(..., counts='clip')"
         )
     x = arranged(x, _only_reading(x, spec, spiking) if axes is None else axes, "images")
     _check_shape(x, spec, spiking)

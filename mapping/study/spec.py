@@ -16,6 +16,7 @@ from xbarsim.units import parse_quantity
 
 _DIMENSIONS = ("trial", "image", "layer", "module", "error")  # of a study's data set, beside its axes
 NETWORK = ("t_steps", "threshold_scale", "weight_bits", "activation_bits")
+_LISTED = "`xbarsim study` and mapping.list_studies() list"
 PAST = {"n_reads": "", "n_inferences": "", "time": "s", "temperature": "K"}
 
 
@@ -182,11 +183,8 @@ def load_study(source: str | Path) -> Study:
     if path.suffix != ".toml":
         path = data_folder() / "studies" / f"{source}.toml"
         if not path.is_file():
-            known = ", ".join(list_studies())
-            raise ParameterError(f"study {str(source)!r} is unknown; give one of {known}, or a .toml file")
+            raise ParameterError(f"study {str(source)!r} is unknown; give a .toml file, or one that {_LISTED}")
     if not path.is_file():
-        raise FileError(
-            f"{path}: no such file; give the path of a study in TOML, or one of {', '.join(list_studies())}"
-        )
+        raise FileError(f"{path}: no such file; give the path of a study in TOML, or one that {_LISTED}")
     study = Study.from_toml(path)
     return study if "name" in study.model_fields_set else study.replace(name=path.stem)

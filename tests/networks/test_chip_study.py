@@ -384,7 +384,7 @@ def test_a_study_without_any_result_ends_in_order(study, failure, tmp_path, monk
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["no-such"], "study 'no-such' is unknown; give one of adc-bits"),
+        (["no-such"], "study 'no-such' is unknown; give a .toml file"),
         (["no-such.toml"], "no such file"),
         (["d2d", "--images", "some"], "Study.images = 'some': give a whole number from 1, 'first:N', or 'all'"),
         (["d2d", "--json", "nowhere/x.json"], "nowhere"),
