@@ -71,7 +71,7 @@ _HOMES = {
     "trace": "mapping.traces",
     "train": "mapping.bsnn.train",
     "train_ann": "mapping.ann.train",
-    "trials": "mapping.bsnn.search",
+    "trials": "mapping.bsnn.search_storage",
     "vgg_ann": "mapping.ann.spec",
 }
 

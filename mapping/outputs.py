@@ -62,10 +62,12 @@ def own_folder(path: Path | None) -> Iterator[None]:
         raise FileError(f"{path}: cannot be a folder to write to ({error.strerror}); give another one") from None
     try:
         if descriptor is not None:
-            _lock(descriptor)
+            try:
+                _lock(descriptor)
+            except BlockingIOError:
+                remedy = "wait for its end, or give another folder"
+                raise FileError(f"{path}: another process is writing to it; {remedy}") from None
         yield
-    except BlockingIOError:
-        raise FileError(f"{path}: another process is writing to it; wait for its end, or give another folder") from None
     finally:
         if descriptor is not None:
             os.close(descriptor)

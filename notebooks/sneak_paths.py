@@ -121,7 +121,7 @@ plt.show()
 # the 1.2 V that these cells are read at. A transistor (1T1R, 5 kohm, leaking 0.1 nS) cuts unselected rows off.
 
 # %%
-sizes = [4, 8, 16, 32, 64, 128, 256]
+sizes = [4, 8, 16, 32, 64, *([] if QUICK else [128, 256])]
 cells = {"memristor alone": (None, 0.3, "-"), "MIEC selector, 1.2 V": (xb.MIEC_SELECTOR, 1.2, "--")}
 cells |= {"1T1R": (xb.OneTransistorOneResistor(r_on=5e3, g_off=1e-10), 0.3, ":")}
 figure, axes = plt.subplots(1, 2, figsize=(13, 4.2), layout="constrained")

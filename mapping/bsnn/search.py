@@ -10,13 +10,10 @@ import json
 import multiprocessing
 import os
 import signal
-import sqlite3
 import sys
 import threading
-import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -26,12 +23,13 @@ from pydantic import Field, model_validator
 
 from mapping.bsnn.encode import check_images, check_labels
 from mapping.bsnn.recipe import Recipe
+from mapping.bsnn.search_storage import alive, as_file_errors, finished_trials, opened, trials, with_optuna
 from mapping.bsnn.spec import FORMAT, NetworkSpec, from_format
 from mapping.bsnn.train import train
 from mapping.inputs import of_kind
 from mapping.resources import path_of
 from xbarsim.children import end_with
-from xbarsim.errors import ConvergenceError, FileError, ParameterError, XbarsimError, brief
+from xbarsim.errors import ConvergenceError, FileError, ParameterError, XbarsimError
 from xbarsim.kernels.jit import set_thread_count
 from xbarsim.parameters import Parameters
 from xbarsim.streams import whole_number
@@ -42,13 +40,6 @@ if TYPE_CHECKING:
     import optuna
     import pandas as pd
 
-_WAIT = 120  # seconds for a storage that others write to
-_BEAT, _SILENT = 10, 60  # seconds between signs of life of a trial, and without one until it counts as failed
-_REMEDIES = {
-    "SQLITE_BUSY": "another program keeps it: wait for its end, or give another file",
-    "SQLITE_FULL": "the disk is full, and what was done is kept: make room and run again",
-    "SQLITE_READONLY_DBMOVED": "it was deleted or moved meanwhile: bring it back, or run again to start anew",
-}
 _SMALL = 1e-12
 _LIMITS = {
     "beta": (0, 1),
@@ -176,7 +167,7 @@ def search(
     if plan.images > len(training[0]):
         raise ParameterError(f"Search.images = {plan.images}: the training set has only {len(training[0])}")
     training, test = _first(training, plan.images), _first(test, plan.test_images)
-    with _as_file_errors(path):
+    with as_file_errors(path):
         study = _study(path, plan, 0)
         if processes == 1:
             _run(study, plan, training, test, n_trials, progress)
@@ -205,101 +196,12 @@ def search(
     return trials(path)
 
 
-def trials(storage: str | Path) -> pd.DataFrame:
-    """Return the finished trials of a search: parameters, state (COMPLETE, PRUNED), epochs, accuracies, seconds.
-
-    Parameters
-    ----------
-    storage : path
-        The SQLite file of :func:`search`, or a ``.csv`` file written from its result.
-    """
-    import pandas as pd
-
-    path = path_of(storage, "storage")
-    if not path.is_file():
-        raise FileError(f"{path}: no such file; give the storage of a search, or a .csv file of its trials")
-    if path.suffix == ".csv":
-        try:
-            return pd.read_csv(path)
-        except (OSError, ValueError) as error:
-            raise FileError(f"{path}: cannot be read as a table of trials ({brief(error)})") from None
-    with _as_file_errors(path, RuntimeError, ValueError):
-        finished = _finished(_optuna().load_study(study_name="xbarsim", storage=_storage(path)))
-    rows = [
-        {
-            "number": t.number,
-            "state": t.state.name,
-            "epochs": len(t.intermediate_values),
-            "validation_accuracy": t.value,
-            "test_accuracy": t.user_attrs.get("test_accuracy"),
-            "seconds": t.duration.total_seconds() if t.duration else None,
-        }
-        | t.params
-        for t in finished
-    ]
-    return pd.DataFrame(rows)
-
-
-def _optuna() -> Any:
-    try:
-        import optuna
-    except ImportError:
-        raise ParameterError("a search needs the package optuna; install xbarsim[search]") from None
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    return optuna
-
-
-def _storage(path: Path) -> Any:
-    from sqlalchemy.exc import IntegrityError, OperationalError
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", _optuna().exceptions.ExperimentalWarning)
-        for last in (False, False, False, True):
-            try:
-                storage = _optuna().storages.RDBStorage(
-                    f"sqlite:///{path}",
-                    engine_kwargs={"connect_args": {"timeout": _WAIT}},
-                    heartbeat_interval=_BEAT,
-                    grace_period=_SILENT,
-                )
-            except (IntegrityError, OperationalError):  # as when two searches make its tables at a time
-                if last:
-                    raise
-                time.sleep(0.5)
-            else:
-                break
-        return storage
-
-
-@contextmanager
-def _as_file_errors(path: Path, *others: type[Exception]) -> Iterator[None]:
-    from sqlalchemy.exc import SQLAlchemyError
-
-    try:
-        yield
-    except (_optuna().exceptions.OptunaError, SQLAlchemyError, KeyError, *others) as error:
-        cause = _of_sqlite(error)
-        usual = "it is no storage of a search, or a damaged one: give another file"
-        remedy = _REMEDIES.get(getattr(cause, "sqlite_errorname", ""), usual)
-        raise FileError(f"{path}: cannot be used ({brief(cause)}); {remedy}") from None
-
-
-def _of_sqlite(error: BaseException) -> BaseException:
-    """Return the error of SQLite that led to another one, which itself where there is none."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, sqlite3.Error):
-            return cause
-        cause = getattr(cause, "orig", None) or cause.__cause__ or cause.__context__
-    return error
-
-
 def _study(path: Path, plan: Search, worker: int) -> optuna.Study:
-    optuna = _optuna()
+    optuna = with_optuna()
     halving = optuna.pruners.SuccessiveHalvingPruner(min_resource=plan.min_epochs, reduction_factor=plan.reduction)
-    with _as_file_errors(path, RuntimeError, ValueError):
+    with as_file_errors(path, RuntimeError, ValueError):
         study = optuna.create_study(
-            study_name="xbarsim", storage=_storage(path), direction="maximize", load_if_exists=True, pruner=halving
+            study_name="xbarsim", storage=opened(path), direction="maximize", load_if_exists=True, pruner=halving
         )
         drawn = len(study.trials)  # a continued search goes on with other draws than it began with
     with warnings.catch_warnings():
@@ -313,12 +215,6 @@ def _study(path: Path, plan: Search, worker: int) -> optuna.Study:
     study.set_user_attr("format", FORMAT)
     study.set_user_attr("plan", json.dumps(identity, sort_keys=True))
     return study
-
-
-def _finished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
-    states = _optuna().trial.TrialState
-    finished: list[optuna.trial.FrozenTrial] = study.get_trials(states=(states.COMPLETE, states.PRUNED))
-    return finished
 
 
 def _work(
@@ -339,7 +235,7 @@ def _work(
     torch.set_num_threads(threads)
     set_thread_count(threads)
     try:
-        with _as_file_errors(path):
+        with as_file_errors(path):
             _run(_study(path, plan, worker), plan, training, test, n_trials, None, ended)
     except XbarsimError as error:
         refusals.put(error)
@@ -357,42 +253,15 @@ def _run(
     progress: Callable[[int, float], None] | None,
     ended: threading.Event | None = None,
 ) -> None:
-    while len(_finished(study)) < n_trials:
-        with _alive(study) as trial:
+    while len(finished_trials(study)) < n_trials:
+        with alive(study) as trial:
             state, value = _trial(trial, plan, training, test, ended)
             study.tell(trial, value, state, skip_if_finished=True)
         _tell(study, progress)
 
 
-@contextmanager
-def _alive(study: optuna.Study) -> Iterator[optuna.Trial]:
-    """Give a trial that shows signs of life; it has failed if an error or Ctrl-C ends it."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # signs of life are experimental to Optuna
-        _optuna().storages.fail_stale_trials(study)
-        trial, over = study.ask(), threading.Event()
-
-    def beat() -> None:
-        with suppress(Exception):  # the trial itself will meet what is wrong with the storage
-            while not over.wait(_BEAT):
-                study._storage.record_heartbeat(trial._trial_id)
-
-    try:
-        study._storage.record_heartbeat(trial._trial_id)
-        threading.Thread(target=beat, daemon=True).start()
-        yield trial
-    except _optuna().exceptions.UpdateFinishedTrialError:
-        pass  # this process was asleep, and another search took the trial for one that was killed
-    except BaseException:
-        with suppress(Exception):
-            study.tell(trial, state=_optuna().trial.TrialState.FAIL)
-        raise
-    finally:
-        over.set()
-
-
 def _tell(study: optuna.Study, progress: Callable[[int, float], None] | None) -> None:
-    if progress is not None and (done := _finished(study)):
+    if progress is not None and (done := finished_trials(study)):
         progress(len(done), max((t.value for t in done if t.value is not None), default=0.0))
 
 
@@ -400,7 +269,7 @@ def _trial(
     trial: optuna.Trial, plan: Search, training: Data, test: Data, ended: threading.Event | None
 ) -> tuple[Any, float | None]:
     """Train once; return how that ended and the validation accuracy of the best epoch, if a trial says it itself."""
-    recipe, states = suggested(trial, plan), _optuna().trial.TrialState
+    recipe, states = suggested(trial, plan), with_optuna().trial.TrialState
     epochs = recipe.training.epochs
     accuracies: list[float] = []
 

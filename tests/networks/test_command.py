@@ -207,7 +207,7 @@ def test_help_lists_the_verbs():
     assert done.returncode == 0 and "report" in done.stdout and "train" in done.stdout
 
 
-@pytest.mark.compiled
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("git") is None, reason="needs a clean copy of the sources")
 def test_wheel_carries_data_and_works_elsewhere(tmp_path):
     build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", tmp_path, ROOT]

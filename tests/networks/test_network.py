@@ -28,7 +28,7 @@ def assert_matches_naive(network, images):
 
 @pytest.mark.compiled
 def test_mnist_network_matches_naive_numpy(digits):
-    assert_matches_naive(mp.load_network("mnist-bsnn").double(), digits[0][:50])
+    assert_matches_naive(mp.load_network("mnist-bsnn").double(), digits[0][:12])
 
 
 @pytest.mark.parametrize("clip", [False, True])

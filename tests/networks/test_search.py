@@ -12,7 +12,7 @@ import pytest
 
 import mapping as mp
 import xbarsim as xb
-from mapping.bsnn import search as module
+from mapping.bsnn import search, search_storage
 from tests.networks.test_processes import until, working
 from tests.networks.test_training import SMALL, small_task
 
@@ -133,8 +133,8 @@ def lock(path):
      (put_other_tables, "no such table"), (lock, "another program keeps it: wait for its end")],
 )  # fmt: skip
 def test_what_befalls_the_storage_of_a_search_is_said_in_one_line(happens, remedy, tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr(module, "_WAIT", 1)
-    monkeypatch.setattr(module, "_BEAT", 0.05)  # so that signs of life meet it too
+    monkeypatch.setattr(search_storage, "_WAIT", 1)
+    monkeypatch.setattr(search_storage, "_BEAT", 0.05)  # so that signs of life meet it too
     path, kept = tmp_path / "search.db", []
 
     def progress(done, _):
@@ -168,7 +168,7 @@ def test_what_befalls_the_storage_reaches_the_caller_from_other_processes(tmp_pa
 @pytest.mark.compiled
 def test_a_trial_that_another_search_took_for_a_killed_one_is_made_up_for(tmp_path, monkeypatch):
     """As when a machine sleeps for longer than a trial may be silent."""
-    path, real, calls = tmp_path / "search.db", module.train, []
+    path, real, calls = tmp_path / "search.db", search.train, []
 
     def asleep(*args, **options):
         calls.append(1)
@@ -177,7 +177,7 @@ def test_a_trial_that_another_search_took_for_a_killed_one_is_made_up_for(tmp_pa
                 file.execute("UPDATE trials SET state = 'FAIL' WHERE state = 'RUNNING'")
         return real(*args, **options)
 
-    monkeypatch.setattr(module, "train", asleep)
+    monkeypatch.setattr(search, "train", asleep)
     assert len(mp.search(PLAN, *data(), path, n_trials=4)) == 4 and len(calls) == 5
 
 
@@ -202,7 +202,7 @@ def test_two_searches_make_and_share_one_storage(tmp_path):
 
 @pytest.mark.compiled
 def test_training_that_diverges_is_a_pruned_trial(tmp_path, monkeypatch):
-    monkeypatch.setitem(module._LIMITS, "learning_rate", (1e-12, 1e30))
+    monkeypatch.setitem(search._LIMITS, "learning_rate", (1e-12, 1e30))
     layers = [mp.LayerSpec(kind="dense", out=2)]
     network = SMALL.replace(layers=layers, weights="float", decoder="membrane", dropout=0.0)
     space = mp.SearchSpace(learning_rate=(1e-3, 1e30), conditions=False)
@@ -226,7 +226,11 @@ def trained(path):
 
 @pytest.mark.compiled
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGTERM, *(pytest.param(number, marks=pytest.mark.slow) for number in (signal.SIGINT, signal.SIGKILL))],
+    ids=lambda number: number.name,
+)
 def test_trials_of_a_search_that_ends_early_have_failed(number, tmp_path):
     """At once; of one that was killed, when the next search finds that it has shown no sign of life."""
     path, digits = tmp_path / "search.db", tmp_path / "digits.npz"
@@ -262,7 +266,7 @@ def test_trials_of_a_search_that_ends_early_have_failed(number, tmp_path):
 
 @pytest.mark.compiled
 def test_trials_without_a_sign_of_life_have_failed_for_the_next_search(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "_SILENT", 1)
+    monkeypatch.setattr(search_storage, "_SILENT", 1)
     path = tmp_path / "search.db"
     mp.search(PLAN, *data(), path, n_trials=2)
     with closing(sqlite3.connect(path)) as file, file:

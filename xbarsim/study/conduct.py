@@ -105,7 +105,9 @@ def _run(
                 keep(job, outcome)
                 show(bool(outcome.error))
                 if outcome.error and on_error == "raise":
-                    raise TrialError(f"{job}: {outcome.error}\n{outcome.trace}".rstrip())
+                    failure = TrialError(f"{job}: {outcome.error}")
+                    failure.add_note(outcome.trace)
+                    raise failure
         except KeyboardInterrupt:
             warnings.warn("interrupted: the results hold what was done until then", stacklevel=4)
 
