@@ -14,12 +14,15 @@ UNREADABLE = (
 """What comes out of NumPy and the readers of other formats when a file is damaged."""
 
 
+_LONG = re.compile(r"""(?<!\w)'[^'"]{41,}'(?!\w)|(?<!\S)[^\s/\\]{61,}(?!\S)""")  # what is quoted; words, but not paths
+
+
 class XbarsimError(Exception):
-    """Base of every error that xbarsim and mapping raise on purpose; one line, whatever it quotes."""
+    """Base of every error that xbarsim and mapping raise on purpose; one line, whatever text of a file it quotes."""
 
     def __init__(self, message: object) -> None:
-        line = " ".join(str(message).splitlines())
-        super().__init__(re.sub(r"[^\s/\\]{101,}", lambda word: f"{word[0][:30]}...{word[0][-10:]}", line))
+        line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(str(message).splitlines()))
+        super().__init__(_LONG.sub(lambda text: f"{text[0][:25]}...{text[0][-10:]}", line))
 
 
 class ParameterError(XbarsimError, ValueError):

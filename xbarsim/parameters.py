@@ -195,7 +195,7 @@ def _fields(model: type[BaseModel]) -> str:
     """List fields, as far as a line holds them."""
     names = list(model.model_fields)
     listed = ", ".join(names)
-    while len(listed) > 130:
+    while len(listed) > 100:
         names.pop()
         listed = f"{', '.join(names)}, ..."
     return f"the fields are {listed}"

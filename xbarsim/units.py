@@ -97,7 +97,7 @@ def split_quantity(text: str) -> tuple[str, str]:
     if not separated or len(text) > _LONGEST:
         raise ValueError(f"{shown!r} is no quantity; write a number and its unit, as '2.5 kOhm' or '3e-6 A'")
     choices = [f"{separated[1]}{number}{separated[3]}" for number in _without_separators(separated[2])]
-    remedy = f"write {' or '.join(choices)}" if choices else "write one number"
+    remedy = f"write {' or '.join(choices)}" if choices and len(text) < 30 else "write one number"
     if " " in separated[2]:
         remedy += ", or put a semicolon or tab between two numbers"
     raise ValueError(f"{shown!r} is no quantity: numbers have a decimal point and no other separator; {remedy}")

@@ -156,12 +156,15 @@ class Study(Parameters):
 def check_path(where: str, path: str) -> None:
     """Refuse a path that leads to nothing that a study can vary."""
     whole, _, field = path.partition(".")
-    known = {"chip": True, "network": field in ("", *NETWORK), "past": field in PAST}
-    if not known.get(whole, False):
-        raise ValueError(
-            f"{where}: {path!r} cannot be set; give chip, chip.FIELD, network, network.{', network.'.join(NETWORK)}, "
-            f"past.{', past.'.join(PAST)}"
+    settable = {"chip": True, "network": field in ("", *NETWORK), "past": field in PAST}
+    if not settable.get(whole, False):
+        fields = {"network": NETWORK, "past": tuple(PAST)}.get(whole)
+        known = (
+            f"{whole}.{f', {whole}.'.join(fields)}"
+            if fields
+            else "chip, chip.FIELD, network, network.FIELD, past.FIELD"
         )
+        raise ValueError(f"{where}: {path!r} cannot be set; give {known}")
 
 
 def list_studies() -> list[str]:
