@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
-    "Accounting": "mapping.cost",
+    "Accounting": "mapping.cost.accounting",
     "Ann": "mapping.ann.network",
     "AnnSpec": "mapping.ann.spec",
     "Calibration": "mapping.periphery.calibration",

@@ -11,9 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mapping.ageing import Ageing, CellVoltages, wear
-from mapping.cost import Charges
 from mapping.draws import normal
-from mapping.periphery.sar_adc import SarAdc
+from mapping.periphery.ledger import Ledger
 from mapping.reading import Sums
 from mapping.row_tile import noisy, weighted
 
@@ -25,7 +24,7 @@ Draws = tuple[list[Tensor], list[Tensor]]  # normal numbers for reads and for co
 
 def forward(
     layer: MappedLayer, x: np.ndarray, analog: bool, first: int = 0, ageing: Ageing | None = None
-) -> tuple[np.ndarray, Tensor, Charges]:
+) -> tuple[np.ndarray, Tensor, Ledger]:
     """Run all time steps; return spikes, membranes and what they cost.
 
     Parameters
@@ -45,34 +44,34 @@ def forward(
         0 or 1.
     membrane : Tensor, the same shape
         Before it is reset, in units of a weight.
-    charges : Charges
+    ledger : Ledger
     """
-    charges, spec, (flat, inputs) = Charges(), layer.network, _prepared(layer, x)
+    ledger, spec, (flat, inputs) = Ledger(), layer.network, _prepared(layer, x)
     frames, n = x.shape[:2]
     held = frames == 1 and layer.chip.constant_input == "once"
     noise = noise_draws(layer, 1 if held else spec.t_steps, n, first)
     if ageing is None:
         repeats = spec.t_steps if frames == 1 and not held else 1
-        current = currents(layer, inputs, slice(0, spec.t_steps), noise, repeats, charges)
-        layer.charge_reads(len(flat), _sums(layer, flat, analog), analog, repeats, charges)
+        current = currents(layer, inputs, slice(0, spec.t_steps), noise, repeats, ledger)
+        layer.count_reads(len(flat), _sums(layer, flat, analog), analog, repeats, ledger)
     else:
-        current = currents_while_ageing(layer, flat, inputs, analog, held, noise, charges, ageing)
+        current = currents_while_ageing(layer, flat, inputs, analog, held, noise, ledger, ageing)
     fired, membrane, reset = layer.neurons.fire(current, first)
     spikes = fired.contiguous().numpy()
-    layer.neurons.charge(n, float(spikes.sum()), float(np.count_nonzero(spikes.any(2))), reset, charges)
-    return spikes, membrane, charges
+    layer.neurons.count(n, float(spikes.sum()), float(np.count_nonzero(spikes.any(2))), reset, ledger)
+    return spikes, membrane, ledger
 
 
-def read(layer: MappedLayer, x: np.ndarray, analog: bool, first: int = 0) -> tuple[Tensor, Charges]:
+def read(layer: MappedLayer, x: np.ndarray, analog: bool, first: int = 0) -> tuple[Tensor, Ledger]:
     """Read the arrays once for each sample; return the currents in units of a weight, pooled, and what that costs.
 
     Parameters are those of :func:`forward`; the result is (t_steps, n, out, height, width).
     """
-    charges, (flat, inputs) = Charges(), _prepared(layer, x)
+    ledger, (flat, inputs) = Ledger(), _prepared(layer, x)
     noise = noise_draws(layer, len(x), x.shape[1], first)
-    current = currents(layer, inputs, slice(0, len(x)), noise, 1, charges)
-    layer.charge_reads(len(flat), _sums(layer, flat, analog), analog, 1, charges)
-    return current, charges
+    current = currents(layer, inputs, slice(0, len(x)), noise, 1, ledger)
+    layer.count_reads(len(flat), _sums(layer, flat, analog), analog, 1, ledger)
+    return current, ledger
 
 
 def _prepared(layer: MappedLayer, x: np.ndarray) -> tuple[np.ndarray, Tensor]:
@@ -81,7 +80,7 @@ def _prepared(layer: MappedLayer, x: np.ndarray) -> tuple[np.ndarray, Tensor]:
     return flat, torch.from_numpy(flat).to(layer.dtype).reshape(*x.shape[:2], *layer.layer.in_shape)
 
 
-def currents(layer: MappedLayer, inputs: Tensor, steps: slice, noise: Draws, repeats: int, charges: Charges) -> Tensor:
+def currents(layer: MappedLayer, inputs: Tensor, steps: slice, noise: Draws, repeats: int, ledger: Ledger) -> Tensor:
     """Return the current of some time steps, (steps, n, ...), or (1, n, ...) if it is the same in all of them.
 
     ``repeats`` is how often each of its reads happens.
@@ -95,7 +94,7 @@ def currents(layer: MappedLayer, inputs: Tensor, steps: slice, noise: Draws, rep
             current = noisy(current, weighted(flat**2, layer.noise, spec, spec.pool), of_reads[0])
     else:
         draws = zip_longest(layer.row_tiles, of_reads, of_adcs)  # None where nothing is drawn
-        parts = [row.partial(flat, reads, adcs, repeats, charges) for row, reads, adcs in draws]
+        parts = [row.partial(flat, reads, adcs, repeats, ledger) for row, reads, adcs in draws]
         current = torch.cat(parts, 1) if layer.neurons.n_votes > 1 else sum(parts[1:], parts[0])
         if spec.pool_by == "maximum":
             current = F.max_pool2d(current, spec.pool)
@@ -109,7 +108,7 @@ def currents_while_ageing(
     analog: bool,
     held: bool,
     noise: Draws,
-    charges: Charges,
+    ledger: Ledger,
     ageing: Ageing,
 ) -> Tensor:
     """Return the current of all time steps, each of them ageing the arrays, which are solved again as they move."""
@@ -131,9 +130,9 @@ def currents_while_ageing(
                     moved.append(tile)
         if moved or t + 1 == t_steps or held:
             repeats = t + 1 - start if len(inputs) == 1 else 1
-            current = currents(layer, inputs, slice(start, t + 1), noise, repeats, charges)
+            current = currents(layer, inputs, slice(start, t + 1), noise, repeats, ledger)
             read = x if len(inputs) == 1 else x[start * n : (t + 1) * n]
-            layer.charge_reads(len(read), _sums(layer, read, analog), analog, repeats, charges)
+            layer.count_reads(len(read), _sums(layer, read, analog), analog, repeats, ledger)
             parts.append(current if held else current.expand(t + 1 - start, *current.shape[1:]))
             start = t + 1
         for tile in moved:
@@ -153,7 +152,8 @@ def noise_draws(layer: MappedLayer, t_steps: int, n: int, first: int) -> Draws:
     if layer.reads_are_noisy:
         by_row_tile: list[tuple[int, int, int]] = [(row.n_seen, *positions) for row in layer.row_tiles]
         reads = [layer.layer.out_shape] if layer.chip.linear else by_row_tile
-    if isinstance(layer.chip.readout, SarAdc) and layer.chip.readout.noise:
+    adc = layer.row_tiles[0].adc
+    if adc is not None and adc.noise:
         conversions = [(row.n_conversions, *positions) for row in layer.row_tiles]
     drawn: Draws = ([], [])
     for into, keys, shapes in zip(drawn, layer.noise_keys(), (reads, conversions)):

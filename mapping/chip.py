@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -13,6 +14,7 @@ from mapping.periphery.current_limit import CurrentLimit
 from mapping.periphery.driver import Driver
 from mapping.periphery.link import Link
 from mapping.periphery.neuron_circuit import ChargeNeuron, DigitalNeuron, PassiveNeuron
+from mapping.periphery.part import Part
 from mapping.periphery.sar_adc import SarAdc
 from mapping.periphery.sense_amp import SenseAmp
 from mapping.resources import data_folder, path_of
@@ -51,10 +53,10 @@ class Chip(Parameters):
         What each bitline passes at most; one far above any current changes nothing.
     driver : Driver
     neuron : ChargeNeuron or PassiveNeuron (with SenseAmp), or DigitalNeuron (with SarAdc)
-    calibration : Calibration, optional
-        Trims of gains, offsets and thresholds.
     link : Link, optional
         What carries spikes from layer to layer; without it they cost neither energy nor time.
+    calibration : Calibration, optional
+        Trims of gains, offsets and thresholds.
     constant_input : {"every-step", "once"}
         Whether a constant first-layer input is read again at every time step, or read once and held in registers
         (digital neurons only). Spikes, and the inputs of conventional networks, have nothing that is read again.
@@ -86,8 +88,8 @@ class Chip(Parameters):
     limiter: CurrentLimit | None = None
     driver: Driver
     neuron: Annotated[ChargeNeuron | PassiveNeuron | DigitalNeuron, Field(discriminator="kind")]
-    calibration: Calibration | None = None
     link: Link | None = None
+    calibration: Calibration | None = None
     constant_input: Literal["every-step", "once"] = "every-step"
     held: Literal["sampled", "driven"] = "sampled"
     replication: tuple[Annotated[int, Field(gt=0)], ...] = ()
@@ -103,8 +105,8 @@ class Chip(Parameters):
             raise ValueError(
                 f"Chip.cols = {self.cols}: {self.weights} weights need at least {least} bitlines per array"
             )
-        digital = isinstance(self.neuron, DigitalNeuron)
-        if isinstance(self.readout, SarAdc) != digital:
+        digital = self.neuron.digital
+        if self.readout.converts != digital:
             raise ValueError(
                 f"Chip.neuron is {self.neuron.kind!r} with the read-out {self.readout.kind!r}: "
                 "a sar-adc feeds digital neurons, a sense-amp decides on charge and passive neurons"
@@ -114,7 +116,7 @@ class Chip(Parameters):
             raise ValueError(f"Chip.merge = {self.merge!r} with {self.neuron.kind} neurons; use {allowed}")
         if self.constant_input == "once" and not digital:
             raise ValueError("Chip.constant_input = 'once': charge is not held between steps; use 'every-step'")
-        if isinstance(self.readout, SarAdc) and self.readout.columns_per_adc > self.cols:
+        if self.readout.columns_per_adc > self.cols:
             raise ValueError(
                 f"Chip.readout.columns_per_adc = {self.readout.columns_per_adc}: the array has {self.cols} columns"
             )
@@ -126,7 +128,7 @@ class Chip(Parameters):
             raise ValueError(
                 f"Chip.inactive = {self.inactive!r} with read noise: noise to first order is that of grounded wordlines"
             )
-        if isinstance(self.neuron, PassiveNeuron):
+        if self.neuron.floating:
             for what, clash in (
                 (f"inactive = {self.inactive!r}", self.inactive != "ground"),
                 ("weights = 'reference'", self.weights == "reference"),
@@ -140,7 +142,7 @@ class Chip(Parameters):
     @property
     def merging(self) -> str:
         """How row tiles are merged."""
-        return self.merge or ("digital" if isinstance(self.readout, SarAdc) else "charge")
+        return self.merge or ("digital" if self.readout.converts else "charge")
 
     @property
     def limiting(self) -> CurrentLimit | None:
@@ -152,7 +154,7 @@ class Chip(Parameters):
     @property
     def by_bitline(self) -> bool:
         """Whether each bitline's current matters by itself, or only how they combine into outputs."""
-        return self.limiting is not None or (isinstance(self.readout, SarAdc) and self.readout.sense == "bitline")
+        return self.limiting is not None or self.readout.sense == "bitline"
 
     @property
     def linear(self) -> bool:
@@ -162,26 +164,28 @@ class Chip(Parameters):
     @property
     def full_scale_needs_images(self) -> bool:
         """Whether converters take their full scale from a calibration set."""
-        return isinstance(self.readout, SarAdc) and self.readout.full_scale == "calibrated"
+        return self.readout.full_scale == "calibrated"
 
     @property
     def converted_lines(self) -> int:
         """Bitlines, or outputs, of an array that converters serve, used or not; 0 without converters."""
-        if not isinstance(self.readout, SarAdc):
-            return 0
-        return self.cols if self.readout.sense == "bitline" else self.outputs_per_array
+        return self.readout.lines(self.cols, self.outputs_per_array)
 
     @property
     def t_conversion(self) -> float:
         """How long the conversions of one read take [s], one bitline of a converter after the other."""
-        if not isinstance(self.readout, SarAdc):
-            return 0.0
-        return min(self.readout.columns_per_adc, self.converted_lines) / self.readout.f_sample
+        return self.readout.t_conversion(self.converted_lines)
 
     @property
     def t_on(self) -> float:
         """How long an array is driven in a read [s]: the read pulse, or until all is converted."""
         return max(self.device.t_read, self.t_conversion) if self.held == "driven" else self.device.t_read
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """What surrounds the arrays and costs something."""
+        values = (getattr(self, name) for name in type(self).model_fields)
+        return tuple(value for value in values if isinstance(value, Part) and value.module)
 
     def copies(self, layer: int) -> int:
         """Return how many copies of its arrays a layer has, counted from 0."""
@@ -197,6 +201,25 @@ class Chip(Parameters):
         """Current [A] of one unit of weight at v_read, without wires."""
         swing: float = self.device.v_read * (self.device.g_lrs - self.device.g_hrs)
         return swing if self.weights == "differential" else swing / 2
+
+
+def modules_of(chip: type[Chip]) -> dict[str, str]:
+    """Return the rows of reports that chips of a kind have, and what tables call them."""
+    found = {"array": "arrays"}
+    for field in chip.model_fields.values():
+        found |= {part.module: part.title for part in _parts_in(field.annotation) if part.module}
+    return found
+
+
+def _parts_in(kind: Any) -> Iterator[type[Part]]:
+    """Yield the parts that a field may hold, by its type."""
+    if isinstance(kind, type) and issubclass(kind, Part):
+        yield kind
+    for inner in get_args(kind):
+        yield from _parts_in(inner)
+
+
+MODULES = modules_of(Chip)
 
 
 def list_chips() -> list[str]:

@@ -94,7 +94,7 @@ def report(
     import mapping as mp
     from mapping.bsnn.encode import check_images, check_labels
     from mapping.bsnn.fold import fold
-    from mapping.cost import convention
+    from mapping.cost.accounting import convention
     from mapping.dies import Past, evaluate_dies
     from mapping.given import refuse_nir, trained_for
     from mapping.inputs import told

@@ -38,8 +38,7 @@ def paper(
     sample = mp.Sample.of(y, images, seed=seed, dataset="mnist")
     x, y = x[sample.index], y[sample.index]
     chips = {"ann": mp.load_chip("paper-ann"), "bsnn": mp.load_chip("paper-bsnn")}
-    ann, adc = mp.load_ann("mnist-ann"), chips["ann"].readout
-    assert isinstance(adc, mp.SarAdc)  # the shipped chip has one
+    ann, adc = mp.load_ann("mnist-ann"), mp.SarAdc(**chips["ann"].readout.model_dump(exclude_unset=True))
     with Progress(console=console(stderr=True), transient=True) as bar:
         task = bar.add_task("ANN on paper-ann", total=2 * len(x) + len(published.TABLE_3))
 

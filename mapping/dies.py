@@ -11,7 +11,7 @@ import numpy as np
 from mapping.bsnn.encode import check_images, check_labels
 from mapping.bsnn.network import Network
 from mapping.chip import Chip
-from mapping.cost import Accounting, convention
+from mapping.cost.accounting import Accounting, convention
 from mapping.given import Source, as_chip, as_network
 from mapping.inference import Inputs
 from mapping.inputs import of_kind

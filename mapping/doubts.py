@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from xbarsim.validity import Exposure
 
 if TYPE_CHECKING:
-    from mapping.cost import Charges
     from mapping.layer import MappedLayer
+    from mapping.periphery.ledger import Ledger
 
 MUCH_CLIPPED = 0.5  # share of currents beyond a limit from which a report warns
 
 
-def doubts(layers: Sequence[MappedLayer], charges: Sequence[Charges]) -> Iterator[str]:
+def doubts(layers: Sequence[MappedLayer], ledgers: Sequence[Ledger]) -> Iterator[str]:
     """Yield what makes the results of layers doubtful, as they and what they went through are now."""
     yield from beyond_data(layers)
     if layers[0].chip.merging == "majority" and any(len(layer.row_tiles) > 1 for layer in layers):
@@ -23,10 +23,10 @@ def doubts(layers: Sequence[MappedLayer], charges: Sequence[Charges]) -> Iterato
             "merge = 'majority': row tiles decide one by one and their majority counts, which is another function than "
             "one neuron over all of them; use 'charge' or 'digital'"
         )
-    for layer, charge in zip(layers, charges):
+    for layer, ledger in zip(layers, ledgers):
         for what, part, whole in (
-            ("bitline currents are beyond the limiter's i_max", charge.limited, charge.passed),
-            ("conversions are beyond the full scale", charge.clipped, charge.conversions),
+            ("bitline currents are beyond the limiter's i_max", ledger.limited, ledger.passed),
+            ("conversions are beyond the full scale", ledger.clipped, ledger.simulated),
         ):
             if whole and part / whole > MUCH_CLIPPED:
                 yield f"layer {layer.number + 1}: {part / whole:.0%} of its {what}"

@@ -11,12 +11,10 @@ from mapping.ageing import LEVELS, Counts
 from mapping.bsnn import tables
 from mapping.bsnn.events import EventLayer, input_order, neuron_tables
 from mapping.bsnn.spec import Shape
-from mapping.cost import Charges
 from mapping.kernels import inference, sums
 from mapping.kernels.inference import Arrays, Events, Keys
 from mapping.kernels.readout import PAIRS, REFERENCE, SINGLE, Readout
-from mapping.periphery.neuron_circuit import ChargeNeuron
-from mapping.periphery.sar_adc import SarAdc
+from mapping.periphery.ledger import Ledger
 
 if TYPE_CHECKING:
     from mapping.layer import MappedLayer
@@ -25,12 +23,11 @@ if TYPE_CHECKING:
 def runs_by_events(layer: MappedLayer) -> bool:
     """Whether event-driven inference has all that a layer is made of."""
     chip = layer.chip
-    differences = isinstance(chip.readout, SarAdc) and chip.readout.sense == "difference"
     return (
         chip.inactive == "ground"
         and chip.merging != "majority"
         and layer.layer.spec.pool_by == "average"
-        and not (differences and chip.limiting is not None)
+        and not (chip.readout.sense == "difference" and chip.limiting is not None)
     )
 
 
@@ -46,7 +43,7 @@ def event_layer(layer: MappedLayer, after: Shape) -> EventLayer:
 
 def run(
     layer: MappedLayer, events: Events, after: Shape, first: int, dense: bool
-) -> tuple[Events, tuple[np.ndarray, np.ndarray], Charges]:
+) -> tuple[Events, tuple[np.ndarray, np.ndarray], Ledger]:
     """Run all time steps; return what is fired, spikes and membranes as :meth:`EventLayer.run` does, and the cost.
 
     Parameters
@@ -68,19 +65,18 @@ def run(
     repeats = t_steps if frames == 1 and not held else 1
     reads = n * (t_steps if every_step else frames) * layer.layer.n_positions  # as simulated
     times = repeats * n * frames * layer.layer.n_positions / reads
-    charges = Charges(clipped=int(totals[sums.CLIPPED]), limited=int(totals[sums.LIMITED]))
-    if isinstance(layer.chip.readout, SarAdc):
-        charges.conversions = reads * sum(row.n_conversions for row in layer.row_tiles)
+    ledger = Ledger(clipped=int(totals[sums.CLIPPED]), limited=int(totals[sums.LIMITED]))
+    ledger.simulated = reads * sum(row.n_conversions for row in layer.row_tiles)
     if layer.chip.limiting is not None:
-        charges.passed = reads * sum(row.n_lines for row in layer.row_tiles)
-        if isinstance(layer.chip.neuron, ChargeNeuron):
-            charges.mirrored = times * layer.chip.unit_current * float(totals[sums.PASSED])
+        ledger.passed = reads * sum(row.n_lines for row in layer.row_tiles)
+        if layer.chip.neuron.mirrors:
+            ledger.mirrored = times * layer.chip.unit_current * float(totals[sums.PASSED])
     quadratic, driven, *supplied = (float(totals[k]) for k in (sums.QUADRATIC, sums.DRIVEN, sums.SUPPLIED, sums.COPIED))
     supplies = tuple(supplied[: len(layer.line_conductance)])
-    layer.charge_reads(n * frames, (quadratic, supplies, driven), len(events.value) > 0, repeats, charges)
+    layer.count_reads(n * frames, (quadratic, supplies, driven), len(events.value) > 0, repeats, ledger)
     spiked, places = float(totals[sums.SPIKES]), float(totals[sums.PLACES])
-    layer.neurons.charge(n, spiked, places, spiked, charges)
-    return spikes, states, charges
+    layer.neurons.count(n, spiked, places, spiked, ledger)
+    return spikes, states, ledger
 
 
 def count_inputs(layer: MappedLayer, events: Events, after: Shape) -> np.ndarray:
@@ -125,7 +121,7 @@ def _arrays(layer: MappedLayer, after: Shape) -> Arrays:
             scale = chip.device.v_read / chip.unit_current
             return [
                 tables.lines(
-                    tables.kernel_of(row.lines(what) * (scale / layer.lsb(row)) ** power, row.rows, spec), spec.stride
+                    tables.kernel_of(row.lines(what) * (scale / row.lsb) ** power, row.rows, spec), spec.stride
                 )
                 for row in layer.row_tiles
             ]
@@ -140,11 +136,12 @@ def _arrays(layer: MappedLayer, after: Shape) -> Arrays:
 
 
 def _readout(layer: MappedLayer) -> Readout:
-    chip, adc, dtype, rows = layer.chip, layer.chip.readout, layer.number_type, layer.row_tiles
+    chip, dtype, rows = layer.chip, layer.number_type, layer.row_tiles
+    adc = rows[0].adc
     number, pool, made = dtype.type, layer.layer.spec.pool, tables.no_readout(dtype)
     if chip.linear:
         return made
-    if isinstance(adc, SarAdc):
+    if adc is not None:
         firsts = np.cumsum([0, *(c.n_converters for c in rows[0].converters)])
         converter = np.concatenate([c.of_lines + first for c, first in zip(rows[0].converters, firsts)])
         offset = np.stack([np.concatenate([c.offsets for c in row.converters])[converter] for row in rows])
@@ -161,13 +158,13 @@ def _readout(layer: MappedLayer) -> Readout:
     else:
         made = made._replace(offset=np.zeros((len(rows), rows[0].n_seen), dtype))
     if chip.limiting is not None:
-        limit = chip.limiting.i_max / chip.unit_current / layer.lsb(rows[0])
+        limit = chip.limiting.i_max / chip.unit_current / rows[0].lsb
         copies = np.concatenate([tile.copies for tile in rows[0].tiles]).astype(dtype)
         made = made._replace(limit=number(limit), smooth=chip.limiting.kind == "smooth", copies=copies)
     return made._replace(
         pairing=SINGLE if not chip.by_bitline else PAIRS if chip.weights == "differential" else REFERENCE,
         tile_stop=np.cumsum([tile.patch.n_outputs for tile in rows[0].tiles]),
-        gain=np.stack([row.gains * layer.lsb(row) / pool**2 for row in rows]).astype(dtype),
+        gain=np.stack([row.gains * row.lsb / pool**2 for row in rows]).astype(dtype),
         pool=pool,
         n_cols=layer.layer.out_shape[2],
         n_out=layer.layer.spec.out,
@@ -175,10 +172,10 @@ def _readout(layer: MappedLayer) -> Readout:
 
 
 def _keys(layer: MappedLayer) -> Keys:
-    (reads, conversions), adc = layer.noise_keys(), layer.chip.readout
+    (reads, conversions), adc = layer.noise_keys(), layer.row_tiles[0].adc
     none = np.empty((0, 3), np.uint32)
     return Keys(
         read=none if not layer.reads_are_noisy else reads[:1] if layer.chip.linear else reads,
-        converter=conversions if isinstance(adc, SarAdc) and adc.noise else none,
+        converter=conversions if adc is not None and adc.noise else none,
         comparator=layer.neurons.noise_key[None] if layer.neurons.noise else none,
     )

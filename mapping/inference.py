@@ -14,10 +14,10 @@ from mapping.bsnn.decode import scores
 from mapping.bsnn.encode import encode, is_analog
 from mapping.bsnn.events import list_inputs
 from mapping.bsnn.spec import NetworkSpec, Shape
-from mapping.cost import Charges
 from mapping.event_layer import count_inputs, run, runs_by_events, wordline_counts
 from mapping.kernels.inference import Events
 from mapping.layer import MappedLayer
+from mapping.periphery.ledger import Ledger
 from xbarsim.errors import ParameterError
 from xbarsim.threads import in_threads
 
@@ -90,7 +90,7 @@ class Inference:
         counted: list[Counts] | None = None,
         inputs: Inputs | None = None,
         progress: Progress | None = None,
-    ) -> tuple[np.ndarray, list[Charges]]:
+    ) -> tuple[np.ndarray, list[Ledger]]:
         """Return the classes of images, and what each layer cost.
 
         Parameters
@@ -110,7 +110,7 @@ class Inference:
         by_events = ageing is None and self.by_events(engine)
         size = len(images) if ageing else self._task(len(images)) if by_events else _BATCH
         parts = [(images[k : k + size], first + k) for k in range(0, len(images), size)]
-        charges, classes = [Charges() for _ in self.layers], []
+        ledgers, classes = [Ledger() for _ in self.layers], []
         totals: list[np.ndarray] = []
         if by_events:
             for layer, after in zip(self.layers, self._shapes_before()):
@@ -120,8 +120,8 @@ class Inference:
             results = (self._as_tensors(part[0], part[1], ageing) for part in parts)
         for given, costs, seen in results:
             classes.append(given)
-            for charge, cost in zip(charges, costs):
-                charge.add(cost)
+            for ledger, cost in zip(ledgers, costs):
+                ledger.add(cost)
             for total, part in zip(totals, seen):
                 np.add(total, part, out=total)
             totals = totals or seen
@@ -132,7 +132,7 @@ class Inference:
             frames = [1 if held and k == 0 else self.spec.t_steps for k in range(len(self.layers))]
             for layer, total, frame in zip(self.layers, totals, frames):
                 counted.append(wordline_counts(layer, total, frame, len(images)))
-        return np.concatenate(classes), charges
+        return np.concatenate(classes), ledgers
 
     def _task(self, n_images: int) -> int:
         """Return how many images a task has: on any number of threads, so that sums of energies do not depend on it."""
@@ -144,7 +144,7 @@ class Inference:
 
     def _by_events(
         self, images: np.ndarray, first: int, counting: bool, inputs: Inputs | None
-    ) -> tuple[np.ndarray, list[Charges], list[np.ndarray]]:
+    ) -> tuple[np.ndarray, list[Ledger], list[np.ndarray]]:
         events, costs, seen = (inputs or {}).get(first), [], []
         if events is None:
             events = list_inputs(*self.encoded(images, first), self.layers[0].number_type)
@@ -159,7 +159,7 @@ class Inference:
 
     def _as_tensors(
         self, images: np.ndarray, first: int, ageing: Ageing | None
-    ) -> tuple[np.ndarray, list[Charges], list[np.ndarray]]:
+    ) -> tuple[np.ndarray, list[Ledger], list[np.ndarray]]:
         (x, analog), costs = self.encoded(images, first), []
         for layer in self.layers:
             x, membrane, cost = layer.forward(x, analog, first, ageing)

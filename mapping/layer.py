@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import ceil, prod
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -12,13 +14,10 @@ from mapping.bsnn.events import EventLayer
 from mapping.bsnn.fold import FoldedLayer
 from mapping.bsnn.spec import NetworkSpec, Shape
 from mapping.chip import Chip
-from mapping.cost import Charges
 from mapping.draws import noise_key
 from mapping.event_layer import event_layer
 from mapping.neurons import Neurons
-from mapping.periphery.neuron_circuit import ChargeNeuron, PassiveNeuron
-from mapping.periphery.sar_adc import SarAdc
-from mapping.periphery.sense_amp import SenseAmp
+from mapping.periphery.ledger import Inventory, Ledger
 from mapping.placement import Patch, place
 from mapping.reading import Reading, Sums
 from mapping.row_tile import RowTile
@@ -95,11 +94,11 @@ class MappedLayer:
 
     def fit_full_scale(self, x: np.ndarray) -> None:
         """Set the full scale of converters to the quantile of the currents that samples (n, ...) cause."""
-        readout = self.chip.readout
-        if isinstance(readout, SarAdc) and readout.full_scale == "calibrated":
+        adc = self.row_tiles[0].adc
+        if adc is not None and adc.full_scale == "calibrated":
             samples = torch.from_numpy(np.ascontiguousarray(x)).to(self.dtype)
-            parts = [row.seen(samples, None, 1, Charges()).abs().flatten().numpy() for row in self.row_tiles]
-            largest = float(np.quantile(np.concatenate(parts), readout.full_scale_quantile))
+            parts = [row.seen(samples, None, 1, Ledger()).abs().flatten().numpy() for row in self.row_tiles]
+            largest = float(np.quantile(np.concatenate(parts), adc.full_scale_quantile))
             if largest > 0:
                 self.set_full_scale(largest * self.chip.unit_current)
 
@@ -132,7 +131,7 @@ class MappedLayer:
             return np.hstack(rows) * scale  # (n_out, n_in), one being the ideal unit of current
 
         self._untrimmed, self.cell_weights = weights("transfer"), weights("cells")
-        if isinstance(self.chip.neuron, PassiveNeuron):  # its unit is what arrives on average
+        if self.chip.neuron.floating:  # its unit is what arrives on average
             arrives = self._share(self._untrimmed)
             if arrives <= 0:
                 raise ParameterError(f"{self.chip.name}, layer {self.number + 1}: nothing of its weights arrives")
@@ -155,12 +154,11 @@ class MappedLayer:
 
     def calibrate(self) -> None:
         """Set the trims to what the arrays are now."""
-        calibration, neurons, readout = self.chip.calibration, self.neurons, self.chip.readout
+        calibration, neurons = self.chip.calibration, self.neurons
         if calibration is not None:
             rows = [row.rows for row in self.row_tiles]
             votes = rows if neurons.n_votes > 1 else [slice(None)]
-            spread = readout.offset if isinstance(readout, SenseAmp) else 0.0
-            ideal = self.layer.weights
+            ideal, spread = self.layer.weights, self.chip.readout.decision_spread
             self.trim(find_trims(calibration, ideal, self._untrimmed, rows, votes, neurons.offset, spread))
 
     def trim(self, trims: Trims) -> None:
@@ -179,24 +177,26 @@ class MappedLayer:
         return Trims([np.ones(self.layer.spec.out)] * len(self.row_tiles))
 
     @property
-    def n_adcs(self) -> int:
-        """Converters of one copy of the arrays."""
-        return sum(adc.n_converters for row in self.row_tiles for adc in row.converters)
-
-    @property
-    def n_comparators(self) -> int:
-        """Comparators of one copy of the arrays; none with converters."""
-        return 0 if self.n_adcs else self.neurons.n_votes * self.layer.spec.out
-
-    @property
-    def n_trims(self) -> int:
-        """Trims that calibration sets."""
-        calibration, outputs = self.chip.calibration, self.layer.spec.out
-        if calibration is None:
-            return 0
-        gains = len(self.row_tiles) * outputs if calibration.gain_bits else 0
-        thresholds = self.neurons.n_votes * outputs if calibration.threshold_bits else 0
-        return gains + thresholds + (self.n_adcs + self.n_comparators if calibration.offset_bits else 0)
+    def inventory(self) -> Inventory:
+        """What it is made of, all copies of its arrays."""
+        chip, neurons, outputs = self.chip, self.neurons, self.layer.spec.out
+        copies, calibration = chip.copies(self.number), chip.calibration
+        adcs = sum(adc.n_converters for row in self.row_tiles for adc in row.converters)  # of lines in use
+        comparators = 0 if adcs else neurons.n_votes * outputs
+        room = len(self.row_tiles) * outputs, adcs + comparators, neurons.n_votes * outputs
+        return Inventory(
+            positions=ceil(self.layer.n_positions / copies),
+            places=ceil(prod(self.layer.out_shape[1:]) / copies),
+            outputs=outputs // self.layer.slices,
+            cells=copies * self.n_tiles * chip.rows * chip.cols,
+            wordlines=copies * self.n_tiles * chip.rows,
+            converters=copies * self.n_tiles * chip.readout.converters(chip.converted_lines),
+            comparators=copies * comparators,
+            neurons=neurons.n_votes * prod(self.layer.out_shape) // self.layer.slices,
+            trims=copies * calibration.n_trims(*room) if calibration else 0,
+            capacitance=neurons.capacitance,
+            sends=not neurons.last,
+        )
 
     def refresh(self) -> None:
         """Solve all arrays as their cells are now."""
@@ -222,7 +222,7 @@ class MappedLayer:
         than a hundredth of their weights.
         """
         held = self.weights_kept
-        if abs(held) < 0.01 or isinstance(self.chip.neuron, PassiveNeuron):
+        if abs(held) < 0.01 or self.chip.neuron.floating:
             return float("nan")
         return 1 - self._share(self._untrimmed) / held
 
@@ -245,7 +245,7 @@ class MappedLayer:
         for block, row in zip(admittance, self.row_tiles):
             block[: row.n_rows, : row.n_rows] = sum(tile.driver_admittance for tile in row.tiles)
         supply = [[sum(tile.transfer.sum(0) for tile in row.tiles) for row in self.row_tiles]]
-        if isinstance(self.chip.neuron, ChargeNeuron) and self.chip.weights == "reference":
+        if self.chip.neuron.mirrors and self.chip.weights == "reference":
             supply.append([sum(tile.copies @ tile.transfer for tile in row.tiles) for row in self.row_tiles])
         return admittance, np.stack([np.concatenate(one) for one in supply])
 
@@ -254,14 +254,9 @@ class MappedLayer:
         """Precision of inference."""
         return np.dtype(np.float32 if self.dtype == torch.float32 else np.float64)
 
-    def lsb(self, row: RowTile) -> float:
-        """Return the step of a row tile's converters in units of a weight; 1 without."""
-        adc = self.chip.readout
-        return row.full_scale / adc.top_code / self.chip.unit_current if isinstance(adc, SarAdc) else 1.0
-
     def forward(
         self, x: np.ndarray, analog: bool, first: int = 0, ageing: Ageing | None = None
-    ) -> tuple[np.ndarray, Tensor, Charges]:
+    ) -> tuple[np.ndarray, Tensor, Ledger]:
         """Run all time steps as tensors; see :func:`mapping.by_tensors.forward`."""
         return by_tensors.forward(self, x, analog, first, ageing)
 
@@ -280,33 +275,28 @@ class MappedLayer:
             self._tables = event_layer(self, after)
         return self._tables
 
-    def charge_reads(self, n: int, sums: Sums, analog: bool, repeats: int, charges: Charges) -> None:
-        """Add what reading n samples, each ``repeats`` times, costs with the arrays as they were solved.
+    def count_reads(self, n: int, sums: Sums, analog: bool, repeats: int, ledger: Ledger) -> None:
+        """Count what reading n samples, each ``repeats`` times, makes of the arrays as they were solved.
 
         ``sums`` are those of :meth:`mapping.reading.Reading.sums`.
         """
-        chip, device, (quadratic, supplied, driven) = self.chip, self.chip.device, sums
+        chip, v_read, (quadratic, supplied, driven) = self.chip, self.chip.device.v_read, sums
         reads = repeats * n * self.layer.n_positions
-        charges.driven += repeats * driven
-        charges.array += repeats * chip.t_on * device.v_read**2 * quadratic
+        ledger.driven += repeats * driven
         # a tile column adds arrays on the same wordlines, each with drivers of its own
         lines = repeats * driven * len(self.row_tiles[0].tiles)
-        charging = lines * chip.c_wordline * chip.cols * device.v_read**2
-        charges.charging += charging
-        charges.driver += lines * chip.driver.energy(chip.t_on, analog) + charging
+        ledger.wordlines += 0.0 if analog else lines
+        ledger.dac_wordlines += lines if analog else 0.0
+        ledger.power += repeats * v_read**2 * quadratic
         if chip.inactive == "ground":
-            charges.arrived += repeats * chip.t_on * device.v_read**2 * supplied[0]
-            if isinstance(chip.neuron, ChargeNeuron) and not chip.by_bitline:
-                charges.mirrored += repeats * device.v_read * supplied[-1]
-        if isinstance(chip.neuron, ChargeNeuron):
-            charges.neuron += chip.neuron.energy_per_ampere(device.t_read) * charges.mirrored
-            charges.mirrored = 0.0
-        elif isinstance(chip.neuron, PassiveNeuron):
-            charges.neuron += chip.neuron.energy_per_sample * reads * sum(row.n_lines for row in self.row_tiles)
-        elif isinstance(chip.readout, SarAdc):
-            conversions = reads * sum(row.n_conversions for row in self.row_tiles)
-            charges.conversion += chip.readout.energy * conversions
-            charges.neuron += chip.neuron.energy_per_add * conversions
+            ledger.current += repeats * v_read * supplied[0]
+            if chip.neuron.mirrors and not chip.by_bitline:
+                ledger.mirrored += repeats * v_read * supplied[-1]
+        ledger.sampled += reads * sum(row.n_lines for row in self.row_tiles)
+        conversions = reads * sum(row.n_conversions for row in self.row_tiles)
+        ledger.conversions += conversions
+        ledger.added += conversions
+        ledger.unused += reads * self.n_tiles * chip.converted_lines - conversions
 
     def activity(self, x: np.ndarray, analog: bool) -> list[Activity]:
         """Count what the wordlines of each row tile do in the reads of samples (n, ...)."""

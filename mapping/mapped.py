@@ -14,9 +14,8 @@ from mapping.ageing import Activity, CellVoltages, wear
 from mapping.ann.network import Ann
 from mapping.bsnn.network import Network
 from mapping.chip import Chip
-from mapping.cost import Accounting
+from mapping.cost.accounting import Accounting
 from mapping.layer import MappedLayer
-from mapping.periphery.neuron_circuit import PassiveNeuron
 from mapping.provenance import Run
 from mapping.report import Report
 from mapping.sample import Sample
@@ -133,8 +132,7 @@ class MappedLayers(ABC):
         self._past += [" and ".join(parts)] if parts else []
 
     def _check_reads_age(self) -> None:
-        passive = isinstance(self.chip.neuron, PassiveNeuron)
-        if self.chip.inactive != "ground" or passive or self.chip.t_on > self.chip.device.t_read:
+        if self.chip.inactive != "ground" or self.chip.neuron.floating or self.chip.t_on > self.chip.device.t_read:
             raise ParameterError(
                 f"{self.chip.name}: reads age cells only where silent wordlines are grounded, bitlines at virtual "
                 "ground and arrays driven for t_read; leave reads out"

@@ -14,12 +14,12 @@ from mapping.bsnn.fold import FoldedLayer
 from mapping.bsnn.spec import NeuronSpec
 from mapping.by_tensors import read
 from mapping.chip import Chip
-from mapping.cost import Accounting, Charges, convention
+from mapping.cost.accounting import Accounting, convention
 from mapping.doubts import doubts
 from mapping.given import Source, as_ann, as_chip, check_mapping
 from mapping.layer import MappedLayer
 from mapping.mapped import MappedLayers, Reads, check_replication
-from mapping.periphery.neuron_circuit import DigitalNeuron
+from mapping.periphery.ledger import Ledger
 from mapping.report import LayerReport, Report
 from mapping.sample import Sample
 from mapping.tile import Solve
@@ -76,7 +76,7 @@ def map_ann(
     network, chip = as_ann(network), as_chip(chip)
     check_mapping(seed, die, dtype, solve)
     images = None if images is None else network.checked(images)
-    if not isinstance(chip.neuron, DigitalNeuron):
+    if not chip.neuron.digital:
         raise ParameterError(f"{chip.name}: {chip.neuron.kind} neurons give spikes; an Ann needs a sar-adc")
     if chip.calibration is not None and chip.calibration.threshold_bits:
         raise ParameterError(f"{chip.name}: Calibration.threshold_bits: an Ann has no thresholds; leave it out")
@@ -145,22 +145,22 @@ class MappedAnn(MappedLayers):
         """Return images if the network can take them, see :func:`mapping.bsnn.encode.check_images`."""
         return self.network.checked(images, axes)
 
-    def integers(self, images: np.ndarray, first: int = 0) -> tuple[list[np.ndarray], list[Charges]]:
+    def integers(self, images: np.ndarray, first: int = 0) -> tuple[list[np.ndarray], list[Ledger]]:
         """Return the outputs of every layer as :meth:`mapping.Ann.integers` does, and what each layer cost."""
         x, outputs, costs = self.network.levels(images), [], []
         for k in range(len(self.layers)):
-            x, charges = self._forward(k, x, first)
+            x, ledger = self._forward(k, x, first)
             outputs.append(x)
-            costs.append(charges)
+            costs.append(ledger)
         return outputs, costs
 
-    def _forward(self, k: int, x: np.ndarray, first: int = 0) -> tuple[np.ndarray, Charges]:
+    def _forward(self, k: int, x: np.ndarray, first: int = 0) -> tuple[np.ndarray, Ledger]:
         """Return the outputs of layer k for inputs (n, ...) in whole numbers, and what that costs."""
-        layer, mapped, neuron = self._integer[k], self.layers[k], self.chip.neuron
+        layer, mapped = self._integer[k], self.layers[k]
         serial, driven = self.inputs == "bit-serial", self._driven(k, x)
-        current, charges = read(mapped, driven, not serial, first)
+        current, ledger = read(mapped, driven, not serial, first)
         if serial:  # each plane has paid for its drivers; as an operation an input counts once
-            charges.driven = mapped.reading.driven(driven.max(0))
+            ledger.driven = mapped.reading.driven(driven.max(0))
         sums = current.double().numpy().reshape(*current.shape[:2], -1, layer.spec.out, *layer.out_shape[1:])
         shifts = 2.0 ** np.arange(sums.shape[2])
         planes = 2.0 ** np.arange(len(sums)) if serial else np.array([float(self.network.spec.top_activation)])
@@ -168,11 +168,9 @@ class MappedAnn(MappedLayers):
         y = layer.gain[:, None, None] * y + layer.offset[:, None, None]
         if k < len(self.layers) - 1:
             y = np.rint(y).clip(0, self.network.spec.top_activation).astype(np.int64)
-            charges.spikes = float(np.count_nonzero(y))
-            charges.link = charges.spikes * self.chip.link.energy_per_spike if self.chip.link else 0.0
-        assert isinstance(neuron, DigitalNeuron)  # map_ann sees to that
-        charges.neuron += neuron.energy_per_update * y.size
-        return y, charges
+            ledger.spikes = ledger.sent = float(np.count_nonzero(y))
+        ledger.updates = float(y.size)
+        return y, ledger
 
     def _driven(self, k: int, x: np.ndarray) -> np.ndarray:
         """Return what drives layer k for inputs (n, ...): levels (1, n, ...), or their bits (n_bits, n, ...)."""
@@ -228,11 +226,11 @@ class MappedAnn(MappedLayers):
         if whole_number(batch_size, "batch_size") < 1:
             raise ParameterError(f"{len(images)} images in batches of {batch_size}: at least 1 of each is needed")
         ideal = check_labels(self.network.predict(images) if ideal is None else ideal, len(images), n_classes, "ideal")
-        charges, classes = [Charges() for _ in self.layers], []
+        ledgers, classes = [Ledger() for _ in self.layers], []
         for start in range(0, len(images), batch_size):
             batch = images[start : start + batch_size]
             given, costs = self._classify(batch, start)
-            for total, cost in zip(charges, costs):
+            for total, cost in zip(ledgers, costs):
                 total.add(cost)
             classes.append(given)
             if progress is not None:
@@ -253,15 +251,15 @@ class MappedAnn(MappedLayers):
             labels,
             first_layer=self.layout,
             layers=tuple(
-                LayerReport.of(*pair, len(images), counted, updates=1 / n_planes) for pair in zip(self.layers, charges)
+                LayerReport.of(*pair, len(images), counted, updates=1 / n_planes) for pair in zip(self.layers, ledgers)
             ),
             t_steps=n_planes,
             macs_per_step=self.network.spec.macs / n_planes,
             bit_serial=self.inputs == "bit-serial",
-            warnings=tuple(doubts(self.layers, charges)),
+            warnings=tuple(doubts(self.layers, ledgers)),
         )
 
-    def _classify(self, images: np.ndarray, first: int) -> tuple[np.ndarray, list[Charges]]:
+    def _classify(self, images: np.ndarray, first: int) -> tuple[np.ndarray, list[Ledger]]:
         """Return the classes of images, and what each layer cost."""
         outputs, costs = self.integers(images, first)
         return outputs[-1].reshape(len(images), -1).argmax(1), costs

@@ -13,16 +13,17 @@ from mapping.bsnn.encode import Checked, check_images, check_labels, is_analog
 from mapping.bsnn.fold import fold
 from mapping.bsnn.network import Network
 from mapping.chip import Chip
-from mapping.cost import Accounting, Charges, convention
+from mapping.cost.accounting import Accounting, convention
+from mapping.cost.timing import layer_timing
 from mapping.doubts import doubts
 from mapping.given import Source, as_chip, as_network, check_mapping
 from mapping.inference import Engine, Inference, Inputs, Progress
 from mapping.layer import MappedLayer
 from mapping.mapped import MappedLayers, Reads, check_replication
+from mapping.periphery.ledger import Ledger
 from mapping.report import LayerReport, Report
 from mapping.sample import Sample
 from mapping.tile import Solve
-from mapping.timing import layer_timing
 from xbarsim.drift import ROOM_TEMPERATURE
 from xbarsim.errors import ParameterError
 from xbarsim.ports import reduce
@@ -194,9 +195,9 @@ class MappedNetwork(MappedLayers):
         if ideal is None:
             ideal = self.network.predict(images, seed=self.seed)
         ideal = check_labels(ideal, len(images), n_classes, "ideal")
-        step_time = max(layer_timing(layer, 0.0).busy for layer in self.layers)
+        step_time = max(layer_timing(self.chip, layer.inventory, self.network.t_steps).busy for layer in self.layers)
         ageing = None if refresh is None else Ageing(refresh, temperature, step_time, ageing_by)
-        truncated, classes, charges = self._truncated, [], [Charges() for _ in self.layers]
+        truncated, classes, ledgers = self._truncated, [], [Ledger() for _ in self.layers]
         kept = self._keep() if ageing else None
         try:
             for start in range(0, len(images), batch_size):
@@ -207,18 +208,18 @@ class MappedNetwork(MappedLayers):
                     )
                 else:
                     given, costs = self._classify_and_age(batch, start, ageing, progress)
-                for charge, cost in zip(charges, costs):
-                    charge.add(cost)
+                for ledger, cost in zip(ledgers, costs):
+                    ledger.add(cost)
                 classes.append(given)
-            truncated, warned = max(truncated, self._truncated), tuple(doubts(self.layers, charges))
+            truncated, warned = max(truncated, self._truncated), tuple(doubts(self.layers, ledgers))
         finally:
             if kept:
                 self._restore(kept)
         analog = is_analog(images, self.network.spec)
         once = analog and self.chip.constant_input == "once"
         rows = tuple(
-            LayerReport.of(layer, charge, len(images), counted, held=once and layer.number == 0)
-            for layer, charge in zip(self.layers, charges)
+            LayerReport.of(layer, ledger, len(images), counted, held=once and layer.number == 0)
+            for layer, ledger in zip(self.layers, ledgers)
         )
         return self._report(
             images,
@@ -240,7 +241,7 @@ class MappedNetwork(MappedLayers):
 
     def _classify_and_age(
         self, images: np.ndarray, first: int, ageing: Ageing, progress: Progress | None
-    ) -> tuple[np.ndarray, list[Charges]]:
+    ) -> tuple[np.ndarray, list[Ledger]]:
         """Classify a batch by events, then let its reads age the arrays."""
         counts: list[Counts] = []
         result = self.inference.classify(images, first, engine="events", counted=counts, progress=progress)

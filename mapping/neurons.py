@@ -12,10 +12,8 @@ from mapping.bsnn.fold import FoldedLayer
 from mapping.bsnn.neuron import lif
 from mapping.bsnn.spec import NetworkSpec
 from mapping.chip import Chip
-from mapping.cost import Charges
 from mapping.draws import noise_key, normal
-from mapping.periphery.neuron_circuit import ChargeNeuron, DigitalNeuron
-from mapping.periphery.sense_amp import SenseAmp
+from mapping.periphery.ledger import Ledger
 from xbarsim.streams import stream
 
 
@@ -67,15 +65,13 @@ class Neurons:
             self._repeated(x * share) for x in (layer.threshold, layer.constant.reshape(-1, 1, 1))
         )
         self.beta = self._repeated(layer.beta)
-        spread = 0.0 if isinstance(chip.neuron, DigitalNeuron) else chip.neuron.leak_spread
+        spread = chip.neuron.leak_spread
         if spread:
             shape = (self.n_votes * layer.out_shape[0], *layer.out_shape[1:])
             z = stream(key[0], "leak", *key[1:]).standard_normal(shape)
             self.beta = np.where(self.beta > 0, self.beta ** np.maximum(1 + spread * z, 0), 0.0)
-        self.offset = np.zeros((self.n_votes * layer.spec.out, 1, 1))
-        if isinstance(chip.readout, SenseAmp):
-            self.offset = stream(key[0], "comparators", *key[1:]).standard_normal(self.offset.shape)
-            self.offset *= chip.readout.offset
+        z = stream(key[0], "comparators", *key[1:]).standard_normal((self.n_votes * layer.spec.out, 1, 1))
+        self.offset = z * chip.readout.decision_spread
         self.trim: np.ndarray | float = 0.0
         self.scale: np.ndarray | float = 1.0
         self.set_unit(1.0)
@@ -86,18 +82,9 @@ class Neurons:
 
     def set_unit(self, gain: float) -> None:
         """Set what a unit of weight moves membranes by; ``gain`` is what arrives of it at passive ones."""
-        neuron, device = self._chip.neuron, self._chip.device
-        if isinstance(neuron, DigitalNeuron):
-            self.capacitance = self.v_unit = 0.0
-            return
-        charge = self._chip.unit_current * device.t_read * gain
-        if isinstance(neuron, ChargeNeuron):
-            charge *= neuron.mirror_ratio * self._layer.spec.pool**2  # the reads of a pool add up
-            largest = float(self.threshold.max()) * charge
-            self.capacitance = largest / (neuron.v_supply / 2) if neuron.capacitance is None else neuron.capacitance
-        else:
-            self.capacitance = neuron.capacitance
-        self.v_unit = charge / self.capacitance
+        charge = self._chip.unit_current * self._chip.device.t_read * gain
+        largest, pool = float(self.threshold.max()), self._layer.spec.pool**2
+        self.capacitance, self.v_unit = self._chip.neuron.membrane(charge, largest, pool)
         if self._chip.merging == "charge-sharing":
             self.v_unit /= self._row_tiles
 
@@ -131,8 +118,8 @@ class Neurons:
     @property
     def noise(self) -> float:
         """Standard deviation of a comparator's noise, in units of a weight."""
-        readout = self._chip.readout
-        return readout.noise / self.v_unit if isinstance(readout, SenseAmp) else 0.0
+        noise = self._chip.readout.decision_noise
+        return noise / self.v_unit if noise else 0.0
 
     @property
     def noise_key(self) -> np.ndarray:
@@ -140,8 +127,8 @@ class Neurons:
         seed, *key = self._key
         return noise_key(seed, "comparator noise", *key)
 
-    def charge(self, n: int, fired: float, places: float, reset: float, charges: Charges) -> None:
-        """Add the energy of the neurons, of their decisions, and of what their spikes send.
+    def count(self, n: int, fired: float, places: float, reset: float, ledger: Ledger) -> None:
+        """Count what the neurons did and sent.
 
         Parameters
         ----------
@@ -151,25 +138,18 @@ class Neurons:
             Spikes, and positions and time steps with any.
         reset : float
             Membranes that crossed their threshold: spikes, or votes for them.
-        charges : Charges
+        ledger : Ledger
             Added to.
         """
-        chip, outputs = self._chip, n * self._network.t_steps * prod(self._layer.out_shape)
-        updates = outputs * self.n_votes
-        if isinstance(chip.readout, SenseAmp):
-            charges.conversion += chip.readout.energy * updates
-        if isinstance(chip.neuron, DigitalNeuron):
-            charges.neuron += chip.neuron.energy_per_update * updates
-        else:
-            charges.neuron += chip.neuron.energy_per_spike * reset
-        if isinstance(chip.neuron, ChargeNeuron):
+        outputs = n * self._network.t_steps * prod(self._layer.out_shape)
+        ledger.updates += outputs * self.n_votes
+        ledger.resets += reset
+        if self._chip.neuron.mirrors:
             times = outputs / self._layer.spec.out * self._layer.spec.pool**2  # as large as the reads of a pool
-            constants = np.abs(self.constant * self.scale).sum() * times * chip.unit_current
-            charges.neuron += chip.neuron.energy_per_ampere(chip.device.t_read) * constants
-        if chip.link is not None and not self.last:
-            charges.link += chip.link.energy_per_spike * fired
-        charges.spikes += fired
-        charges.collided += fired - places
+            ledger.mirrored += float(np.abs(self.constant * self.scale).sum()) * times * self._chip.unit_current
+        ledger.spikes += fired
+        ledger.collided += fired - places
+        ledger.sent += 0.0 if self.last else fired
 
     def _noise(self, n: int, first: int) -> Tensor | None:
         if not self.noise:

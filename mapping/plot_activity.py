@@ -9,7 +9,6 @@ import numpy as np
 
 from mapping.inputs import of_kind
 from mapping.network import MappedNetwork
-from mapping.periphery.neuron_circuit import PassiveNeuron
 from mapping.placement import bitlines, first_row
 from mapping.traces import Trace, numbered
 from xbarsim.errors import ParameterError
@@ -137,7 +136,7 @@ def ir_drop_map(
     of_layer = mapped.layers[numbered("layer", layer, len(mapped.layers))]
     array = of_layer.tiles[numbered("tile", tile, of_layer.n_tiles)]
     chip, (crossbar, rows, cols) = mapped.chip, array.circuit
-    if isinstance(chip.neuron, PassiveNeuron):
+    if chip.neuron.floating:
         raise ParameterError(
             f"{chip.name}: bitlines of passive neurons float, cells lose more than IR drop; use others"
         )

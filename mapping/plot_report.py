@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from mapping.cost import MODULES
+from mapping.chip import MODULES
 from mapping.inputs import of_kind
 from mapping.report import Report
 from xbarsim.errors import ParameterError
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 TAICHI = {"power": {"array": 0.01, "conversion": 0.18}, "area": {"array": 0.04, "conversion": 0.10}}
 _OTHER = "buffers, logic, links (published together)"
 _TIMES = {
-    "time_settle": "lines settle",
-    "time_read": "reads",
-    "time_conversion": "conversions beyond reads",
-    "time_decision": "decisions, updates",
+    "settle": "lines settle",
+    "read": "reads",
+    "conversion": "conversions beyond reads",
+    "decision": "decisions, updates",
 }
 
 
@@ -62,15 +62,15 @@ def breakdown(
     bars: dict[str, dict[str, float]] = {}
     for report in reports:
         parts = report.energy_by_module() if what == "power" else report.area_by_module()
-        missing = [MODULES[name] for name, value in parts.items() if value is None]  # type: ignore[index]
+        missing = [MODULES[name] for name, value in parts.items() if value is None]
         if missing:
             raise ParameterError(f"{report.chip} gives no area of {', '.join(missing)}; add it to the chip")
-        prefix, total = ("" if what == "power" else "area_"), sum(value for value in parts.values() if value)
+        total = sum(value for value in parts.values() if value)
         for layer in report.layers:
             name = f"{report.chip}\n{layer.name}" if by_layer else report.chip
             shares = bars.setdefault(name, dict.fromkeys(MODULES, 0.0))
-            for module in MODULES:
-                shares[module] += getattr(layer, prefix + module) / total
+            for module, value in (layer.energies if what == "power" else layer.areas).items():
+                shares[module] += (value or 0.0) / total
     if taichi:
         published = TAICHI[what]
         bars["TAICHI,\npublished"] = published | {"other": 1 - sum(published.values())}
@@ -104,11 +104,11 @@ def throughput_limits(report: Report, ax: Axes | None = None) -> Axes:
     names = [layer.name for layer in report.layers]
     left = np.zeros(len(names))
     for field, text in _TIMES.items():
-        widths = np.array([1e6 * getattr(layer, field) for layer in report.layers])
+        widths = np.array([1e6 * getattr(layer.times, field) for layer in report.layers])
         if widths.any():
             axis.barh(names, widths, left=left, height=0.55, label=text)
         left += widths
-    links = np.array([1e6 * layer.time_link for layer in report.layers])
+    links = np.array([1e6 * layer.times.link for layer in report.layers])
     if links.any():
         axis.barh(np.arange(len(names)) + 0.38, links, height=0.18, label="link, meanwhile", color="0.5")
     slowest = 1e6 * max(layer.time_step for layer in report.layers)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mapping.chip import Chip
-from mapping.periphery.sar_adc import SarAdc
 from mapping.sample import Sample
 from xbarsim.units import format_quantity
 from xbarsim.version import __version__
@@ -107,8 +106,8 @@ class Run:
             rows=chip.rows,
             cols=chip.cols,
             wires=_wires(chip),
-            readout=_readout(chip),
-            readout_bits=chip.readout.n_bits if isinstance(chip.readout, SarAdc) else 1,
+            readout=chip.readout.text if chip.readout.converts else f"{chip.readout.text}, {chip.neuron.kind} neurons",
+            readout_bits=chip.readout.n_bits,
             seed=seed,
             dies=(die,),
         )
@@ -149,13 +148,6 @@ def _wires(chip: Chip) -> str:
     if len(set(texts.values())) == 1:
         return ", ".join([f"{texts['r_wordline']} each", *both])
     return ", ".join([*(f"{name} {text}" for name, text in texts.items()), *both])
-
-
-def _readout(chip: Chip) -> str:
-    adc = chip.readout
-    if not isinstance(adc, SarAdc):
-        return f"{adc.kind}, 1 bit, {chip.neuron.kind} neurons"
-    return f"{adc.kind}, {adc.n_bits} bit by {adc.sense}, {adc.columns_per_adc} to a converter"
 
 
 def network_hash(network: Network | Ann) -> str:

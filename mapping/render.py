@@ -10,7 +10,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from mapping.cost import MODULES
+from mapping.chip import MODULES
 from mapping.definitions import DEFINITIONS
 from xbarsim.units import format_result
 
@@ -56,10 +56,10 @@ def render(reports: Sequence[Report]) -> Group:
         reports,
         "Layers, time of one time step",
         {
-            "read": lambda r, k: format_result(r.layers[k].time_settle + r.layers[k].time_read, "s"),
-            "convert": lambda r, k: format_result(r.layers[k].time_conversion, "s"),
-            "decide": lambda r, k: format_result(r.layers[k].time_decision, "s"),
-            "link": lambda r, k: format_result(r.layers[k].time_link, "s"),
+            "read": lambda r, k: format_result(r.layers[k].times.settle + r.layers[k].times.read, "s"),
+            "convert": lambda r, k: format_result(r.layers[k].times.conversion, "s"),
+            "decide": lambda r, k: format_result(r.layers[k].times.decision, "s"),
+            "link": lambda r, k: format_result(r.layers[k].times.link, "s"),
             _label("stall_fraction"): lambda r, k: percent(r.stall_fraction[k]),
         },
     )
@@ -81,9 +81,11 @@ def render(reports: Sequence[Report]) -> Group:
         _label("synaptic_tops_per_watt"): [significant(r.synaptic_tops_per_watt) for r in reports],
         _label("energy_per_inference"): [format_result(r.energy_per_inference, "J") for r in reports],
     }
-    for module, text in MODULES.items():
-        energies = [r.energy_by_module()[module] for r in reports]
-        lines[f"  {text}"] = [format_result(energy, "J") for energy in energies] if any(energies) else []
+    of_modules = [r.energy_by_module() for r in reports]
+    for module in dict.fromkeys(name for parts in of_modules for name in parts):
+        energies = [parts.get(module, 0.0) for parts in of_modules]
+        cells = [format_result(energy, "J") for energy in energies] if any(energies) else []
+        lines[f"  {MODULES.get(module, module)}"] = cells
     lines |= {
         _label("adc_power_share"): [percent(r.adc_power_share) for r in reports],
         _label("fraction_clipped"): [percent(r.fraction_clipped) for r in reports],

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from io import StringIO
 from math import prod
 from pathlib import Path
@@ -13,17 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mapping.area import layer_area
-from mapping.cost import MODULES, Accounting, Charges
+from mapping.chip import MODULES
+from mapping.cost.accounting import Accounting
+from mapping.cost.pricing import areas, energies
+from mapping.cost.timing import LayerTiming, layer_timing
 from mapping.definitions import DEFINITIONS
 from mapping.doubts import once
 from mapping.inputs import of_kind
 from mapping.intervals import Difference, Interval, accuracy_interval, difference
 from mapping.outputs import console, write_text
-from mapping.periphery.sar_adc import SarAdc
+from mapping.periphery.ledger import Ledger
 from mapping.provenance import Run
 from mapping.render import render
-from mapping.timing import layer_timing
 from xbarsim.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -32,12 +34,18 @@ if TYPE_CHECKING:
     from mapping.layer import MappedLayer
 
 
-_TIMES = ("settle", "read", "conversion", "decision", "link", "first")
+_DERIVED = (  # what a report says beside its fields
+    "accuracy_interval", "ideal_accuracy_interval", "accuracy_uncalibrated_interval", "accuracy_spread", "n_dies",
+    "tops_per_watt", "synaptic_tops_per_watt", "adc_power_share", "adc_area_share", "energy_per_inference", "latency",
+    "throughput", "power", "stall_fraction", "area", "utilization", "spike_rate", "spikes_per_inference",
+    "fraction_clipped",
+)  # fmt: skip
+_TIMES = tuple(field.name for field in fields(LayerTiming))
 
 
 @dataclass(frozen=True)
 class LayerReport:
-    """One layer on the chip; energies in joule per inference, times in seconds per time step, areas in m^2.
+    """One layer on the chip.
 
     Attributes
     ----------
@@ -54,8 +62,6 @@ class LayerReport:
     ir_drop : float
         Share of these that the wires take away, before trims, with open or gated wordlines of one active alone; no
         number (None in JSON) if next to nothing is held on any die.
-    array, conversion, driver, neuron, link, calibration : float
-        Energy by module; 0 for what the accounting leaves out.
     conversions, clipped : float
         ADC conversions per inference as simulated (a constant first layer once), and those beyond full scale.
     limited : float
@@ -64,10 +70,12 @@ class LayerReport:
         Share of its spikes that had to wait for another one of their position and time step.
     synaptic_operations : float
         Operations for each weight that an input spike, or another input that is not 0, meets; per inference.
-    time_settle, time_read, time_conversion, time_decision, time_link, time_first : float
-        See :class:`mapping.timing.LayerTiming`.
-    area_array, area_conversion, area_driver, area_neuron, area_link, area_calibration : float, optional
-        By module; None where the chip gives no area.
+    energies : dict
+        Of an inference [J], by module; 0 for what the accounting leaves out.
+    times : LayerTiming
+        Of a time step [s].
+    areas : dict
+        By module [m^2]; None where the chip gives none.
     """
 
     name: str
@@ -78,35 +86,20 @@ class LayerReport:
     spike_rate: float
     weights_kept: float
     ir_drop: float
-    array: float
-    conversion: float
-    driver: float
-    neuron: float
-    link: float
-    calibration: float
     conversions: float
     clipped: float
     limited: float
     collided: float
     synaptic_operations: float
-    time_settle: float
-    time_read: float
-    time_conversion: float
-    time_decision: float
-    time_link: float
-    time_first: float
-    area_array: float | None
-    area_conversion: float | None
-    area_driver: float | None
-    area_neuron: float | None
-    area_link: float | None
-    area_calibration: float | None
+    energies: dict[str, float]
+    times: LayerTiming
+    areas: dict[str, float | None]
 
     @classmethod
     def of(
         cls,
         layer: MappedLayer,
-        charges: Charges,
+        ledger: Ledger,
         n_images: int,
         accounting: Accounting,
         *,
@@ -119,67 +112,83 @@ class LayerReport:
         """
         spec, chip, t_steps = layer.layer.spec, layer.chip, layer.network.t_steps
         n_out = spec.out // layer.layer.slices
-        timing = layer_timing(layer, charges.spikes / n_images / t_steps, held=held, updates=updates)
-        energies = {name: getattr(charges, name) / n_images for name in MODULES if name != "calibration"}
-        areas: dict[str, Any] = {f"area_{name}": area for name, area in layer_area(layer).items()}
-        if accounting.cells == "used":
-            energies["array"] = charges.arrived / n_images
-        on = {
-            "as-built": chip.t_on,
-            "read": chip.device.t_read,
-            "conversion": max(chip.device.t_read, chip.t_conversion),
-        }
-        longer = on[accounting.arrays_on] / chip.t_on
-        energies["array"] *= longer
-        energies["driver"] += (longer - 1) * (charges.driver - charges.charging) / n_images
-        if accounting.columns == "all" and isinstance(chip.readout, SarAdc):
-            used = sum(row.n_conversions for row in layer.row_tiles)
-            energies["conversion"] *= layer.n_tiles * chip.converted_lines / used
+        inventory, sent = layer.inventory, ledger.spikes / n_images / t_steps
         return cls(
             name=f"{spec.kind} {layer.layer.in_shape[0]}-{n_out}",
             n_tiles=layer.n_tiles,
             copies=chip.copies(layer.number),
             utilization=layer.utilization,
-            spikes=charges.spikes / n_images,
-            spike_rate=charges.spikes / (n_images * t_steps * updates * n_out * prod(layer.layer.out_shape[1:])),
+            spikes=ledger.spikes / n_images,
+            spike_rate=ledger.spikes / (n_images * t_steps * updates * n_out * prod(layer.layer.out_shape[1:])),
             weights_kept=layer.weights_kept,
             ir_drop=layer.ir_drop,
-            **{name: energy if name in accounting.modules else 0.0 for name, energy in energies.items()},
-            calibration=0.0,
-            conversions=charges.conversions / n_images,
-            clipped=charges.clipped / n_images,
-            limited=charges.limited / charges.passed if charges.passed else 0.0,
-            collided=charges.collided / charges.spikes if charges.spikes else 0.0,
-            synaptic_operations=accounting.operations_per_mac * charges.driven * n_out / n_images,
-            **{f"time_{name}": getattr(timing, name) for name in _TIMES},
-            **areas,
+            conversions=ledger.simulated / n_images,
+            clipped=ledger.clipped / n_images,
+            limited=ledger.limited / ledger.passed if ledger.passed else 0.0,
+            collided=ledger.collided / ledger.spikes if ledger.spikes else 0.0,
+            synaptic_operations=accounting.operations_per_mac * ledger.driven * n_out / n_images,
+            energies={name: energy / n_images for name, energy in energies(chip, ledger, accounting).items()},
+            times=layer_timing(chip, inventory, t_steps, sent, held=held, updates=updates),
+            areas=areas(chip, inventory),
         )
+
+    def __getattr__(self, name: str) -> Any:
+        """Find what had names of its own before energies, times and areas were nested."""
+        kind, _, part = name.rpartition("_")
+        place = {"": "energies", "time": "times", "area": "areas"}.get(kind)
+        if place is None or part not in (*MODULES, *_TIMES):
+            raise AttributeError(f"LayerReport has no attribute {name!r}")
+        found = getattr(self, place)
+        new = f"times.{part}" if place == "times" else f"{place}[{part!r}]"
+        warnings.warn(f"LayerReport.{name} is deprecated; use {new}", DeprecationWarning, stacklevel=2)
+        return getattr(found, part) if place == "times" else found[part]
 
     @property
     def energy(self) -> float:
         """Energy per inference [J]."""
-        return float(sum(getattr(self, name) for name in MODULES))
+        return sum(self.energies.values())
 
     @property
     def area(self) -> float | None:
         """Area [m^2]; None if that of a module is not known."""
-        parts = [getattr(self, f"area_{name}") for name in MODULES]
-        return None if None in parts else float(sum(parts))
+        parts = [part for part in self.areas.values() if part is not None]
+        return sum(parts) if len(parts) == len(self.areas) else None
 
     @property
     def time_busy(self) -> float:
         """Time of its arrays and neurons for a time step [s]."""
-        return self.time_settle + self.time_read + self.time_conversion + self.time_decision
+        return self.times.busy
 
     @property
     def time_step(self) -> float:
         """Time until it can take the next time step [s]."""
-        return max(self.time_busy, self.time_link)
+        return max(self.times.busy, self.times.link)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return all numbers, with totals."""
-        totals = {name: getattr(self, name) for name in ("energy", "area", "time_busy", "time_step")}
-        return {name: None if value != value else value for name, value in (vars(self) | totals).items()}
+    def to_dict(self, flat: bool = False) -> dict[str, Any]:
+        """Return all numbers, with totals; energies, times and areas nested, or flat: ``array``, ``time_read``, ..."""
+        whole = asdict(self) | {name: getattr(self, name) for name in ("energy", "area", "time_busy", "time_step")}
+        if flat:
+            for kind, prefix in (("energies", ""), ("times", "time_"), ("areas", "area_")):
+                whole |= {f"{prefix}{name}": value for name, value in whole.pop(kind).items()}
+        return {name: plain(value) for name, value in whole.items()}
+
+
+def plain(value: Any) -> Any:
+    """Return values without those that are no numbers, which JSON does not know."""
+    if isinstance(value, dict):
+        return {name: plain(part) for name, part in value.items()}
+    return None if value != value else value
+
+
+def averaged(a: Any, b: Any, n: int) -> Any:
+    """Return the mean of ``n`` values, whose mean is ``a``, and one more; what is no float stays as it is in ``a``."""
+    if isinstance(a, float):
+        return a + (b - a) / (n + 1)
+    if isinstance(a, dict):
+        return {name: averaged(value, b[name], n) for name, value in a.items()}
+    if is_dataclass(a) and not isinstance(a, type):
+        return replace(a, **averaged(vars(a), vars(b), n))
+    return a
 
 
 @dataclass(frozen=True)
@@ -267,31 +276,29 @@ class Report:
         if len({*alike}) > 1 or other.n_dies > 1 or {*other.run.dies} & {*self.run.dies}:
             raise ParameterError(f"{other.run}: is not another die of the run of {self.run}")
 
-        def mean(a: Any, b: Any) -> dict[str, Any]:
-            numbers = {name: value for name, value in vars(a).items() if isinstance(value, float)}
-            return {name: value + (getattr(b, name) - value) / (n + 1) for name, value in numbers.items()}
-
-        layers = tuple(replace(a, **mean(a, b)) for a, b in zip(self.layers, other.layers))
         accuracies = (*(self.accuracies or (self.accuracy,)), other.accuracy)
         hits: dict[str, Any] = {"correct": np.concatenate([self.correct, other.correct])}
         if self.correct_uncalibrated is not None and other.correct_uncalibrated is not None:
             hits["correct_uncalibrated"] = np.concatenate([self.correct_uncalibrated, other.correct_uncalibrated])
-        changed = {
-            "layers": layers,
-            "accuracies": accuracies,
-            "warnings": once(self.warnings + other.warnings),
-            "run": self.run.and_dies(other.run),
-        }
-        return replace(self, **mean(self, other) | changed | hits)
+        mean: Report = averaged(self, other, n)
+        return replace(
+            mean,
+            run=self.run.and_dies(other.run),
+            layers=tuple(averaged(a, b, n) for a, b in zip(self.layers, other.layers)),
+            accuracies=accuracies,
+            warnings=once(self.warnings + other.warnings),
+            **hits,
+        )
 
     def with_calibration(self, layers: Sequence[MappedLayer], accounting: Accounting) -> Report:
         """Return the report with the energy of scheduled calibrations per inference, at its throughput."""
         calibration = layers[0].chip.calibration
-        if calibration is None or calibration.interval is None or "calibration" not in accounting.modules:
+        if calibration is None or not accounting.counts("calibration"):
             return self
-        each = calibration.energy / (calibration.interval * self.throughput)
-        trims = (layer.chip.copies(layer.number) * layer.n_trims for layer in layers)
-        rows = (replace(row, calibration=count * each) for row, count in zip(self.layers, trims))
+        energies = (calibration.power(layer.inventory.trims) / self.throughput for layer in layers)
+        rows = (
+            replace(row, energies=row.energies | {"calibration": energy}) for row, energy in zip(self.layers, energies)
+        )
         return replace(self, layers=tuple(rows))
 
     @property
@@ -353,7 +360,7 @@ class Report:
     @property
     def adc_power_share(self) -> float:
         """Share of all data conversion, ADCs or sense amplifiers, in the energy."""
-        return _ratio(sum(layer.conversion for layer in self.layers), self.energy_per_inference)
+        return _ratio(self.energy_by_module()["conversion"], self.energy_per_inference)
 
     @property
     def step_time(self) -> float:
@@ -370,7 +377,7 @@ class Report:
         step_time. With T bits of each input, a layer's outputs exist after all of them, and the next layer cannot begin
         before: latency = T sum_layers max(time_first, time_link).
         """
-        first = sum(max(layer.time_first, layer.time_link) for layer in self.layers)
+        first = sum(max(layer.times.first, layer.times.link) for layer in self.layers)
         return self.t_steps * first if self.bit_serial else first + (self.t_steps - 1) * self.step_time
 
     @property
@@ -396,12 +403,14 @@ class Report:
 
     def energy_by_module(self) -> dict[str, float]:
         """Return the energy per inference [J] of each module."""
-        return {name: float(sum(getattr(layer, name) for layer in self.layers)) for name in MODULES}
+        return {name: sum(layer.energies[name] for layer in self.layers) for name in self.layers[0].energies}
 
     def area_by_module(self) -> dict[str, float | None]:
         """Return the area [m^2] of each module; None where it is not known."""
-        parts = {name: [getattr(layer, f"area_{name}") for layer in self.layers] for name in MODULES}
-        return {name: None if None in values else float(sum(values)) for name, values in parts.items()}
+        parts = {name: [layer.areas[name] for layer in self.layers] for name in self.layers[0].areas}
+        return {
+            name: None if None in values else sum(v for v in values if v is not None) for name, values in parts.items()
+        }
 
     @property
     def adc_area_share(self) -> float | None:
@@ -430,20 +439,11 @@ class Report:
         conversions = sum(layer.conversions for layer in self.layers)
         return sum(layer.clipped for layer in self.layers) / conversions if conversions else 0.0
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return all attributes as plain values."""
-        names = (
-            "chip", "accounting", "n_images", "seed", "first_layer", "accuracy", "accuracy_interval", "ideal_accuracy",
-            "ideal_accuracy_interval", "accuracy_uncalibrated", "accuracy_uncalibrated_interval", "warnings",
-            "tops_per_watt", "synaptic_tops_per_watt", "adc_power_share", "adc_area_share", "energy_per_inference",
-            "latency", "throughput", "power", "stall_fraction", "area", "utilization", "spike_rate",
-            "spikes_per_inference", "fraction_clipped", "t_steps", "macs_per_step", "operations_per_mac", "pipelined",
-            "bit_serial", "past", "refresh_tolerance", "refreshes", "truncated_cells", "faulty_cells", "faulty_lines",
-            "noise_beyond_range", "pulses_per_cell", "n_dies", "accuracies", "accuracy_spread",
-        )  # fmt: skip
-        values = {name: getattr(self, name) for name in names}
-        values = {name: None if value != value else value for name, value in values.items()}  # no NaN in JSON
-        rows = [layer.to_dict() for layer in self.layers]
+    def to_dict(self, flat: bool = False) -> dict[str, Any]:
+        """Return all attributes as plain values; of layers nested or, as in earlier versions, flat."""
+        names = [field.name for field in fields(self) if field.repr and field.name != "layers"]
+        values = {name: plain(getattr(self, name)) for name in (*names, *_DERIVED)}
+        rows = [layer.to_dict(flat) for layer in self.layers]
         return values | {"run": self.run.to_dict(), "layers": rows, "definitions": "mapping.definitions"}
 
     def to_json(self, path: str | Path | None = None) -> str:
@@ -457,7 +457,7 @@ class Report:
         """Return one row per layer; what was run, and definitions of columns, stand in its ``attrs``."""
         import pandas as pd
 
-        frame = pd.DataFrame([layer.to_dict() for layer in self.layers]).assign(chip=self.chip)
+        frame = pd.DataFrame([layer.to_dict(flat=True) for layer in self.layers]).assign(chip=self.chip)
         known = {name: str(text) for name, text in DEFINITIONS.items() if name in frame}
         frame.attrs = {"run": self.run.to_dict(), "accounting": self.accounting, "definitions": known}
         return frame

@@ -13,10 +13,9 @@ from mapping.bsnn.layers import weighted_input
 from mapping.bsnn.spec import LayerSpec
 from mapping.bsnn.tables import channels_of, kernel_of
 from mapping.chip import Chip
-from mapping.cost import Charges
-from mapping.periphery.converters import Converters
+from mapping.periphery.converters import converters_of
 from mapping.periphery.current_limit import CurrentLimit
-from mapping.periphery.neuron_circuit import ChargeNeuron
+from mapping.periphery.ledger import Ledger
 from mapping.periphery.sar_adc import SarAdc
 from mapping.reading import Reading
 from mapping.tile import Tile
@@ -65,19 +64,24 @@ class RowTile:
         self.tiles, self._layer, self._chip, self._reading, self._dtype = tiles, layer, chip, reading, dtype
         self.rows, self.n_rows = tiles[0].patch.rows, tiles[0].patch.n_rows
         self.n_lines = sum(tile.n_lines for tile in tiles)
-        self.gains, self.arrives, self.full_scale = np.ones(layer.spec.out), 1.0, 0.0
-        self.converters: list[Converters] = []
-        if isinstance(chip.readout, SarAdc):
-            self.full_scale = self._given_full_scale(chip.readout)
-            seed, *rest = key
-            self.converters = [
-                Converters(chip.readout, self._conversions(tile), stream(seed, "converters", *rest, c))
-                for c, tile in enumerate(tiles)
-            ]
+        self.gains, self.arrives = np.ones(layer.spec.out), 1.0
+        seed, *rest = key
+        rngs = (stream(seed, "converters", *rest, c) for c in range(len(tiles)))
+        self.converters = converters_of(chip.readout, map(self._conversions, tiles), rngs)
+        self.full_scale = 0.0 if self.adc is None else self._given_full_scale(self.adc)
 
     def _conversions(self, tile: Tile) -> int:
-        adc = self._chip.readout
-        return tile.patch.n_outputs if isinstance(adc, SarAdc) and adc.sense == "difference" else tile.n_lines
+        return self._chip.readout.lines(tile.n_lines, tile.patch.n_outputs)
+
+    @property
+    def adc(self) -> SarAdc | None:
+        """What its converters are built as."""
+        return self.converters[0].adc if self.converters else None
+
+    @property
+    def lsb(self) -> float:
+        """The step of its converters in units of a weight; 1 without."""
+        return self.full_scale / self.adc.top_code / self._chip.unit_current if self.adc else 1.0
 
     @property
     def n_seen(self) -> int:
@@ -108,7 +112,7 @@ class RowTile:
         return np.vstack([part for part in parts if part is not None])
 
     def partial(
-        self, x: Tensor, read_noise: Tensor | None, adc_noise: Tensor | None, repeats: int, charges: Charges
+        self, x: Tensor, read_noise: Tensor | None, adc_noise: Tensor | None, repeats: int, ledger: Ledger
     ) -> Tensor:
         """Return what the arrays contribute for samples, in units of a weight.
 
@@ -121,74 +125,73 @@ class RowTile:
             Standard normal numbers.
         repeats : int
             How often each read happens.
-        charges : Charges
+        ledger : Ledger
             Added to: what depends on the currents.
 
         Returns
         -------
         Tensor, (steps n or n, n_out, height, width)
         """
-        chip, readout = self._chip, self._chip.readout
-        seen = self.seen(x, read_noise, repeats, charges)
-        if isinstance(readout, SarAdc):
-            codes = self._averaged(self._converted(seen, adc_noise, readout, charges))
-            lsb = self.full_scale / readout.top_code / chip.unit_current
-            return self._combined(codes, readout.sense == "bitline", lsb * self.gains[:, None])
-        if isinstance(chip.neuron, ChargeNeuron) and chip.by_bitline:  # mirrors pass what the limiter does
+        chip, adc = self._chip, self.adc
+        seen = self.seen(x, read_noise, repeats, ledger)
+        if adc is not None:
+            codes = self._averaged(self._converted(seen, adc_noise, adc, ledger))
+            return self._combined(codes, adc.sense == "bitline", self.lsb * self.gains[:, None])
+        if chip.neuron.mirrors and chip.by_bitline:  # mirrors pass what the limiter does
             reads = repeats * len(x) / len(seen)  # drawn noise tells repeated reads apart
             copies = torch.from_numpy(np.concatenate([tile.copies for tile in self.tiles]))
-            charges.mirrored += reads * chip.unit_current * float(seen.double().sum((0, 2, 3)) @ copies)
+            ledger.mirrored += reads * chip.unit_current * float(seen.double().sum((0, 2, 3)) @ copies)
         return self._averaged(self._combined(seen, chip.by_bitline, self.gains[:, None] / self.arrives))
 
-    def seen(self, x: Tensor, read_noise: Tensor | None, repeats: int, charges: Charges) -> Tensor:
+    def seen(self, x: Tensor, read_noise: Tensor | None, repeats: int, ledger: Ledger) -> Tensor:
         """Return what the read-out sees, in units of a weight, (n, n_seen or n_conversions, rows, cols)."""
         chip, scale = self._chip, self._chip.device.v_read / self._chip.unit_current
         if chip.inactive == "ground":
             seen = self._weighted(x, self.lines("transfer") * scale)
         else:
-            seen = self._patterns(x, repeats, charges)
+            seen = self._patterns(x, repeats, ledger)
         if read_noise is not None:
             seen = noisy(seen, self._weighted(x**2, self.lines("noise") * scale**2), read_noise)
         if chip.limiting is not None:
-            seen = self._limited(seen, chip.limiting, charges)
-            if isinstance(chip.readout, SarAdc) and chip.readout.sense == "difference":
+            seen = self._limited(seen, chip.limiting, ledger)
+            if self.adc is not None and self.adc.sense == "difference":
                 seen = self._combined(seen, True, 1.0)
         return seen
 
-    def _converted(self, seen: Tensor, noise: Tensor | None, adc: SarAdc, charges: Charges) -> Tensor:
+    def _converted(self, seen: Tensor, noise: Tensor | None, adc: SarAdc, ledger: Ledger) -> Tensor:
         """Return codes; ``seen`` is overwritten."""
         values = seen.mul_(self._chip.unit_current * adc.top_code / self.full_scale)
         if noise is not None:
             values = noisy(values, values.new_tensor((adc.noise * adc.top_code) ** 2).expand(values.shape), noise)
-        charges.conversions += values.numel()
+        ledger.simulated += values.numel()
         parts = []
         for part, converters in zip(values.split(list(map(self._conversions, self.tiles)), 1), self.converters):
             codes, clipped = converters.convert(part)
-            charges.clipped += clipped
+            ledger.clipped += clipped
             parts.append(codes)
         return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
 
-    def _patterns(self, x: Tensor, repeats: int, charges: Charges) -> Tensor:
+    def _patterns(self, x: Tensor, repeats: int, ledger: Ledger) -> Tensor:
         """Read with open or gated wordlines, pattern by pattern."""
         chip, parts = self._chip, []
         for reads in self._reading.patches(x.numpy()):
             currents = []
             for tile in self.tiles:
                 lines, power = tile.read(reads[:, self.rows])
-                charges.array += repeats * chip.t_on * power
-                charges.arrived += repeats * chip.t_on * chip.device.v_read * float(lines.sum())
-                if isinstance(chip.neuron, ChargeNeuron) and not chip.by_bitline:
-                    charges.mirrored += repeats * float((lines @ tile.copies).sum())
+                ledger.power += repeats * power
+                ledger.current += repeats * float(lines.sum())
+                if chip.neuron.mirrors and not chip.by_bitline:
+                    ledger.mirrored += repeats * float((lines @ tile.copies).sum())
                 currents.append(lines @ (tile.seen.T / chip.unit_current))
             parts.append(np.hstack(currents))
         seen = torch.from_numpy(np.concatenate(parts)).to(self._dtype)
         rows, cols = self._layer.spec.read_positions(self._layer.in_shape)
         return seen.reshape(len(x), rows, cols, -1).permute(0, 3, 1, 2).contiguous()
 
-    def _limited(self, seen: Tensor, limiter: CurrentLimit, charges: Charges) -> Tensor:
+    def _limited(self, seen: Tensor, limiter: CurrentLimit, ledger: Ledger) -> Tensor:
         most = limiter.i_max / self._chip.unit_current
-        charges.passed += seen.numel()
-        charges.limited += int(torch.count_nonzero(seen > most))
+        ledger.passed += seen.numel()
+        ledger.limited += int(torch.count_nonzero(seen > most))
         return seen.clamp(max=most) if limiter.kind == "hard" else most * torch.tanh(seen / most)
 
     def _averaged(self, x: Tensor) -> Tensor:

@@ -8,7 +8,6 @@ import numpy as np
 from scipy.special import ndtr
 
 from mapping.chip import Chip
-from mapping.periphery.neuron_circuit import PassiveNeuron
 from mapping.placement import Patch, bitlines, cell_bits, decoder, first_row
 from xbarsim.crossbar import Crossbar
 from xbarsim.errors import ParameterError
@@ -129,12 +128,8 @@ class Tile:
         return currents[:, self._lines], float(power.sum())
 
     def _ports(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return T and H of the whole array; of a passive neuron with bitlines that charge."""
-        ports, neuron, t_read = self._solve(self.circuit.crossbar), self.chip.neuron, self.chip.device.t_read
-        if not isinstance(neuron, PassiveNeuron):
-            return ports.transfer, ports.driver_admittance
-        last, average = ports.charging(neuron.capacitance, t_read)
-        return last * (neuron.capacitance / t_read), ports.driver_admittance - ports.transfer.T @ average
+        """Return T and H of the whole array, as its neurons read them."""
+        return self.chip.neuron.ports(self._solve(self.circuit.crossbar), self.chip.device.t_read)
 
     def _output_noise(self) -> np.ndarray:
         """Return ``noise``, solving for the bitlines of some outputs at a time."""

@@ -25,7 +25,8 @@ import numpy as np
 import pandas as pd
 
 import mapping as mp
-from mapping.cost import CONVENTIONS, MODULES
+from mapping.chip import MODULES
+from mapping.cost import CONVENTIONS
 from mapping.periphery.sar_adc import published_adcs
 
 QUICK = "XBARSIM_QUICK" in os.environ

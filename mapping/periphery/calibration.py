@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from xbarsim.parameters import Parameters
+from mapping.periphery.ledger import Inventory
+from mapping.periphery.part import Part, times
 from xbarsim.units import Area, Energy, Time
 
 
-class Calibration(Parameters):
+class Calibration(Part):
     """What is measured after programming, and on a schedule, and set by trims.
 
     A trim of b bits takes 2^b - 1 evenly spaced values over its range, the nearest to what was measured; the one in the
@@ -39,6 +40,9 @@ class Calibration(Parameters):
     area : float, optional
         Of one trim [m^2].
     """
+
+    module: ClassVar[str] = "calibration"
+    title: ClassVar[str] = "calibration"
 
     gain_bits: int | None = Field(default=None, ge=2, le=12)
     gain_range: float = Field(default=0.5, gt=0, lt=1)
@@ -69,6 +73,19 @@ class Calibration(Parameters):
         """Return what is subtracted from offsets whose standard deviation is ``spread``."""
         reach = self.offset_range * spread
         return _nearest(drawn, -reach, reach, self.offset_bits, 0.0)
+
+    def n_trims(self, gains: int, offsets: int, thresholds: int) -> int:
+        """Return how many of the trims that a layer has room for are set."""
+        numbers = ((self.gain_bits, gains), (self.offset_bits, offsets), (self.threshold_bits, thresholds))
+        return sum(count for bits, count in numbers if bits)
+
+    def power(self, trims: int) -> float:
+        """Return the average power of setting so many trims on schedule [W]; 0 if only once, after programming."""
+        return 0.0 if self.interval is None else trims * self.energy / self.interval
+
+    def area_of(self, inventory: Inventory) -> float | None:
+        """Return the area of all trims [m^2]."""
+        return times(inventory.trims, self.area)
 
 
 def _nearest(wanted: np.ndarray, low: float, high: float, n_bits: int | None, untrimmed: float) -> np.ndarray:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from mapping.periphery.calibration import Calibration
 from mapping.periphery.sar_adc import SarAdc
+from mapping.periphery.sense_amp import SenseAmp
+
+
+def converters_of(
+    readout: SarAdc | SenseAmp, lines: Iterable[int], rngs: Iterable[np.random.Generator]
+) -> list[Converters]:
+    """Return the converters of arrays with so many lines each; none of sense amplifiers."""
+    return [Converters(readout, n, rng) for n, rng in zip(lines, rngs)] if isinstance(readout, SarAdc) else []
 
 
 class Converters:

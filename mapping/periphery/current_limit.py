@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from xbarsim.parameters import Parameters
+from mapping.periphery.part import Part
 from xbarsim.units import Current
 
 
-class CurrentLimit(Parameters):
+class CurrentLimit(Part):
     """A clamp on each bitline's unsigned current, before pairs are subtracted; the bitline stays at virtual ground.
 
     A thousand times above what bitlines of cells in the LRS, or of shorted ones, carry it is as good as none. Below

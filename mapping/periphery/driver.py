@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 from pydantic import Field
 
-from xbarsim.parameters import Parameters
+from mapping.periphery.ledger import Inventory, Ledger, Reads
+from mapping.periphery.part import Part, times
 from xbarsim.units import Area, Power
 
 
-class Driver(Parameters):
+class Driver(Part):
     """Drives wordlines at 0 V or v_read, or, in a layer with analog inputs, at the levels of a DAC.
 
     Attributes
@@ -22,6 +25,9 @@ class Driver(Parameters):
         Of the driver of one wordline [m^2].
     """
 
+    module: ClassVar[str] = "driver"
+    title: ClassVar[str] = "wordline drivers"
+
     dac_bits: int | None = Field(default=8, ge=1, le=16)
     power_per_bit: Power
     area: Area | None = None
@@ -33,7 +39,12 @@ class Driver(Parameters):
         top = 2**self.dac_bits - 1
         return np.asarray(np.rint(x * top) / top, dtype=x.dtype)
 
-    def energy(self, t_read: float, analog: bool) -> float:
-        """Energy [J] of driving one wordline above 0 V for one read pulse."""
-        bits = (self.dac_bits or 8) if analog else 1
-        return bits * self.power_per_bit * t_read
+    def energy_of(self, ledger: Ledger, reads: Reads) -> float:
+        """Return the energy of driving wordlines above 0 V, and of charging them [J]."""
+        bits = ledger.wordlines + (self.dac_bits or 8) * ledger.dac_wordlines
+        charging = (ledger.wordlines + ledger.dac_wordlines) * reads.line_energy
+        return bits * self.power_per_bit * reads.t_on + charging
+
+    def area_of(self, inventory: Inventory) -> float | None:
+        """Return the area of the drivers of all wordlines [m^2]."""
+        return times(inventory.wordlines, self.area)

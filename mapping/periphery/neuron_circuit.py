@@ -2,15 +2,56 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
+import numpy as np
 from pydantic import Field
 
-from xbarsim.parameters import Parameters
+from mapping.periphery.ledger import Inventory, Ledger, Reads
+from mapping.periphery.part import Part, times
+from xbarsim.ports import PortModel
 from xbarsim.units import Area, Capacitance, Energy, TimeOrZero, Voltage
 
 
-class ChargeNeuron(Parameters):
+class NeuronCircuit(Part):
+    """What neurons of all kinds have; here of those that nothing is special about.
+
+    Attributes
+    ----------
+    digital : bool
+        Whether membranes are numbers, so that inputs can be held and added up for as long as one likes.
+    floating : bool
+        Whether bitlines float while they are read, and are never at virtual ground.
+    mirrors : bool
+        Whether bitline currents are mirrored, which takes current for each of them.
+    """
+
+    module: ClassVar[str] = "neuron"
+    title: ClassVar[str] = "neurons"
+    digital: ClassVar[bool] = False
+    floating: ClassVar[bool] = False
+    mirrors: ClassVar[bool] = False
+
+    def ports(self, ports: PortModel, t_read: float) -> tuple[np.ndarray, np.ndarray]:
+        """Return T and H of an array that these neurons read for so long [S]."""
+        return ports.transfer, ports.driver_admittance
+
+    def membrane(self, charge: float, threshold: float, pool: int) -> tuple[float, float]:
+        """Return the capacitance of a membrane [F], and what a unit of weight moves it by [V].
+
+        Parameters
+        ----------
+        charge : float
+            Of a unit of weight in a read [C].
+        threshold : float
+            The largest of the layer, in units of a weight.
+        pool : int
+            Reads that are averaged.
+        """
+        return 0.0, 0.0
+
+
+class ChargeNeuron(NeuronCircuit):
     """One capacitor per output neuron; all row tiles' bitlines, held at virtual ground, are mirrored onto it.
 
     Attributes
@@ -36,6 +77,9 @@ class ChargeNeuron(Parameters):
         Of its capacitor [F/m^2].
     """
 
+    mirrors: ClassVar[bool] = True
+    t_update: ClassVar[float] = 0.0
+
     kind: Literal["charge"] = "charge"
     mirror_ratio: float = Field(gt=0, le=1)
     v_supply: Voltage
@@ -46,18 +90,25 @@ class ChargeNeuron(Parameters):
     area: Area | None = None
     capacitance_density: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
-    def energy_per_ampere(self, t_read: float) -> float:
-        """Energy that the mirrors draw per ampere of bitline current in a read [J/A]."""
-        return self.mirror_ratio * self.v_supply * t_read
+    def membrane(self, charge: float, threshold: float, pool: int) -> tuple[float, float]:
+        """Return the capacitance of a membrane [F], and what a unit of weight moves it by [V]."""
+        charge *= self.mirror_ratio * pool  # its reads add up
+        capacitance = threshold * charge / (self.v_supply / 2) if self.capacitance is None else self.capacitance
+        return capacitance, charge / capacitance
 
-    def total_area(self, capacitance: float) -> float | None:
-        """Of one neuron with its capacitor [m^2], if both are known."""
+    def energy_of(self, ledger: Ledger, reads: Reads) -> float:
+        """Return the energy of mirrors and resets [J]."""
+        mirrored = self.mirror_ratio * self.v_supply * reads.t_read * ledger.mirrored
+        return mirrored + self.energy_per_spike * ledger.resets
+
+    def area_of(self, inventory: Inventory) -> float | None:
+        """Return the area of all neurons with their capacitors [m^2], if both are known."""
         if self.area is None or self.capacitance_density is None:
             return None
-        return self.area + capacitance / self.capacitance_density
+        return inventory.neurons * (self.area + inventory.capacitance / self.capacitance_density)
 
 
-class PassiveNeuron(Parameters):
+class PassiveNeuron(NeuronCircuit):
     """The bitline's own capacitance integrates: no virtual ground, no mirror, and a voltage that saturates.
 
     In a read the bitlines float; their voltages, exact with their coupling through the array, are then sampled onto
@@ -74,6 +125,9 @@ class PassiveNeuron(Parameters):
         As of :class:`ChargeNeuron`; ``area`` includes the membrane's capacitor.
     """
 
+    floating: ClassVar[bool] = True
+    t_update: ClassVar[float] = 0.0
+
     kind: Literal["passive"] = "passive"
     capacitance: Capacitance
     energy_per_sample: Energy
@@ -82,12 +136,25 @@ class PassiveNeuron(Parameters):
     t_reset: TimeOrZero = 0.0
     area: Area | None = None
 
-    def total_area(self, capacitance: float) -> float | None:
-        """Of one neuron [m^2], if it is known."""
-        return self.area
+    def ports(self, ports: PortModel, t_read: float) -> tuple[np.ndarray, np.ndarray]:
+        """Return T and H of an array whose bitlines charge: at the end of the read, and on average over it [S]."""
+        last, average = ports.charging(self.capacitance, t_read)
+        return last * (self.capacitance / t_read), ports.driver_admittance - ports.transfer.T @ average
+
+    def membrane(self, charge: float, threshold: float, pool: int) -> tuple[float, float]:
+        """Return the capacitance of a membrane [F], and what a unit of weight moves it by [V]."""
+        return self.capacitance, charge / self.capacitance
+
+    def energy_of(self, ledger: Ledger, reads: Reads) -> float:
+        """Return the energy of samples and resets [J]."""
+        return self.energy_per_sample * ledger.sampled + self.energy_per_spike * ledger.resets
+
+    def area_of(self, inventory: Inventory) -> float | None:
+        """Return the area of all neurons [m^2]."""
+        return times(inventory.neurons, self.area)
 
 
-class DigitalNeuron(Parameters):
+class DigitalNeuron(NeuronCircuit):
     """Membranes in registers.
 
     Attributes
@@ -104,6 +171,10 @@ class DigitalNeuron(Parameters):
         Of one adder [m^2]; there is one per converter.
     """
 
+    digital: ClassVar[bool] = True
+    leak_spread: ClassVar[float] = 0.0
+    t_reset: ClassVar[float] = 0.0
+
     kind: Literal["digital"] = "digital"
     energy_per_add: Energy
     energy_per_update: Energy
@@ -111,6 +182,11 @@ class DigitalNeuron(Parameters):
     area: Area | None = None
     area_per_adder: Area | None = None
 
-    def total_area(self, capacitance: float) -> float | None:
-        """Of one membrane register [m^2], if it is known."""
-        return self.area
+    def energy_of(self, ledger: Ledger, reads: Reads) -> float:
+        """Return the energy of additions and updates [J]."""
+        return self.energy_per_add * ledger.added + self.energy_per_update * ledger.updates
+
+    def area_of(self, inventory: Inventory) -> float | None:
+        """Return the area of all membrane registers and adders [m^2], if both are known."""
+        registers, adders = times(inventory.neurons, self.area), times(inventory.converters, self.area_per_adder)
+        return None if registers is None or adders is None else registers + adders

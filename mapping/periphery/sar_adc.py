@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from mapping.periphery.adc_laws import LAW_FIELDS, LAWS, SURVEY, SURVEYED_BITS, LawName, survey_envelope
+from mapping.periphery.ledger import Inventory, Ledger, Reads
+from mapping.periphery.part import Part, times
 from mapping.periphery.sense_amp import DECISION_ENERGY
-from xbarsim.parameters import Parameters
 from xbarsim.units import Area, Current, Energy, Frequency, Power, Probability, Resistance, Voltage
 from xbarsim.units import parse_quantity as parse
 from xbarsim.validity import Range
@@ -19,7 +20,7 @@ Decibel = Annotated[float, BeforeValidator(lambda value: parse(value, "dB")), Fi
 Bits = Annotated[int, Field(ge=1, le=12)]
 
 
-class SarAdc(Parameters):
+class SarAdc(Part):
     """A converter that turns each tile column into a number; partial sums are added digitally.
 
     Imperfections are those of :class:`mapping.periphery.converters.Converters`, laws of energy those of
@@ -76,6 +77,13 @@ class SarAdc(Parameters):
     capacitor_share : float
         Share of ``area`` that doubles with each bit, the capacitors; the rest is constant. One half is our assumption.
     """
+
+    module: ClassVar[str] = "conversion"
+    title: ClassVar[str] = "data conversion"
+    converts: ClassVar[bool] = True
+    decision_spread: ClassVar[float] = 0.0
+    decision_noise: ClassVar[float] = 0.0
+    t_decision: ClassVar[float] = 0.0
 
     kind: Literal["sar-adc"] = "sar-adc"
     n_bits: Bits
@@ -145,6 +153,36 @@ class SarAdc(Parameters):
         if self.area is None:
             return None
         return self.area * (1 - self.capacitor_share + self.capacitor_share * 2.0 ** (self.n_bits - self.anchor_bits))
+
+    @property
+    def settling_bits(self) -> int:
+        """Lines settle to half a step of so many bits before they are converted."""
+        return self.n_bits
+
+    @property
+    def text(self) -> str:
+        """What it is, in a few words."""
+        return f"{self.kind}, {self.n_bits} bit by {self.sense}, {self.columns_per_adc} to a converter"
+
+    def lines(self, bitlines: int, outputs: int) -> int:
+        """Return how many lines of an array it converts: bitlines, or outputs."""
+        return bitlines if self.sense == "bitline" else outputs
+
+    def t_conversion(self, lines: int) -> float:
+        """Return how long the conversions of one read take [s], one line of a converter after the other."""
+        return min(self.columns_per_adc, lines) / self.f_sample
+
+    def converters(self, lines: int) -> int:
+        """Return how many converters so many lines of an array have."""
+        return -(-lines // self.columns_per_adc)
+
+    def energy_of(self, ledger: Ledger, reads: Reads) -> float:
+        """Return the energy of all conversions [J]."""
+        return self.energy * ledger.conversions
+
+    def area_of(self, inventory: Inventory) -> float | None:
+        """Return the area of all converters [m^2]."""
+        return times(inventory.converters, self.converter_area)
 
     @property
     def top_code(self) -> int:

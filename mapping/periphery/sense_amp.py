@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Literal
+from typing import ClassVar, Literal
 
-from xbarsim.parameters import Parameters
+from mapping.periphery.ledger import Inventory, Ledger, Reads
+from mapping.periphery.part import Part, times
 from xbarsim.units import Area, Energy, TimeOrZero, VoltageOrZero
 from xbarsim.validity import Range
 
@@ -20,7 +21,7 @@ DECISION_ENERGY = Range(
 https://github.com/bmurmann/ADC-survey; the comparator's energy is simulated, doi 10.1007/s00034-023-02375-6."""
 
 
-class SenseAmp(Parameters):
+class SenseAmp(Part):
     """Compares the membrane of an output neuron with its threshold, once per time step.
 
     One comparator serves an output channel at all its positions, one after the other.
@@ -40,6 +41,15 @@ class SenseAmp(Parameters):
         Of one comparator [m^2].
     """
 
+    module: ClassVar[str] = "conversion"
+    title: ClassVar[str] = "data conversion"
+    converts: ClassVar[bool] = False
+    sense: ClassVar[str] = "output"
+    columns_per_adc: ClassVar[int] = 0
+    full_scale: ClassVar[None] = None
+    n_bits: ClassVar[int] = 1
+    settling_bits: ClassVar[int] = 8  # lines settle to half a step of so many bits before it decides
+
     kind: Literal["sense-amp"] = "sense-amp"
     energy: Energy
     offset: VoltageOrZero = 0.0
@@ -51,3 +61,38 @@ class SenseAmp(Parameters):
         """Yield a line if a decision takes less than any that is published."""
         if not DECISION_ENERGY.holds(self.energy):
             yield DECISION_ENERGY.told("SenseAmp.energy", self.energy, "J")
+
+    @property
+    def text(self) -> str:
+        """What it is, in a few words."""
+        return f"{self.kind}, 1 bit"
+
+    @property
+    def decision_spread(self) -> float:
+        """Standard deviation of the offset of decisions [V]."""
+        return self.offset
+
+    @property
+    def decision_noise(self) -> float:
+        """Standard deviation of the noise of decisions [V]."""
+        return self.noise
+
+    def lines(self, bitlines: int, outputs: int) -> int:
+        """Return how many lines of an array it converts."""
+        return 0
+
+    def t_conversion(self, lines: int) -> float:
+        """Return how long the conversions of one read take [s]."""
+        return 0.0
+
+    def converters(self, lines: int) -> int:
+        """Return how many converters so many lines of an array have."""
+        return 0
+
+    def energy_of(self, ledger: Ledger, reads: Reads) -> float:
+        """Return the energy of all decisions [J]."""
+        return self.energy * ledger.updates
+
+    def area_of(self, inventory: Inventory) -> float | None:
+        """Return the area of all comparators [m^2]."""
+        return times(inventory.comparators, self.area)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mapping.cost import MODULES
+from mapping.chip import MODULES
 from mapping.definitions import DEFINITIONS
 from mapping.doubts import once
 from mapping.intervals import accuracy_interval, wilson

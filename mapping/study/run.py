@@ -12,7 +12,8 @@ from mapping.ann.network import Ann
 from mapping.bsnn.encode import check_images, check_labels
 from mapping.bsnn.fold import fold
 from mapping.bsnn.network import Network
-from mapping.cost import MODULES, convention
+from mapping.chip import MODULES
+from mapping.cost.accounting import convention
 from mapping.datasets import HASHES, load_dataset
 from mapping.given import Source, trained_for
 from mapping.inputs import of_kind, told

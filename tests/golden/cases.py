@@ -31,7 +31,7 @@ def digest(array: np.ndarray) -> str:
 
 def told(report: mp.Report) -> dict[str, Any]:
     """Return all of a report that is not of one run: neither date nor versions."""
-    return {name: value for name, value in report.to_dict().items() if name not in ("run", "definitions")}
+    return {name: value for name, value in report.to_dict(flat=True).items() if name not in ("run", "definitions")}
 
 
 def under_all_conventions(evaluate: Callable[..., mp.Report]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import xbarsim as xb
 from mapping import by_tensors
 from mapping.ageing import Activity, Ageing, CellVoltages, wear
 from mapping.bsnn.encode import encode
+from mapping.periphery.ledger import Ledger
 from mapping.periphery.neuron_circuit import DigitalNeuron
 from mapping.placement import first_row, place
 from mapping.tile import Tile
@@ -99,7 +100,7 @@ def test_noise_of_the_membrane_current_is_that_of_solved_noisy_reads(tiny, chip,
     x = one.driver.quantize(encode(images[:1], network.spec)).astype(float)
     inputs = torch.from_numpy(x.astype(float))
     noise = by_tensors.noise_draws(layer, 3000, 1, 0)
-    drawn = by_tensors.currents(layer, inputs, slice(0, 3000), noise, 1, mp.cost.Charges())[:, 0].numpy()
+    drawn = by_tensors.currents(layer, inputs, slice(0, 3000), noise, 1, Ledger())[:, 0].numpy()
 
     _, reads, _ = next(layer_reads(mapped, images[:1]))
     reads, n_out = reads[:36], len(layer.layer.weights)
@@ -131,8 +132,8 @@ def test_noise_does_not_depend_on_batches(tiny, chip, sar, digital):
     assert len({r.spike_rate for r in reports}) == 1
     quiet = mapped_on(network, sar if digital else chip).evaluate(images, labels)
     assert quiet.spike_rate != reports[0].spike_rate
-    assert quiet.layers[0].conversion == pytest.approx(
-        reports[0].layers[0].conversion
+    assert quiet.layers[0].energies["conversion"] == pytest.approx(
+        reports[0].layers[0].energies["conversion"]
     )  # as many conversions, noisy or not
 
 
@@ -141,7 +142,7 @@ def test_a_constant_input_held_in_registers_is_noisy_once(tiny, sar):
     mapped = mapped_on(network, sar.replace(constant_input="once"), read_noise=0.3)
     layer, x = mapped.layers[0], encode(images, network.spec).astype(float)
     current = by_tensors.currents(
-        layer, torch.from_numpy(x), slice(0, 6), by_tensors.noise_draws(layer, 1, 7, 0), 1, mp.cost.Charges()
+        layer, torch.from_numpy(x), slice(0, 6), by_tensors.noise_draws(layer, 1, 7, 0), 1, Ledger()
     )
     assert len(current) == 1
     assert np.any(layer.forward(x, True)[0] != mapped_on(network, sar).layers[0].forward(x, True)[0])
@@ -364,7 +365,7 @@ def life(network, chip, images, tolerance, disturb):
     x = encode(images, network.spec)
     flat = x.reshape(-1, *layer.layer.in_shape)
     inputs = torch.from_numpy(x).double()
-    current = by_tensors.currents_while_ageing(layer, flat, inputs, False, False, ([], []), mp.cost.Charges(), ageing)
+    current = by_tensors.currents_while_ageing(layer, flat, inputs, False, False, ([], []), Ledger(), ageing)
     return current.numpy(), layer, ageing.refreshes
 
 
@@ -438,8 +439,8 @@ def test_energy_while_ageing_is_that_of_each_step(tiny, chip):
     law = xb.Retention(nu=0.5, t0=1e-5)
     mapped = mapped_on(network, chip, retention=law)
     labels, n_reads = np.zeros(7, int), 7 * 36
-    fresh = mapped.evaluate(images, labels).layers[0].array
-    worn = mapped.evaluate(images, labels, refresh=0.0).layers[0].array
+    fresh = mapped.evaluate(images, labels).layers[0].energies["array"]
+    worn = mapped.evaluate(images, labels, refresh=0.0).layers[0].energies["array"]
     step = np.arange(6) * n_reads * chip.device.t_read
     wireless = np.mean((1 + step / 1e-5) ** -0.5)  # of the arrays without wires; drops only soften it
     assert wireless < worn / fresh < 1.1 * wireless

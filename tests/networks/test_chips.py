@@ -7,8 +7,8 @@ import torch
 
 import mapping as mp
 import xbarsim as xb
-from mapping.area import layer_area
 from mapping.bsnn.network import Network
+from mapping.cost.pricing import areas
 
 
 def dense(n_in, n_out):
@@ -27,11 +27,11 @@ def test_isaac_like_arrays_cost_what_isaac_says():
     spikes = np.zeros((1, 1, 1, 1, 512))
     spikes[..., ::2] = 1  # half of the wordlines
     report = mapped.evaluate(spikes, np.zeros(1, int))
-    assert report.layers[0].conversion / 100e-9 == pytest.approx(16e-3, rel=0.08)
-    assert report.layers[0].array / 100e-9 == pytest.approx(2.4e-3, rel=0.05)
+    assert report.layers[0].energies["conversion"] / 100e-9 == pytest.approx(16e-3, rel=0.08)
+    assert report.layers[0].energies["array"] / 100e-9 == pytest.approx(2.4e-3, rel=0.05)
     every = mapped.evaluate(np.ones_like(spikes), np.zeros(1, int))
-    assert every.layers[0].driver / 100e-9 == pytest.approx(4e-3, rel=0.01)
-    area = layer_area(mapped.layers[0])
+    assert every.layers[0].energies["driver"] / 100e-9 == pytest.approx(4e-3, rel=0.01)
+    area = report.layers[0].areas
     assert area["conversion"] == pytest.approx(9600e-12) and area["driver"] == pytest.approx(170e-12, rel=0.01)
     assert chip.t_conversion == pytest.approx(100e-9, rel=0.07)
 
@@ -43,8 +43,8 @@ def test_a_spikesim_like_array_draws_what_spikesim_says():
     spikes = np.zeros((1, 1, 1, 1, 64))
     spikes[..., ::4] = 1
     row = mapped.evaluate(spikes, np.zeros(1, int)).layers[0]
-    assert row.array == pytest.approx(1.764e-12, rel=0.5)  # what its circuit of peripheral lines takes is not known
-    assert row.conversion == pytest.approx(64 * 2.03e-12)
+    assert row.energies["array"] == pytest.approx(1.764e-12, rel=0.5)  # peripheral lines of its circuit are not known
+    assert row.energies["conversion"] == pytest.approx(64 * 2.03e-12)
 
 
 @pytest.mark.compiled
@@ -53,7 +53,7 @@ def test_every_shipped_chip_names_its_sources_and_gives_every_area(name):
     text = (mp.resources.data_folder() / "chips" / f"{name}.toml").read_text()
     assert all("#" in section for section in text.split("\n[")[1:])
     mapped = mp.map_network(dense(8, 4), mp.load_chip(name), images=np.ones((2, 1, 8)))
-    assert None not in layer_area(mapped.layers[0]).values()
+    assert None not in areas(mapped.chip, mapped.layers[0].inventory).values()
 
 
 def test_chips_of_the_literature_are_shipped():

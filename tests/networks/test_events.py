@@ -13,6 +13,7 @@ import mapping as mp
 import xbarsim as xb
 from mapping.bsnn import tables
 from mapping.bsnn.network import Network
+from mapping.cost.timing import layer_timing
 from mapping.draws import noise_key, normal
 from mapping.kernels.normal import fill_images
 from mapping.kernels.taps import deliver
@@ -147,7 +148,7 @@ def test_images_of_black_and_white_are_driven_by_dacs_all_the_same(tiny, chip, n
     assert_agree(mapped, images)
     report = mapped.evaluate(images, np.zeros(7, int))
     gray = mapped.evaluate(images * (254 / 255), np.zeros(7, int))
-    assert report.layers[0].driver == pytest.approx(gray.layers[0].driver, rel=1e-9, abs=0)
+    assert report.layers[0].energies["driver"] == pytest.approx(gray.layers[0].energies["driver"], rel=1e-9, abs=0)
     aged = mapped.evaluate(images, np.zeros(7, int), ageing_by="batch", batch_size=4)  # nothing ages without refresh
     assert aged == report
 
@@ -311,11 +312,11 @@ def test_ageing_by_batches_is_ageing_between_them(tiny, chip, encoding, name):
     energy = 0.0
     for first in range(0, 7, 3):
         batch = images[first : first + 3]
-        energy += sum(cost.array for cost in by_hand.inference.classify(batch, first)[1])
+        energy += sum(chip.t_on * cost.power for cost in by_hand.inference.classify(batch, first)[1])
         activities = [
             [a.times(times) for a, times in zip(rows, repeats)] for rows, repeats in activity(by_hand, batch, first)
         ]
-        step = max(mp.timing.layer_timing(layer, 0.0).busy for layer in by_hand.layers)
+        step = max(layer_timing(chip, layer.inventory, network.t_steps).busy for layer in by_hand.layers)
         for layer, rows in zip(by_hand.layers, activities):
             for row, seen in zip(layer.row_tiles, rows):
                 for tile in row.tiles:
@@ -323,7 +324,7 @@ def test_ageing_by_batches_is_ageing_between_them(tiny, chip, encoding, name):
                     mp.ageing.wear(tile, voltages, seen, 1.0, 300.0)
                     tile.die.advance(dt=len(batch) * step * network.t_steps)
             layer.refresh()
-    assert sum(layer.array for layer in report.layers) == pytest.approx(energy / 7, rel=1e-9)
+    assert sum(layer.energies["array"] for layer in report.layers) == pytest.approx(energy / 7, rel=1e-9)
     assert 2 * len(before) < report.refreshes <= 3 * len(before)  # some arrays see no spike in a batch
 
 

@@ -77,9 +77,9 @@ def test_conversions_and_operations_are_counted(network, images, sar, inputs, re
     labels = np.zeros(3, int)
     report = map_ann(network, sar, inputs=inputs).evaluate(images, labels, batch_size=2)
     # conv 18 inputs, 3x3, 16x6 positions; 3 row tiles of 8 inputs; 4 outputs of 3 bits, a pair of bitlines each
-    assert report.layers[0].conversion == pytest.approx(reads * 96 * 3 * 24 * sar.readout.energy)
+    assert report.layers[0].energies["conversion"] == pytest.approx(reads * 96 * 3 * 24 * sar.readout.energy)
     add, update = sar.neuron.energy_per_add, sar.neuron.energy_per_update
-    assert report.layers[0].neuron == pytest.approx(reads * 96 * 3 * 24 * add + 4 * 8 * 3 * update)
+    assert report.layers[0].energies["neuron"] == pytest.approx(reads * 96 * 3 * 24 * add + 4 * 8 * 3 * update)
     assert report.tops_per_watt == pytest.approx(2 * network.spec.macs / report.energy_per_inference * 1e-12)
     assert report.ideal_accuracy == np.mean(network.predict(images) == labels)
     assert report.layers[0].name == "conv 2-4" and "6 two-state cells" in report.first_layer

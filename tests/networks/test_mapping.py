@@ -9,6 +9,8 @@ import xbarsim as xb
 from mapping.bsnn.encode import encode, is_analog
 from mapping.bsnn.fold import fold
 from mapping.bsnn.network import Network
+from mapping.cost import CONVENTIONS
+from mapping.cost.pricing import energies
 from mapping.periphery.neuron_circuit import DigitalNeuron
 from mapping.placement import cell_bits, decoder, place
 from tests.networks.naive import rebuilt
@@ -119,7 +121,7 @@ def test_finite_ratio_costs_energy_without_wires(tiny, ideal):
     labels = np.zeros(len(images), int)
     clean = mp.map_network(network, ideal).evaluate(images, labels)
     leaky = mp.map_network(network, ideal.replace(device__on_off_ratio=2.0)).evaluate(images, labels)
-    assert leaky.layers[0].array > 1.2 * clean.layers[0].array
+    assert leaky.layers[0].energies["array"] > 1.2 * clean.layers[0].energies["array"]
 
 
 def test_dac_and_adc_resolution_change_spikes(tiny, ideal, sar):
@@ -177,7 +179,7 @@ def test_array_energy_is_that_of_the_solved_circuit(tiny, chip, weights):
     x = chip.driver.quantize(encode(images[:2], network.spec)).astype(float)
     analog, repeats = True, network.t_steps
     for layer in mapped.layers:
-        spikes, _, charges = layer.forward(x, analog)
+        spikes, _, ledger = layer.forward(x, analog)
         energy = driven = 0.0
         spec = layer.layer.spec
         side, margin = spec.kernel, spec.kernel // 2 if spec.padding is None else spec.padding
@@ -194,8 +196,8 @@ def test_array_energy_is_that_of_the_solved_circuit(tiny, chip, weights):
             bits = chip.driver.dac_bits if analog else 1
             line = chip.cols * chip.c_wordline * chip.device.v_read**2
             driven += np.count_nonzero(v) * (bits * chip.driver.power_per_bit * chip.device.t_read + line)
-        assert charges.array == pytest.approx(repeats * energy, rel=1e-9)
-        assert charges.driver == pytest.approx(repeats * driven, rel=1e-12)
+        assert energies(layer.chip, ledger, CONVENTIONS["full"])["array"] == pytest.approx(repeats * energy, rel=1e-9)
+        assert energies(layer.chip, ledger, CONVENTIONS["full"])["driver"] == pytest.approx(repeats * driven, rel=1e-12)
         x, analog, repeats = spikes, False, 1
 
 
@@ -279,20 +281,21 @@ def test_conversions_and_decisions_are_counted(tiny, chip, sar):
     labels = np.zeros(len(images), int)
     steps = network.t_steps
     one_bit = mp.map_network(network, chip).evaluate(images, labels)
-    assert one_bit.layers[0].conversion == pytest.approx(steps * 4 * 3 * 3 * chip.readout.energy)
+    assert one_bit.layers[0].energies["conversion"] == pytest.approx(steps * 4 * 3 * 3 * chip.readout.energy)
     report = mp.map_network(network, sar).evaluate(images, labels)
     # layer 1: 18 inputs on 3 row tiles, 4 outputs as 8 bitlines; layer 2: 36 inputs on 5 row tiles, 3 outputs
     first, second = steps * 3 * 8 * 36, steps * 5 * 6
-    assert report.layers[0].conversion == pytest.approx(first * 1e-12)
-    assert report.layers[1].conversion == pytest.approx(second * 1e-12)
-    assert report.layers[1].neuron == pytest.approx(second * 1e-13 + steps * 3 * 3.3e-12)
-    total = sum(layer.array + layer.conversion + layer.driver + layer.neuron for layer in report.layers)
+    assert report.layers[0].energies["conversion"] == pytest.approx(first * 1e-12)
+    assert report.layers[1].energies["conversion"] == pytest.approx(second * 1e-12)
+    assert report.layers[1].energies["neuron"] == pytest.approx(second * 1e-13 + steps * 3 * 3.3e-12)
+    modules = ("array", "conversion", "driver", "neuron")
+    total = sum(layer.energies[module] for layer in report.layers for module in modules)
     assert report.energy_per_inference == pytest.approx(total)
     assert report.adc_power_share == pytest.approx((first + second) * 1e-12 / total)
     macs = 36 * 4 * 18 + 36 * 3
     assert report.tops_per_watt == pytest.approx(2 * macs * steps / total * 1e-12)
     halved = mp.map_network(network, sar.replace(readout__n_bits=7)).evaluate(images, labels)
-    assert halved.layers[0].conversion == pytest.approx(first * 0.5e-12)
+    assert halved.layers[0].energies["conversion"] == pytest.approx(first * 0.5e-12)
 
 
 def test_a_constant_input_read_once_is_charged_once(tiny, sar):
@@ -301,7 +304,7 @@ def test_a_constant_input_read_once_is_charged_once(tiny, sar):
     often = mp.map_network(network, sar).evaluate(images, labels)
     once = mp.map_network(network, sar.replace(constant_input="once")).evaluate(images, labels)
     for part in ("array", "conversion", "driver"):
-        ratio = getattr(often.layers[0], part) / getattr(once.layers[0], part)
+        ratio = often.layers[0].energies[part] / once.layers[0].energies[part]
         assert ratio == pytest.approx(network.t_steps)
     assert once.layers[1] == often.layers[1] and once.accuracy == often.accuracy
     assert "once" in once.first_layer and "every-step" in often.first_layer

@@ -14,7 +14,9 @@ import xbarsim as xb
 from mapping import by_tensors
 from mapping.bsnn.encode import encode
 from mapping.cost import CONVENTIONS
+from mapping.cost.pricing import energies
 from mapping.neurons import Neurons
+from mapping.periphery.ledger import Ledger
 from mapping.periphery.neuron_circuit import DigitalNeuron
 from mapping.placement import first_row
 from mapping.trims import find_trims
@@ -81,6 +83,10 @@ def voltages(tile, reads):
     return v
 
 
+def joules(layer, ledger):
+    return energies(layer.chip, ledger, CONVENTIONS["full"])
+
+
 def solved(tile, reads):
     """Return the currents of the used bitlines, (n_reads, n_lines), and the power of each read, as circuits."""
     v, crossbar, inactive = voltages(tile, reads), tile.circuit.crossbar, tile.chip.inactive
@@ -140,12 +146,12 @@ def neurons(layer, current, level=None, noise=0.0, beta=None, share=1.0, scale=1
 
 
 def assert_runs_like(layer, x, analog, current, **values):
-    spikes, membrane, charges = layer.forward(x, analog)
+    spikes, membrane, ledger = layer.forward(x, analog)
     expected, expected_membrane = neurons(layer, current, **values)
     np.testing.assert_allclose(membrane.numpy(), expected_membrane, rtol=0, atol=1e-7)
     np.testing.assert_array_equal(spikes, expected)
     assert spikes.any() and not spikes.all()
-    return charges
+    return ledger
 
 
 def coded(chip, currents):
@@ -185,16 +191,16 @@ def test_every_read_is_that_of_the_solved_circuit(tiny, chip, inactive, readout)
     for layer, x, analog in inputs_of(mapped, images[:2]):
         results = []
         current = sum(of_outputs(layer, x, read_out(chip), results))
-        charges = assert_runs_like(layer, x, analog, current)
+        ledger = assert_runs_like(layer, x, analog, current)
         repeats = network.t_steps if len(x) == 1 else 1
         energy = repeats * T_READ * sum(power.sum() for _, power in results)
-        assert charges.array == approx(energy, rel=1e-9)
+        assert joules(layer, ledger)["array"] == approx(energy, rel=1e-9)
         if readout == "charge":
             mirrored = repeats * sum(currents.sum() for currents, _ in results)
             constant = np.abs(layer.layer.constant).sum() * 2 * network.t_steps * np.prod(layer.layer.out_shape[1:])
             constant *= layer.layer.spec.pool**2  # as large as all the reads of a pool
-            energy = 0.01 * 1.0 * T_READ * (mirrored + constant * UNIT) + 1.61e-15 * charges.spikes
-            assert charges.neuron == approx(energy, rel=1e-9)
+            energy = 0.01 * 1.0 * T_READ * (mirrored + constant * UNIT) + 1.61e-15 * ledger.spikes
+            assert joules(layer, ledger)["neuron"] == approx(energy, rel=1e-9)
 
 
 @pytest.mark.parametrize("inactive", ["open", "gated"])
@@ -251,17 +257,17 @@ def test_limiters_clamp_bitlines_before_pairs_are_subtracted(tiny, chip, kind, r
     for (layer, x, analog), row in zip(inputs_of(mapped, images[:2]), report.layers):
         results = []
         current = sum(of_outputs(layer, x, read_out(chip, limited), results))
-        charges = assert_runs_like(layer, x, analog, current)
+        ledger = assert_runs_like(layer, x, analog, current)
         currents = np.concatenate([i.ravel() for i, _ in results])
         assert row.limited == approx(np.mean(currents > most), rel=1e-12)
-        assert charges.passed == currents.size
+        assert ledger.passed == currents.size
         if readout == "charge":  # mirrors pass what is left
             repeats = network.t_steps if len(x) == 1 else 1
             constant = np.abs(layer.layer.constant).sum() * 2 * network.t_steps * np.prod(layer.layer.out_shape[1:])
             constant *= layer.layer.spec.pool**2  # as large as all the reads of a pool
-            energy = 0.01 * T_READ * (repeats * limited(currents).sum() + constant * UNIT) + 1.61e-15 * charges.spikes
-            assert charges.neuron == approx(energy, rel=1e-9)
-    assert 0.05 < report.layers[0].limited < 0.95 and charges.array > 0
+            energy = 0.01 * T_READ * (repeats * limited(currents).sum() + constant * UNIT) + 1.61e-15 * ledger.spikes
+            assert joules(layer, ledger)["neuron"] == approx(energy, rel=1e-9)
+    assert 0.05 < report.layers[0].limited < 0.95 and joules(layer, ledger)["array"] > 0
 
 
 def test_limiting_pairs_is_no_clip_of_the_membrane(tiny, chip):
@@ -289,7 +295,7 @@ def test_noisy_reads_of_a_constant_input_are_mirrored_once_each(tiny, chip):
         mapped_on(network, chip.replace(device__read_noise=noise)).evaluate(images, np.zeros(7, int)).layers[0]
         for noise in (0.02, 0.0)
     )
-    assert noisy.neuron == approx(quiet.neuron, rel=0.01)
+    assert noisy.energies["neuron"] == approx(quiet.energies["neuron"], rel=0.01)
 
 
 @pytest.mark.parametrize("readout", ["charge", "bitline"])
@@ -333,7 +339,7 @@ def test_every_output_has_a_reference_current_of_its_own(chip, engine, limiter):
     report = mapped.evaluate(images, np.zeros(2, int), engine=engine)
     own, reference = (105.6e-6, 105.6e-6) if limiter is None or limiter["i_max"] == "1 mA" else (100e-6, 59.6e-6)
     mirrors = 0.01 * 1.0 * T_READ * 3 * 62 * (own + reference)
-    assert report.layers[0].neuron == approx(mirrors + 1.61e-15 * report.spikes_per_inference)
+    assert report.layers[0].energies["neuron"] == approx(mirrors + 1.61e-15 * report.spikes_per_inference)
     if limiter is None:
         assert mirrors / 3 == approx(3.2736e-12)
 
@@ -351,14 +357,14 @@ def test_reference_currents_of_solved_circuits_are_mirrored_for_every_output(tin
         repeats = network.t_steps if len(x) == 1 else 1
         constant = np.abs(layer.layer.constant).sum() * 2 * network.t_steps * np.prod(layer.layer.out_shape[1:])
         constant *= layer.layer.spec.pool**2 * UNIT / 2
-        _, _, charges = layer.forward(x, analog)
-        reset = charges.spikes
+        _, _, ledger = layer.forward(x, analog)
+        reset = ledger.spikes
         if merge == "majority":  # every row tile has neurons of its own
             parts = of_outputs(layer, x, lambda tile, i: 2 * (i @ tile.decode.T))
             reset = sum(neurons(layer, part, share=1 / len(parts))[0].sum() for part in parts)
-            assert reset > charges.spikes
+            assert reset > ledger.spikes
         energy = 0.01 * T_READ * (repeats * mirrored + constant) + 1.61e-15 * reset
-        assert charges.neuron == approx(energy, rel=1e-9)
+        assert joules(layer, ledger)["neuron"] == approx(energy, rel=1e-9)
 
 
 # --- passive neurons ------------------------------------------------------------------------------------------------
@@ -395,9 +401,9 @@ def test_passive_neurons_integrate_what_bitlines_have_charged_to(tiny, passive):
         arrives = np.sum(layer.layer.weights * alone) / (layer.layer.weights.size * UNIT * T_READ)
         assert 0.01 < arrives < 0.9
         current = outputs.reshape(6, 1, height // pool, pool, width // pool, pool, n_out).mean((3, 5)) / arrives
-        charges = assert_runs_like(layer, x, False, np.moveaxis(current, -1, 2))
-        assert charges.array == approx(energy, rel=1e-7)
-        assert charges.neuron == approx(2e-15 * len(reads) * n_lines + 3e-15 * charges.spikes)
+        ledger = assert_runs_like(layer, x, False, np.moveaxis(current, -1, 2))
+        assert joules(layer, ledger)["array"] == approx(energy, rel=1e-7)
+        assert joules(layer, ledger)["neuron"] == approx(2e-15 * len(reads) * n_lines + 3e-15 * ledger.spikes)
         assert layer.neurons.v_unit == approx(arrives * UNIT * T_READ / c)
         assert np.isnan(layer.ir_drop)
         x = layer.forward(x, False)[0].astype(float)
@@ -426,7 +432,7 @@ def test_a_large_capacitance_makes_passive_neurons_linear(tiny, chip, passive):
     report = large.evaluate(images, np.zeros(7, int))
     assert report.to_dict()["layers"][0]["ir_drop"] is None
     x = (np.random.default_rng(0).random((6, 2, 2, 6, 6)) < 0.3).astype(float)
-    arrays = [mapped.layers[0].forward(x, False)[2].array for mapped in (large, plain)]
+    arrays = [mapped.layers[0].forward(x, False)[2].power for mapped in (large, plain)]
     assert arrays[0] == approx(arrays[1], rel=1e-3)
     voting = mapped_on(network, large.chip.replace(merge="majority"))
     layer, x, analog = next(inputs_of(voting, images[:3]))
@@ -488,10 +494,10 @@ def test_charges_that_are_shared_differ_by_offset_and_noise_alone(tiny, chip):
         n = len(layer.row_tiles)
         noisier = chip.replace(readout__offset=0.03 * n, readout__noise=0.02 * n)
         other = mapped_on(network, noisier).layers[layer.number]
-        (spikes, membrane, charges), expected = layer.forward(x, analog), other.forward(x, analog)
+        (spikes, membrane, ledger), expected = layer.forward(x, analog), other.forward(x, analog)
         np.testing.assert_array_equal(spikes, expected[0])
         np.testing.assert_allclose(membrane, expected[1], rtol=0, atol=1e-12)
-        assert charges == expected[2]
+        assert ledger == expected[2]
         differs += np.count_nonzero(spikes != quiet[0].layers[layer.number].forward(x, analog)[0])
     assert differs > 10
 
@@ -503,11 +509,11 @@ def test_majorities_of_row_tiles_are_neurons_of_their_own(tiny, chip):
         parts = of_outputs(layer, x, read_out(chip))
         n = len(parts)
         votes, membranes = (sum(of) for of in zip(*(neurons(layer, part, share=1 / n) for part in parts)))
-        spikes, membrane, charges = layer.forward(x, analog)
+        spikes, membrane, ledger = layer.forward(x, analog)
         np.testing.assert_array_equal(spikes, votes > n / 2)
         np.testing.assert_allclose(membrane, membranes, rtol=0, atol=1e-7)
         assert np.any((votes > 0) & (votes <= n / 2)) and n > 2  # votes that are lost
-        assert charges.conversion == approx(n * spikes.size * chip.readout.energy)
+        assert joules(layer, ledger)["conversion"] == approx(n * spikes.size * chip.readout.energy)
     warning = "row tiles decide one by one and their majority counts"
     assert any(warning in text for text in mapped.evaluate(images, np.zeros(7, int)).warnings)
 
@@ -853,13 +859,13 @@ def test_energy_of_scheduled_calibrations_is_spread_over_inferences(tiny, chip, 
         mapped = mapped_on(network, one.replace(calibration=trims))
         report = mapped.evaluate(images, np.zeros(7, int))
         for layer, row, count in zip(mapped.layers, report.layers, counts):
-            assert layer.n_trims == count
             copies = 2 if layer.number == 0 else 1
-            assert row.calibration == approx(copies * count * 1e-12 / (10e-3 * report.throughput))
+            assert layer.inventory.trims == copies * count
+            assert row.energies["calibration"] == approx(copies * count * 1e-12 / (10e-3 * report.throughput))
         once = mapped_on(network, one.replace(calibration=trims | {"interval": None})).evaluate(
             images, np.zeros(7, int)
         )
-        assert [row.calibration for row in once.layers] == [0, 0]
+        assert [row.energies["calibration"] for row in once.layers] == [0, 0]
         assert report.energy_per_inference == approx(
             once.energy_per_inference + report.energy_by_module()["calibration"]
         )
@@ -924,9 +930,7 @@ def test_converter_noise_adds_to_every_conversion(tiny, chip, sense):
     noise, chip = 0.003, on(chip, sense)
     layer, x, _ = next(inputs_of(mapped_on(network, chip.replace(readout__noise=noise)), images[:1] * 0.5 + 0.5))
     draws = by_tensors.noise_draws(layer, 3000, 1, 0)
-    current = by_tensors.currents(layer, torch.from_numpy(x), slice(0, 3000), draws, 1, mp.cost.Charges())[
-        :, 0, :, 1, 1
-    ].numpy()
+    current = by_tensors.currents(layer, torch.from_numpy(x), slice(0, 3000), draws, 1, Ledger())[:, 0, :, 1, 1].numpy()
     expected = sum(of_outputs(layer, x, lambda tile, i: pairs(i)))[0, 0, :, 1, 1]
     conversions = 3 * (2 if sense == "bitline" else 1)  # of each output, on three row tiles, in each of four positions
     step = 30e-6 / (4095 if sense == "bitline" else 2047) / UNIT
@@ -965,7 +969,7 @@ def test_a_calibrated_full_scale_is_a_quantile_of_the_currents_of_some_images(ti
         assert [row.full_scale for row in layer.row_tiles] == approx([expected] * len(layer.row_tiles))
         counted = layer.forward(x, layer.number == 0)[2]
         if chip.limiter is None:
-            assert counted.clipped / counted.conversions == approx(1 - quantile, abs=0.03)
+            assert counted.clipped / counted.simulated == approx(1 - quantile, abs=0.03)
 
 
 def test_a_full_scale_can_be_the_largest_possible_current(tiny, sar):
@@ -1077,9 +1081,9 @@ def test_times_follow_from_reads_conversions_and_decisions(tiny, chip, name):
     steps = [max(busy, link) for busy, link, _ in times]
     for row, (busy, link, _), step in zip(report.layers, times, steps):
         assert row.time_busy == approx(busy, rel=1e-9)
-        assert row.time_link == approx(link, rel=1e-6, abs=1e-30)
+        assert row.times.link == approx(link, rel=1e-6, abs=1e-30)
         assert row.time_step == approx(step, rel=1e-6)
-        parts = (row.time_settle, row.time_read, row.time_conversion, row.time_decision)
+        parts = (row.times.settle, row.times.read, row.times.conversion, row.times.decision)
         assert min(parts) >= 0 and sum(parts) == approx(busy)
     slowest = max(steps) if chip.pipelined else sum(steps)
     assert report.step_time == approx(slowest, rel=1e-6)
@@ -1097,11 +1101,11 @@ def test_chips_of_the_time_model_are_bound_by_what_they_are_named_for(tiny, chip
         chips = with_readout(chip, readout).replace(**changes)
         return mapped_on(network, chips).evaluate(images, np.zeros(7, int)).layers
 
-    assert rows("bound by links")[0].time_link > rows("bound by links")[0].time_busy
-    assert rows("bound by updates")[0].time_decision > rows("bound by updates")[0].time_read
-    assert rows("sampled")[0].time_conversion > 0 == rows("sampled, fast")[0].time_conversion
-    assert rows("driven, slow")[0].time_conversion > 0 < rows("driven, slow")[0].time_settle
-    assert rows("capacitive lines")[0].time_settle > 0.01 * rows("capacitive lines")[0].time_read
+    assert rows("bound by links")[0].times.link > rows("bound by links")[0].time_busy
+    assert rows("bound by updates")[0].times.decision > rows("bound by updates")[0].times.read
+    assert rows("sampled")[0].times.conversion > 0 == rows("sampled, fast")[0].times.conversion
+    assert rows("driven, slow")[0].times.conversion > 0 < rows("driven, slow")[0].times.settle
+    assert rows("capacitive lines")[0].times.settle > 0.01 * rows("capacitive lines")[0].times.read
 
 
 def test_passive_bitlines_need_not_settle(tiny, passive):
@@ -1137,7 +1141,7 @@ def test_areas_of_comparators_and_membranes_add_up(tiny, chip):
             "calibration": gains * 0.5e-12,
         }
         for name, area in expected.items():
-            assert getattr(row, f"area_{name}") == approx(area, rel=1e-9)
+            assert row.areas[name] == approx(area, rel=1e-9)
         assert row.area == approx(sum(expected.values()))
     assert report.area == approx(sum(row.area for row in report.layers))
     assert report.area == approx(sum(report.area_by_module().values()))
@@ -1150,8 +1154,8 @@ def test_areas_of_converters_and_registers_add_up(tiny, sar):
     report = mapped_on(network, chip).evaluate(images, np.zeros(7, int))
     for row, arrays, registers in zip(report.layers, (2 * 6, 5), (36, 3)):
         converters = arrays * 2  # for 6 bitlines, used or not, up to four each
-        assert row.area_conversion == approx(converters * 1e-9 * (0.5 + 0.5 * 16))  # 12 instead of 8 bits
-        assert row.area_neuron == approx(registers * 13e-12 + converters * 3e-12)
+        assert row.areas["conversion"] == approx(converters * 1e-9 * (0.5 + 0.5 * 16))  # 12 instead of 8 bits
+        assert row.areas["neuron"] == approx(registers * 13e-12 + converters * 3e-12)
 
 
 @pytest.mark.parametrize("readout", ["charge", "bitline"])
@@ -1194,9 +1198,9 @@ def test_arrays_that_stay_on_draw_power_until_all_is_converted(tiny, sar):
         for columns in (1, 6)
     }
     for sampled, driven in zip(one["sampled", 6].layers, one["driven", 6].layers):
-        assert driven.array == approx(6 * sampled.array)
-        assert driven.driver == approx(6 * sampled.driver)
-        assert driven.conversion == sampled.conversion
+        assert driven.energies["array"] == approx(6 * sampled.energies["array"])
+        assert driven.energies["driver"] == approx(6 * sampled.energies["driver"])
+        assert driven.energies["conversion"] == sampled.energies["conversion"]
     for columns in (1, 6):
         assert one["sampled", columns].energy_by_module() == one["sampled", 1].energy_by_module()
     assert one["driven", 1].energy_by_module() == one["sampled", 1].energy_by_module()
@@ -1238,20 +1242,20 @@ def test_conventions_change_what_they_say_and_no_more(tiny, everything):
         charging.append(driven * len(layer.row_tiles[0].tiles) * 6 * 1e-15 * V_READ**2 / 7)
     for name, report in reports.items():
         for row, base, lines, arrays, energy, once in zip(report.layers, full.layers, used, (6, 5), arrived, charging):
-            expected = {module: getattr(base, module) for module in mp.cost.MODULES}
+            expected = dict(base.energies)
             if name == "core":
                 expected |= dict.fromkeys(("driver", "neuron", "link", "calibration"), 0.0)
             if name == "all-columns":
                 expected["conversion"] *= arrays * 6 / lines
             if name == "used-cells":
-                assert energy / 7 < base.array or row is report.layers[0]  # analog inputs are below v_read
+                assert energy / 7 < base.energies["array"] or row is report.layers[0]  # analog inputs are below v_read
                 expected["array"] = energy / 7
             if name == "arrays-on":
                 expected["array"] *= 3  # three conversions of 25 ns in the place of one read
-                expected["driver"] = once + 3 * (base.driver - once)
-            assert {module: getattr(row, module) for module in expected} == approx(expected, rel=1e-12)
+                expected["driver"] = once + 3 * (base.energies["driver"] - once)
+            assert row.energies == approx(expected, rel=1e-12)
             assert row.energy == approx(sum(expected.values()), rel=1e-12)
-            unchanged = {key for key in vars(row) if key not in expected and key != "synaptic_operations"}
+            unchanged = vars(row).keys() - {"energies", "synaptic_operations"}
             assert all(getattr(row, key) == getattr(base, key) for key in unchanged)
         operations = 1 if name == "one-operation" else 2
         assert report.accuracy == full.accuracy and report.spike_rate == full.spike_rate
@@ -1276,7 +1280,7 @@ def test_synaptic_operations_are_those_of_active_wordlines(tiny, everything):
         driven = np.count_nonzero(unfolded(layer, x)) * (network.t_steps if len(x) == 1 else 1)
         assert row.synaptic_operations == approx(2 * driven * layer.layer.spec.out / 7)
         per_line = (8 if analog else 1) * 4e-6 * T_READ + 1e-15 * 6 * V_READ**2  # driver with its DAC, and its wire
-        assert row.driver == approx(driven * len(layer.row_tiles[0].tiles) * per_line / 7)
+        assert row.energies["driver"] == approx(driven * len(layer.row_tiles[0].tiles) * per_line / 7)
 
 
 def test_one_can_tell_what_an_account_leaves_out(tiny, everything):
@@ -1320,16 +1324,17 @@ def test_links_carry_one_spike_after_the_other(tiny, chip):
     report, plain = (mapped_on(network, one).evaluate(images, np.zeros(7, int)) for one in (mapped.chip, chip))
     for spikes, row in zip(mapped.spikes(images), report.layers):
         sent = spikes.sum() if row is report.layers[0] else 0  # nothing follows the last layer
-        assert row.link == approx(30e-15 * sent / 7)
-        assert row.time_link == approx(sent / 7 / network.t_steps * 4e-9 / 2)
+        assert row.energies["link"] == approx(30e-15 * sent / 7)
+        assert row.times.link == approx(sent / 7 / network.t_steps * 4e-9 / 2)
         waiting = 0
         for t, n, y, x in np.ndindex(spikes.shape[0], spikes.shape[1], *spikes.shape[3:]):
             waiting += max(0, spikes[t, n, :, y, x].sum() - 1)  # all but the first of a position
         assert row.collided == approx(waiting / spikes.sum()) and row.collided > 0.05
-    assert [row.link for row in plain.layers] == [row.time_link for row in plain.layers] == [0, 0]
+    assert [row.energies["link"] for row in plain.layers] == [row.times.link for row in plain.layers] == [0, 0]
     assert report.spike_rate == plain.spike_rate
     silent = mapped.evaluate(images, np.zeros(7, int), accounting="core")
-    assert [row.link for row in silent.layers] == [0, 0] and silent.layers[0].time_link == report.layers[0].time_link
+    assert [row.energies["link"] for row in silent.layers] == [0, 0]
+    assert silent.layers[0].times == report.layers[0].times
 
 
 # --- what reviews found ---------------------------------------------------------------------------------------------

@@ -13,10 +13,10 @@ import mapping as mp
 import xbarsim as xb
 from mapping.ann.network import Ann
 from mapping.ann.spec import AnnSpec
+from mapping.cost.timing import settling_time
 from mapping.dies import Past
 from mapping.periphery.driver import Driver
 from mapping.periphery.neuron_circuit import DigitalNeuron
-from mapping.timing import settling_time
 from tests.circuits import naive
 from tests.circuits.test_devices import make
 from xbarsim.drift import BOLTZMANN, PUBLISHED_RANGE

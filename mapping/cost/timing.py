@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil, log
+from math import log
 
 import numpy as np
 
 from mapping.chip import Chip
-from mapping.layer import MappedLayer
-from mapping.periphery.neuron_circuit import DigitalNeuron, PassiveNeuron
-from mapping.periphery.sar_adc import SarAdc
-from mapping.periphery.sense_amp import SenseAmp
-
-COMPARED_BITS = 8  # lines settle to half a step of so many bits before a comparator decides
+from mapping.periphery.ledger import Inventory
 
 
 @dataclass(frozen=True)
@@ -59,20 +54,27 @@ def settling_time(chip: Chip) -> float:
         return c * length * (float(np.mean(end)) + float(np.mean(segment)) * (length - 1) / 2)
 
     total = delay(cols, chip.c_wordline, wires.r_driver, wires.r_wordline)
-    if not isinstance(chip.neuron, PassiveNeuron):
+    if not chip.neuron.floating:
         total += delay(rows, chip.c_bitline, wires.r_sense, wires.r_bitline)
-    bits = chip.readout.n_bits if isinstance(chip.readout, SarAdc) else COMPARED_BITS
-    return (bits + 1) * log(2) * total
+    return (chip.readout.settling_bits + 1) * log(2) * total
 
 
 def layer_timing(
-    layer: MappedLayer, spikes_per_step: float, *, held: bool = False, updates: float = 1.0
+    chip: Chip,
+    inventory: Inventory,
+    t_steps: int,
+    spikes_per_step: float = 0.0,
+    *,
+    held: bool = False,
+    updates: float = 1.0,
 ) -> LayerTiming:
-    """Return the times of one time step, on average over time steps.
+    """Return the times of one time step of a layer, on average over time steps.
 
     Parameters
     ----------
-    layer : MappedLayer
+    chip : Chip
+    inventory : Inventory
+    t_steps : int
     spikes_per_step : float
         That it sends on, if a layer follows.
     held : bool
@@ -80,28 +82,21 @@ def layer_timing(
     updates : float
         Updates of a digital neuron in a time step: 1, or 1 / n where n steps read the bits of the same inputs.
     """
-    chip, folded, t_steps = layer.chip, layer.layer, layer.network.t_steps
-    copies = chip.copies(layer.number)
-    positions = ceil(folded.n_positions / copies)
-    outputs = ceil(folded.out_shape[1] * folded.out_shape[2] / copies)
+    positions, places = inventory.positions, inventory.places
     settle, read = positions * settling_time(chip), positions * chip.device.t_read
     hidden = read if chip.held == "driven" else settle + read
     conversion = max(0.0, positions * chip.t_conversion - hidden)
     first = settle + read + conversion
     share = 1 / t_steps if held else 1.0
-    decision = latest = 0.0
-    if isinstance(chip.neuron, DigitalNeuron):
-        update = updates * (folded.spec.out // folded.slices) * chip.neuron.t_update * outputs
-        latest = max(0.0, update - first)
-        decision = share * latest + (1 - share) * update
-    elif isinstance(chip.readout, SenseAmp):
-        decision = latest = outputs * chip.readout.t_decision + chip.neuron.t_reset
-    link = None if layer.neurons.last else chip.link
+    update = updates * inventory.outputs * chip.neuron.t_update * places
+    late = max(0.0, update - first)
+    decided = places * chip.readout.t_decision + chip.neuron.t_reset
+    link = chip.link if inventory.sends else None
     return LayerTiming(
         settle=share * settle,
         read=share * read,
         conversion=share * conversion,
-        decision=decision,
-        link=spikes_per_step * link.t_spike / link.lanes if link else 0.0,
-        first=first + latest,
+        decision=decided + share * late + (1 - share) * update,
+        link=link.t_sending(spikes_per_step) if link else 0.0,
+        first=first + decided + late,
     )

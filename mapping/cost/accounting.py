@@ -1,24 +1,16 @@
-"""What inference costs: energies by module, and the convention under which they are counted."""
+"""The conventions under which energy and operations are counted: which counts are paid for, and for how long."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Literal
+from dataclasses import replace
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from mapping.chip import MODULES, Chip
+from mapping.periphery.ledger import Ledger
 from xbarsim.errors import ParameterError, shown
 from xbarsim.parameters import Parameters
-
-Module = Literal["array", "conversion", "driver", "neuron", "link", "calibration"]
-MODULES: dict[Module, str] = {
-    "array": "arrays",
-    "conversion": "data conversion",
-    "driver": "wordline drivers",
-    "neuron": "neurons",
-    "link": "links",
-    "calibration": "calibration",
-}
 
 
 class Accounting(Parameters):
@@ -37,8 +29,8 @@ class Accounting(Parameters):
     cells : {"all", "used"}
         Arrays draw what their drivers deliver, into unused cells and silent wordlines too; or v_read times the currents
         of the bitlines in use, which for analog inputs, below v_read, is too much.
-    modules : tuple of str
-        What is counted.
+    modules : tuple of str, optional
+        What is counted; all that a chip has, unless given.
     """
 
     name: str = "custom"
@@ -46,7 +38,29 @@ class Accounting(Parameters):
     columns: Literal["used", "all"] = "used"
     arrays_on: Literal["as-built", "read", "conversion"] = "as-built"
     cells: Literal["all", "used"] = "all"
-    modules: tuple[Module, ...] = Field(default=tuple(MODULES), min_length=1)
+    modules: tuple[str, ...] | None = Field(default=None, min_length=1)
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        unknown = [module for module in self.modules or () if module not in MODULES]
+        if unknown:
+            raise ValueError(f"Accounting.modules has {unknown[0]!r}; give some of {', '.join(MODULES)}")
+        return self
+
+    def counts(self, module: str) -> bool:
+        """Whether a module is counted."""
+        return self.modules is None or module in self.modules
+
+    def paid(self, ledger: Ledger, v_read: float) -> Ledger:
+        """Return the counts that are paid for."""
+        power = ledger.power if self.cells == "all" else v_read * ledger.current
+        unused = ledger.unused if self.columns == "all" else 0.0
+        return replace(ledger, power=power, conversions=ledger.conversions + unused)
+
+    def t_on(self, chip: Chip) -> float:
+        """Return for how long arrays and drivers are paid in a read [s]."""
+        t_read = chip.device.t_read
+        return {"as-built": chip.t_on, "read": t_read, "conversion": max(t_read, chip.t_conversion)}[self.arrays_on]
 
     def __str__(self) -> str:
         on = {
@@ -58,7 +72,7 @@ class Accounting(Parameters):
             "all": "its unused cells and silent wordlines as the circuit has them",
             "used": "counted as v_read times the currents of the bitlines in use",
         }[self.cells]
-        left_out = ", ".join(text for module, text in MODULES.items() if module not in self.modules)
+        left_out = ", ".join(text for module, text in MODULES.items() if not self.counts(module))
         operations = "operation" if self.operations_per_mac == 1 else "operations"
         return (
             f"{self.name} accounting: every read of every used array at every time step, {cells}; arrays and drivers "
@@ -89,56 +103,3 @@ def convention(accounting: str | Accounting) -> Accounting:
     if not isinstance(accounting, str) or accounting not in CONVENTIONS:
         raise ParameterError(f"accounting = {shown(accounting)}: give one of {', '.join(CONVENTIONS)}")
     return CONVENTIONS[accounting]
-
-
-@dataclass
-class Charges:
-    """Energy [J] by module and the counts behind it, summed over images.
-
-    Attributes
-    ----------
-    array : float
-        Delivered by the wordline drivers into cells and wires.
-    conversion : float
-        ADC conversions or sense-amplifier decisions.
-    driver, neuron, link : float
-        Wordline drivers with their DACs and line capacitances; neuron circuits; spikes on their way to the next layer.
-    charging : float
-        The part of ``driver`` that charges wordlines, however long they are driven then.
-    driven : float
-        Active wordlines, summed over reads, each counted once however many arrays lie side by side; as inputs of which
-        one bit is read after the other, once for all of these.
-    arrived : float
-        v_read times the currents of the bitlines in use [J]: what remains of ``array`` without wires, unused bitlines
-        and what silent wordlines sink.
-    mirrored : float
-        Current [A], summed over reads, that mirrors still have to be charged for; that of a reference bitline once for
-        each output that it is subtracted from.
-    conversions, clipped : int
-        ADC conversions that were simulated (a constant input once), and those beyond full scale.
-    passed, limited : int
-        Bitline currents that met a limiter (a constant input once), and those beyond its limit.
-    spikes, collided : float
-        Spikes, and those that had to wait for another one of their position and time step.
-    """
-
-    array: float = 0.0
-    conversion: float = 0.0
-    driver: float = 0.0
-    charging: float = 0.0
-    neuron: float = 0.0
-    link: float = 0.0
-    driven: float = 0.0
-    arrived: float = 0.0
-    mirrored: float = 0.0
-    conversions: int = 0
-    clipped: int = 0
-    passed: int = 0
-    limited: int = 0
-    spikes: float = 0.0
-    collided: float = 0.0
-
-    def add(self, other: Charges) -> None:
-        """Add another account to this one."""
-        for field in fields(self):
-            setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
