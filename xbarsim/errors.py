@@ -14,7 +14,8 @@ UNREADABLE = (
 """What comes out of NumPy and the readers of other formats when a file is damaged."""
 
 
-_LONG = re.compile(r"""(?<!\w)'[^'"]{41,}'(?!\w)|(?<!\S)[^\s/\\]{61,}(?!\S)""")  # what is quoted; words, but not paths
+# what is quoted; and words, but not paths
+_LONG = re.compile(r"""(?<![^\s(\[{=,])'(?=\S)[^'"]{41,}'(?!\w)|(?<!\S)[^\s/\\]{61,}(?!\S)""")
 
 
 class XbarsimError(Exception):
