@@ -54,7 +54,7 @@ _HOMES = {
     "events": "mapping.datasets",
     "load_network": "mapping.bsnn.load",
     "load_study": "mapping.study.spec",
-    "map_ann": "mapping.mapped_ann",
+    "map_ann": "mapping.network",
     "map_network": "mapping.network",
     "membranes": "mapping.plot_activity",
     "mobile_ann": "mapping.ann.spec",

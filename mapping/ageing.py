@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from mapping.placement import first_row
+from mapping.lower.placement import first_row
 from mapping.tile import Tile
 from xbarsim.crossbar import Crossbar
 from xbarsim.kernels.ladder import OPEN

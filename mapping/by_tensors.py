@@ -25,12 +25,12 @@ Draws = tuple[list[Tensor], list[Tensor]]  # normal numbers for reads and for co
 def forward(
     layer: MappedLayer, x: np.ndarray, analog: bool, first: int = 0, ageing: Ageing | None = None
 ) -> tuple[np.ndarray, Tensor, Ledger]:
-    """Run all time steps; return spikes, membranes and what they cost.
+    """Run all time steps; return outputs, what they were made from, and what was counted.
 
     Parameters
     ----------
     x : array, (t_steps, n, ...) or (1, n, ...)
-        Wordline voltages over v_read, in [0, 1]. One entry is a constant input.
+        Wordline voltages over v_read, in [0, 1], a frame for each step. One frame is a constant input.
     analog : bool
         Whether a DAC drives the wordlines; otherwise x is spikes, 0 or 1.
     first : int
@@ -40,38 +40,28 @@ def forward(
 
     Returns
     -------
-    spikes : array, (t_steps, n, channels, height, width)
-        0 or 1.
-    membrane : Tensor, the same shape
-        Before it is reset, in units of a weight.
+    outputs : array, (t_steps, n, channels, height, width)
+        Spikes, 0 or 1; of a conventional layer whole numbers or logits, (1, ...).
+    state : Tensor, the same shape
+        Membranes before they are reset, in units of a weight; of a conventional layer the outputs again.
     ledger : Ledger
     """
-    ledger, spec, (flat, inputs) = Ledger(), layer.network, _prepared(layer, x)
+    ledger, t_steps, (flat, inputs) = Ledger(), layer.t_steps, _prepared(layer, x)
     frames, n = x.shape[:2]
     held = frames == 1 and layer.chip.constant_input == "once"
-    noise = noise_draws(layer, 1 if held else spec.t_steps, n, first)
+    noise = noise_draws(layer, 1 if held else t_steps, n, first)
     if ageing is None:
-        repeats = spec.t_steps if frames == 1 and not held else 1
-        current = currents(layer, inputs, slice(0, spec.t_steps), noise, repeats, ledger)
+        repeats = t_steps if frames == 1 and not held else 1
+        current = currents(layer, inputs, slice(0, t_steps), noise, repeats, ledger)
         layer.count_reads(len(flat), _sums(layer, flat, analog), analog, repeats, ledger)
     else:
         current = currents_while_ageing(layer, flat, inputs, analog, held, noise, ledger, ageing)
-    fired, membrane, reset = layer.neurons.fire(current, first)
-    spikes = fired.contiguous().numpy()
-    layer.neurons.count(n, float(spikes.sum()), float(np.count_nonzero(spikes.any(2))), reset, ledger)
-    return spikes, membrane, ledger
-
-
-def read(layer: MappedLayer, x: np.ndarray, analog: bool, first: int = 0) -> tuple[Tensor, Ledger]:
-    """Read the arrays once for each sample; return the currents in units of a weight, pooled, and what that costs.
-
-    Parameters are those of :func:`forward`; the result is (t_steps, n, out, height, width).
-    """
-    ledger, (flat, inputs) = Ledger(), _prepared(layer, x)
-    noise = noise_draws(layer, len(x), x.shape[1], first)
-    current = currents(layer, inputs, slice(0, len(x)), noise, 1, ledger)
-    layer.count_reads(len(flat), _sums(layer, flat, analog), analog, 1, ledger)
-    return current, ledger
+    fired, state, reset = layer.neurons.fire(current, first)
+    outputs = fired.contiguous().numpy()
+    layer.neurons.count(n, *layer.neurons.tally(outputs), reset, ledger)
+    if layer.neurons.serial:  # as an operation an input counts once, whatever its bits
+        ledger.driven = layer.reading.driven(x.reshape(frames, n, *layer.layer.in_shape).max(0))
+    return outputs, state, ledger
 
 
 def _prepared(layer: MappedLayer, x: np.ndarray) -> tuple[np.ndarray, Tensor]:
@@ -112,7 +102,7 @@ def currents_while_ageing(
     ageing: Ageing,
 ) -> Tensor:
     """Return the current of all time steps, each of them ageing the arrays, which are solved again as they move."""
-    t_steps, n = layer.network.t_steps, inputs.shape[1]
+    t_steps, n = layer.t_steps, inputs.shape[1]
     dt = n * ageing.step_time * (t_steps if held else 1)
     parts, start, whole = [], 0, None
     for t in range(1 if held else t_steps):

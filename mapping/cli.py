@@ -93,11 +93,11 @@ def report(
 
     import mapping as mp
     from mapping.bsnn.encode import check_images, check_labels
-    from mapping.bsnn.fold import fold
     from mapping.cost.accounting import convention
     from mapping.dies import Past, evaluate_dies
     from mapping.given import refuse_nir, trained_for
     from mapping.inputs import told
+    from mapping.lower.fold_norm import fold
     from mapping.render import render
 
     writable(json_file)

@@ -31,7 +31,7 @@ def paper(
 
     import mapping as mp
     from mapping import paper as published
-    from mapping.mapped_ann import map_ann
+    from mapping.network import map_ann
 
     writable(json_file)
     x, y = mp.load_dataset("mnist")
@@ -59,7 +59,7 @@ def paper(
             table.append(_row(network, dataset, name, accuracy, images, seed))
     baseline = {
         "network": "ANN",
-        "layout": mapped.layout,
+        "layout": reports["ann"].first_layer,
         "accuracy": reports["ann"].ideal_accuracy,
         "accuracy_interval": reports["ann"].ideal_accuracy_interval,
         "accuracy_on_chip": reports["ann"].accuracy,
@@ -78,8 +78,8 @@ def paper(
     )
     terminal.print(_table_3(table, baseline))
     terminal.print(
-        f"ANN: the same topology with ReLU and 8-bit activations, trained here; {mapped.layout}. On paper-ann "
-        f"{with_interval(reports['ann'].accuracy, reports['ann'].accuracy_interval)}, the BSNN on paper-bsnn "
+        f"ANN: the same topology with ReLU and 8-bit activations, trained here; {reports['ann'].first_layer}. On "
+        f"paper-ann {with_interval(reports['ann'].accuracy, reports['ann'].accuracy_interval)}, the BSNN on paper-bsnn "
         f"{with_interval(reports['bsnn'].accuracy, reports['bsnn'].accuracy_interval)}. In brackets: 95% intervals, "
         "Wilson's over images.\n\n"
         f"Published figures: {published.SOURCE}\n\n"

@@ -14,6 +14,7 @@ from mapping.bsnn.spec import Shape
 from mapping.kernels import inference, sums
 from mapping.kernels.inference import Arrays, Events, Keys
 from mapping.kernels.readout import PAIRS, REFERENCE, SINGLE, Readout
+from mapping.neurons import Neurons
 from mapping.periphery.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ def runs_by_events(layer: MappedLayer) -> bool:
     """Whether event-driven inference has all that a layer is made of."""
     chip = layer.chip
     return (
-        chip.inactive == "ground"
+        isinstance(layer.neurons, Neurons)
+        and chip.inactive == "ground"
         and chip.merging != "majority"
         and layer.layer.spec.pool_by == "average"
         and not (chip.readout.sense == "difference" and chip.limiting is not None)
@@ -36,9 +38,9 @@ def event_layer(layer: MappedLayer, after: Shape) -> EventLayer:
 
     ``after`` is the shape of its inputs, those of images or the spikes of the layer before.
     """
-    folded, neurons, t_steps, dtype = layer.layer, layer.neurons, layer.network.t_steps, layer.number_type
-    made = neuron_tables(folded.neuron, folded.out_shape, neurons.parameters(), neurons.noise, t_steps, dtype)
-    return EventLayer(_arrays(layer, after), _readout(layer), made, _keys(layer), t_steps, folded.out_shape)
+    neurons, out_shape, t_steps, dtype = _neurons(layer), layer.layer.out_shape, layer.t_steps, layer.number_type
+    made = neuron_tables(neurons.spec, out_shape, neurons.parameters(), neurons.noise, t_steps, dtype)
+    return EventLayer(_arrays(layer, after), _readout(layer), made, _keys(layer), t_steps, out_shape)
 
 
 def run(
@@ -57,7 +59,7 @@ def run(
         Whether to return spikes and membranes too.
     """
     made = layer.tables(after)
-    t_steps, n, frames = layer.network.t_steps, len(events.stop), events.stop.shape[1] - 1
+    t_steps, n, frames = layer.t_steps, len(events.stop), events.stop.shape[1] - 1
     held = frames == 1 and layer.chip.constant_input == "once"
     noisy_lines = len(made.keys.read) + len(made.keys.converter) > 0 and not layer.chip.linear
     every_step = noisy_lines and not held
@@ -100,7 +102,7 @@ def wordline_counts(layer: MappedLayer, inputs: np.ndarray, frames: int, n: int)
             read = wide[:, ky : ky + rows * spec.stride : spec.stride, kx : kx + cols * spec.stride : spec.stride]
             counts[:, :, ky, kx] = read[:, :rows, :cols].sum((1, 2))
     held = frames == 1 and layer.chip.constant_input == "every-step"
-    times = layer.network.t_steps if held else 1
+    times = layer.t_steps if held else 1
     reads = float(times * n * frames * layer.layer.n_positions)
     return Counts(reads, levels, times * counts.reshape(len(levels), -1))
 
@@ -172,10 +174,15 @@ def _readout(layer: MappedLayer) -> Readout:
 
 
 def _keys(layer: MappedLayer) -> Keys:
-    (reads, conversions), adc = layer.noise_keys(), layer.row_tiles[0].adc
+    (reads, conversions), adc, neurons = layer.noise_keys(), layer.row_tiles[0].adc, _neurons(layer)
     none = np.empty((0, 3), np.uint32)
     return Keys(
         read=none if not layer.reads_are_noisy else reads[:1] if layer.chip.linear else reads,
         converter=conversions if adc is not None and adc.noise else none,
-        comparator=layer.neurons.noise_key[None] if layer.neurons.noise else none,
+        comparator=neurons.noise_key[None] if neurons.noise else none,
     )
+
+
+def _neurons(layer: MappedLayer) -> Neurons:
+    assert isinstance(layer.neurons, Neurons)  # runs_by_events sees to that
+    return layer.neurons

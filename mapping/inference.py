@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import prod
 from typing import Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from mapping.ageing import Ageing, Counts
-from mapping.bsnn.decode import scores
-from mapping.bsnn.encode import encode, is_analog
 from mapping.bsnn.events import list_inputs
-from mapping.bsnn.spec import NetworkSpec, Shape
+from mapping.bsnn.spec import Shape
+from mapping.codecs import Codec
 from mapping.event_layer import count_inputs, run, runs_by_events, wordline_counts
 from mapping.kernels.inference import Events
 from mapping.layer import MappedLayer
@@ -24,6 +24,7 @@ from xbarsim.threads import in_threads
 Engine = Literal["auto", "events", "tensors"]
 Inputs = dict[int, Events]  # of images from a number on
 Progress = Callable[[int], None]  # images done since the last call
+Reads = tuple[np.ndarray, bool, int]
 
 _FEWEST, _MOST, _TASKS = 25, 500, 16  # images of a task of event-driven inference, and how many tasks there should be
 _ROOM = 1 << 26  # spikes that a layer's list has room for
@@ -35,14 +36,13 @@ class Inference:
 
     Parameters
     ----------
-    spec : NetworkSpec
+    codec : Codec
+        What drives them.
     layers : list of MappedLayer
-    seed : int
-        Root seed of rate encoding.
     """
 
-    def __init__(self, spec: NetworkSpec, layers: Sequence[MappedLayer], seed: int) -> None:
-        self.spec, self.layers, self.seed = spec, layers, seed
+    def __init__(self, codec: Codec, layers: Sequence[MappedLayer]) -> None:
+        self.codec, self.layers = codec, layers
 
     def by_events(self, engine: Engine = "auto") -> bool:
         """Whether an engine runs by events.
@@ -55,30 +55,40 @@ class Inference:
         able = [runs_by_events(layer) for layer in self.layers]
         if engine == "events" and not all(able):
             raise ParameterError(
-                f"engine = 'events', but layer {able.index(False) + 1} needs tensors: its rows are not grounded, its "
-                "arrays vote, its pool takes the maximum, or a limiter is read by differences; use 'auto'"
+                f"engine = 'events', but layer {able.index(False) + 1} needs tensors: it does not spike, its rows are "
+                "not grounded, its arrays vote, its pool takes the maximum, or a limiter is read by differences; use "
+                "'auto'"
             )
         return engine != "tensors" and all(able)
 
-    def encoded(self, images: np.ndarray, first: int) -> tuple[np.ndarray, bool]:
-        """Return what drives the first layer, and whether a DAC does; ``first`` is the number of the first image."""
-        analog = is_analog(images, self.spec)
-        x = encode(images, self.spec, seed=self.seed, numbers=range(first, first + len(images)))
-        return self.layers[0].chip.driver.quantize(x) if analog else x, analog
-
-    def spikes(self, images: np.ndarray, first: int = 0, *, engine: Engine = "auto") -> list[np.ndarray]:
-        """Return the spikes of every layer, each (t_steps, n, channels, height, width), 0 or 1."""
-        (x, analog), found = self.encoded(images, first), []
+    def outputs(self, images: np.ndarray, first: int = 0, *, engine: Engine = "auto") -> list[np.ndarray]:
+        """Return the outputs of every layer: spikes (t_steps, n, channels, height, width), whole numbers, logits."""
         if not self.by_events(engine):
-            for layer in self.layers:
-                x, analog = layer.forward(x, analog, first)[0], False
-                found.append(x)
-            return found
-        events = list_inputs(x, analog, self.layers[0].number_type)
+            return [outputs for outputs, _, _ in self.as_tensors(images, first)]
+        events, found = list_inputs(*self.codec.encoded(images, first), self.layers[0].number_type), []
         for layer, after in zip(self.layers, self._shapes_before()):
             events, (spikes, _), _ = run(layer, events, after, first, dense=True)
             found.append(spikes)
         return found
+
+    def as_tensors(
+        self, images: np.ndarray, first: int = 0, ageing: Ageing | None = None
+    ) -> Iterator[tuple[np.ndarray, Tensor, Ledger]]:
+        """Yield outputs, what they were made from, and counts of each layer, see :func:`mapping.by_tensors.forward`."""
+        x, analog = self.codec.encoded(images, first)
+        for layer in self.layers:
+            outputs, state, ledger = layer.forward(x, analog, first, ageing)
+            yield outputs, state, ledger
+            if layer is not self.layers[-1]:
+                x, analog = self.codec.passed_on(outputs)
+
+    def driven(self, images: np.ndarray, first: int = 0) -> Iterator[Reads]:
+        """Yield what drives each layer: samples (n, ...), whether a DAC does, how often each is read."""
+        frames = [self.codec.encoded(images, first)]
+        frames += [self.codec.passed_on(outputs) for outputs in self.outputs(images, first)[:-1]]
+        for layer, (x, analog) in zip(self.layers, frames):
+            every_step = len(x) == 1 and layer.chip.constant_input == "every-step"
+            yield x.reshape(-1, *layer.layer.in_shape), analog, layer.t_steps if every_step else 1
 
     def classify(
         self,
@@ -128,26 +138,25 @@ class Inference:
             if progress is not None:
                 progress(len(given))
         if counted is not None:
-            held = is_analog(images, self.spec)
-            frames = [1 if held and k == 0 else self.spec.t_steps for k in range(len(self.layers))]
+            frames = [self.codec.encoded(images[:1], 0)[0].shape[0], *(layer.t_steps for layer in self.layers[1:])]
             for layer, total, frame in zip(self.layers, totals, frames):
                 counted.append(wordline_counts(layer, total, frame, len(images)))
         return np.concatenate(classes), ledgers
 
     def _task(self, n_images: int) -> int:
         """Return how many images a task has: on any number of threads, so that sums of energies do not depend on it."""
-        most = _ROOM // (self.spec.t_steps * max(prod(layer.layer.out_shape) for layer in self.layers))
+        most = _ROOM // (self.codec.t_steps * max(prod(layer.layer.out_shape) for layer in self.layers))
         return max(1, min(max(-(-n_images // _TASKS), _FEWEST), _MOST, most))
 
     def _shapes_before(self) -> list[Shape]:
-        return [self.spec.input_shape, *(layer.layer.out_shape for layer in self.layers[:-1])]
+        return [self.codec.network.spec.input_shape, *(layer.layer.out_shape for layer in self.layers[:-1])]
 
     def _by_events(
         self, images: np.ndarray, first: int, counting: bool, inputs: Inputs | None
     ) -> tuple[np.ndarray, list[Ledger], list[np.ndarray]]:
         events, costs, seen = (inputs or {}).get(first), [], []
         if events is None:
-            events = list_inputs(*self.encoded(images, first), self.layers[0].number_type)
+            events = list_inputs(*self.codec.encoded(images, first), self.layers[0].number_type)
         if inputs is not None:
             inputs[first] = events
         for layer, after in zip(self.layers, self._shapes_before()):
@@ -155,19 +164,10 @@ class Inference:
                 seen.append(count_inputs(layer, events, after))
             events, (spikes, membrane), cost = run(layer, events, after, first, dense=layer is self.layers[-1])
             costs.append(cost)
-        return self._classes(torch.from_numpy(spikes), torch.from_numpy(membrane)), costs, seen
+        return self.codec.classes(spikes, torch.from_numpy(membrane)), costs, seen
 
     def _as_tensors(
         self, images: np.ndarray, first: int, ageing: Ageing | None
     ) -> tuple[np.ndarray, list[Ledger], list[np.ndarray]]:
-        (x, analog), costs = self.encoded(images, first), []
-        for layer in self.layers:
-            x, membrane, cost = layer.forward(x, analog, first, ageing)
-            costs.append(cost)
-            analog = False
-        return self._classes(torch.from_numpy(x), membrane), costs, []
-
-    def _classes(self, spikes: torch.Tensor, membrane: torch.Tensor) -> np.ndarray:
-        threshold = torch.from_numpy(self.layers[-1].layer.threshold)
-        classes: np.ndarray = scores(spikes, membrane, self.spec.decoder, threshold).argmax(1).numpy()
-        return classes
+        outputs, states, ledgers = zip(*self.as_tensors(images, first, ageing))
+        return self.codec.classes(outputs[-1], states[-1]), list(ledgers), []

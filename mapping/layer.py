@@ -11,15 +11,16 @@ from torch import Tensor
 from mapping import by_tensors
 from mapping.ageing import Activity, Ageing
 from mapping.bsnn.events import EventLayer
-from mapping.bsnn.fold import FoldedLayer
-from mapping.bsnn.spec import NetworkSpec, Shape
+from mapping.bsnn.spec import Shape
 from mapping.chip import Chip
 from mapping.draws import noise_key
 from mapping.event_layer import event_layer
+from mapping.lower.placement import Patch, place
+from mapping.lower.stage import FoldedLayer, SlicedLayer
 from mapping.neurons import Neurons
 from mapping.periphery.ledger import Inventory, Ledger
-from mapping.placement import Patch, place
 from mapping.reading import Reading, Sums
+from mapping.rectifiers import Rectifiers
 from mapping.row_tile import RowTile
 from mapping.tile import Solve, Tile
 from mapping.trims import Trims, find_trims
@@ -35,10 +36,12 @@ class MappedLayer:
 
     Parameters
     ----------
-    layer : FoldedLayer
+    layer : FoldedLayer or SlicedLayer
     chip : Chip
-    network : NetworkSpec
-        Decay, clip and time steps.
+    t_steps : int
+        Time steps, or frames of the same inputs.
+    last : bool
+        Whether no layer follows.
     seed, die : int
         Root seed of device variation, and which die of that seed.
     number : int
@@ -51,16 +54,17 @@ class MappedLayer:
 
     def __init__(
         self,
-        layer: FoldedLayer,
+        layer: FoldedLayer | SlicedLayer,
         chip: Chip,
-        network: NetworkSpec,
+        t_steps: int,
+        last: bool,
         seed: int,
         die: int,
         number: int,
         dtype: torch.dtype,
         solve: Solve = reduce,
     ) -> None:
-        self.layer, self.chip, self.network, self.dtype = layer, chip, network, dtype
+        self.layer, self.chip, self.t_steps, self.dtype = layer, chip, t_steps, dtype
         self.number, self._key = number, (seed, die, number)
         self._refuse()
         patches = place(layer.weights.shape[1], layer.weights.shape[0], chip)
@@ -73,7 +77,11 @@ class MappedLayer:
             for i in range(0, len(tiles), n_cols)
         ]
         self.set_full_scale(max(row.full_scale for row in self.row_tiles))  # does not follow drift
-        self.neurons = Neurons(layer, chip, network, len(self.row_tiles), self._key, dtype)
+        self.neurons: Neurons | Rectifiers
+        if isinstance(layer, SlicedLayer):
+            self.neurons = Rectifiers(layer)
+        else:
+            self.neurons = Neurons(layer, chip, t_steps, last, len(self.row_tiles), self._key, dtype)
         self.trim(self.untrimmed)
         self.calibrate()
 

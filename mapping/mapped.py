@@ -1,24 +1,18 @@
-"""What mapped networks of all kinds have in common: layers of arrays, which reads and time age, and calibration."""
+"""A network on a chip, spiking or conventional: layers of arrays, which reads and time age, and calibration."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from copy import copy
-from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from mapping.ageing import Activity, CellVoltages, wear
-from mapping.ann.network import Ann
-from mapping.bsnn.network import Network
+from mapping.bsnn.encode import Checked
 from mapping.chip import Chip
-from mapping.cost.accounting import Accounting
+from mapping.codecs import Codec
+from mapping.inference import Inference
 from mapping.layer import MappedLayer
-from mapping.provenance import Run
-from mapping.report import Report
-from mapping.sample import Sample
 from mapping.tile import Tile
 from mapping.trims import Trims
 from xbarsim.die import Snapshot
@@ -27,8 +21,6 @@ from xbarsim.errors import ParameterError
 from xbarsim.threads import in_threads
 from xbarsim.units import format_time, quantity
 
-Reads = tuple[np.ndarray, bool, int]  # samples (n, ...) that drive a layer, whether a DAC does, how often each is read
-
 
 def check_replication(chip: Chip, n_layers: int) -> None:
     """Raise an error if a chip tells of copies of more layers than a network has."""
@@ -36,8 +28,8 @@ def check_replication(chip: Chip, n_layers: int) -> None:
         raise ParameterError(f"{chip.name}: replication = {chip.replication} for {n_layers} layers; give no more")
 
 
-class MappedLayers(ABC):
-    """Layers on their arrays.
+class MappedLayers:
+    """The layers of a network on their arrays, and what these have been through.
 
     Attributes
     ----------
@@ -45,22 +37,18 @@ class MappedLayers(ABC):
     chip : Chip
     layers : sequence of MappedLayer
     seed : int
+    inference : Inference
     """
 
-    network: Network | Ann
-
-    def __init__(self, chip: Chip, layers: Sequence[MappedLayer], seed: int) -> None:
-        self.chip, self.layers, self.seed = chip, layers, seed
+    def __init__(self, codec: Codec, chip: Chip, layers: Sequence[MappedLayer], seed: int) -> None:
+        self.network, self.chip, self.layers, self.seed = codec.network, chip, layers, seed
+        self.codec, self.inference = codec, Inference(codec, layers)
         self._past: list[str] = []
         self._since_calibration = 0.0  # [s]
 
-    @abstractmethod
-    def checked(self, images: np.ndarray, axes: str | None = None) -> np.ndarray:
+    def checked(self, images: np.ndarray, axes: str | None = None) -> Checked:
         """Return images or spikes in the order that layers take them, if they are fit for the network."""
-
-    @abstractmethod
-    def _reads(self, images: np.ndarray, first: int) -> Iterator[Reads]:
-        """Yield what drives each layer while images are classified; ``first`` is the number of the first one."""
+        return self.codec.checked(images, axes)
 
     def calibrate(self) -> None:
         """Set the trims of all layers to what the arrays are now."""
@@ -180,72 +168,11 @@ class MappedLayers(ABC):
             parts = [
                 [part.times(repeats) for part in layer.activity(samples, analog)]
                 for layer, (samples, analog, repeats) in zip(
-                    self.layers, self._reads(images[start : start + 25], start)
+                    self.layers, self.inference.driven(images[start : start + 25], start)
                 )
             ]
             totals = [[a + b for a, b in zip(*both)] for both in zip(totals, parts)] if totals else parts
         return totals
-
-    def _report(
-        self,
-        images: np.ndarray,
-        correct: np.ndarray,
-        ideal_correct: np.ndarray,
-        counted: Accounting,
-        sample: Sample | None,
-        classify: Callable[[], np.ndarray] | None,
-        labels: np.ndarray,
-        **rest: Any,
-    ) -> Report:
-        """Return the report of what images showed, and of what the arrays have become.
-
-        Parameters
-        ----------
-        correct, ideal_correct : bool array, (n_images,)
-            Which images the chip, and software, classified correctly.
-        classify : callable, optional
-            Classifies the images again, for the accuracy without trims.
-        **rest
-            Fields of :class:`Report`; these go first.
-        """
-        faults = [tile.die.faults for tile in self._tiles]
-        fields: dict[str, Any] = {
-            "run": Run.of(
-                self.network, self.chip, images, labels, seed=self.seed, die=self.layers[0].die, sample=sample
-            ),
-            "chip": self.chip.name,
-            "accounting": str(counted),
-            "n_images": len(images),
-            "seed": self.seed,
-            "accuracy": float(np.mean(correct)),
-            "ideal_accuracy": float(np.mean(ideal_correct)),
-            "past": "; ".join(self._past) or "fresh",
-            "truncated_cells": float(self._truncated),
-            "faulty_cells": float(sum(np.count_nonzero(cells) for cells in faults if cells is not None)),
-            "faulty_lines": float(sum(tile.die.faulty_lines for tile in self._tiles)),
-            "noise_beyond_range": float(np.mean([tile.beyond_range for tile in self._tiles])),
-            "pulses_per_cell": float(np.mean([tile.die.pulses.mean() for tile in self._tiles])),
-            "operations_per_mac": counted.operations_per_mac,
-            "pipelined": self.chip.pipelined,
-            "correct": correct[None],
-            "ideal_correct": ideal_correct,
-        }
-        report = Report(**(fields | rest)).with_calibration(self.layers, counted)
-        if self.chip.calibration is None or classify is None:
-            return report
-        without = self._untrimmed(classify) == labels
-        return replace(report, accuracy_uncalibrated=float(np.mean(without)), correct_uncalibrated=without[None])
-
-    def _untrimmed(self, classify: Callable[[], np.ndarray]) -> np.ndarray:
-        """Return what is classified with all trims taken out."""
-        trims = [layer.trims for layer in self.layers]
-        try:
-            for layer in self.layers:
-                layer.trim(layer.untrimmed)
-            return classify()
-        finally:
-            for layer, trim in zip(self.layers, trims):
-                layer.trim(trim)
 
     @property
     def _truncated(self) -> int:

@@ -1,34 +1,41 @@
-"""MappedNetwork: a trained network on a chip."""
+"""Networks on a chip: placed, run, and accounted for."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Literal, Self
 
 import numpy as np
 import torch
+from pydantic import Field, model_validator
 
 from mapping.ageing import Ageing, Counts
-from mapping.bsnn.encode import Checked, check_images, check_labels, is_analog
-from mapping.bsnn.fold import fold
+from mapping.ann.network import Ann
+from mapping.bsnn.encode import check_images, check_labels
 from mapping.bsnn.network import Network
 from mapping.chip import Chip
+from mapping.codecs import Codec, Coding, LevelCodec, SpikeCodec
 from mapping.cost.accounting import Accounting, convention
 from mapping.cost.timing import layer_timing
 from mapping.doubts import doubts
-from mapping.given import Source, as_chip, as_network, check_mapping
-from mapping.inference import Engine, Inference, Inputs, Progress
+from mapping.given import Source, as_ann, as_chip, as_network, check_mapping
+from mapping.inference import Engine, Inputs, Progress
 from mapping.layer import MappedLayer
-from mapping.mapped import MappedLayers, Reads, check_replication
+from mapping.lower.bit_slice import bit_slice
+from mapping.lower.fold_norm import fold
+from mapping.lower.stage import FoldedLayer, SlicedLayer
+from mapping.mapped import MappedLayers, check_replication
 from mapping.periphery.ledger import Ledger
+from mapping.provenance import Run
 from mapping.report import LayerReport, Report
 from mapping.sample import Sample
 from mapping.tile import Solve
 from xbarsim.drift import ROOM_TEMPERATURE
 from xbarsim.errors import ParameterError
+from xbarsim.parameters import Parameters
 from xbarsim.ports import reduce
-from xbarsim.streams import whole_number
-from xbarsim.units import quantity
+from xbarsim.units import Temperature
 
 
 def map_network(
@@ -71,46 +78,151 @@ def map_network(
     images = None if images is None else check_images(images, network.spec, axes)
     if chip.full_scale_needs_images and images is None:
         raise ParameterError(f"{chip.name}: SarAdc.full_scale = 'calibrated' needs images; give some to map_network")
-    folded = fold(network)
-    check_replication(chip, len(folded))
-    layers = [MappedLayer(layer, chip, network.spec, seed, die, k, dtype, solve) for k, layer in enumerate(folded)]
-    mapped = MappedNetwork(network, chip, layers, seed)
+    stages = fold(network)
+    codec = SpikeCodec(network, chip, seed, stages[-1].threshold)
+    return _placed(codec, stages, chip, seed, die, dtype, images, solve)
+
+
+def map_ann(
+    network: Ann | Source,
+    chip: Chip | Source,
+    *,
+    inputs: Coding = "dac",
+    seed: int = 0,
+    die: int = 0,
+    dtype: torch.dtype = torch.float32,
+    images: np.ndarray | None = None,
+    solve: Solve = reduce,
+) -> MappedNetwork:
+    """Place a conventional network on a chip.
+
+    A weight of n bits, sign and magnitude, takes n - 1 pairs of bitlines, one for each bit of its magnitude; codes of
+    all its bitlines are shifted, added and subtracted digitally. Inputs are levels of a DAC, or their bits are read one
+    after the other, and shifted and added too.
+
+    A depthwise convolution takes the arrays of a plain one: the weights for channels that an output does not read are
+    pairs of cells in the HRS. They count as cells in use (``utilization``) and as operations that inputs cause
+    (``synaptic_operations``), but not as operations of the network (TOPS/W).
+
+    Parameters
+    ----------
+    network : Ann, or its name or file
+    chip : Chip, or its name or file
+        With a SarAdc and differential weights.
+    inputs : {"dac", "bit-serial"}
+    seed, die, dtype
+        As for :func:`mapping.map_network`.
+    images : array, optional
+        The calibration set of converters with ``full_scale = "calibrated"``.
+    solve : callable, optional
+        Reduces arrays to their ports; a :class:`mapping.solved.Solved` keeps those of chips that have arrays in common.
+
+    Returns
+    -------
+    MappedNetwork
+
+    Raises
+    ------
+    ParameterError
+        If the chip has no converters, has copies of more layers than there are, or needs images and has none.
+    """
+    network, chip = as_ann(network), as_chip(chip)
+    check_mapping(seed, die, dtype, solve)
+    images = None if images is None else network.checked(images)
+    if not chip.neuron.digital:
+        raise ParameterError(f"{chip.name}: {chip.neuron.kind} neurons give spikes; an Ann needs a sar-adc")
+    if chip.calibration is not None and chip.calibration.threshold_bits:
+        raise ParameterError(f"{chip.name}: Calibration.threshold_bits: an Ann has no thresholds; leave it out")
+    if inputs not in ("dac", "bit-serial"):
+        raise ParameterError(f"inputs = {inputs!r}: give 'dac' or 'bit-serial'")
+    if chip.full_scale_needs_images and images is None:
+        raise ParameterError(f"{chip.name}: SarAdc.full_scale = 'calibrated' needs images; give some to map_ann")
+    codec = LevelCodec(network, chip, inputs)
+    return _placed(codec, bit_slice(network, codec.planes), chip, seed, die, dtype, images, solve)
+
+
+def _placed(
+    codec: Codec,
+    stages: Sequence[FoldedLayer | SlicedLayer],
+    chip: Chip,
+    seed: int,
+    die: int,
+    dtype: torch.dtype,
+    images: np.ndarray | None,
+    solve: Solve,
+) -> MappedNetwork:
+    """Return stages on arrays, their converters fitted to images if they are calibrated so."""
+    check_replication(chip, len(stages))
+    layers = [
+        MappedLayer(stage, chip, codec.t_steps, stage is stages[-1], seed, die, k, dtype, solve)
+        for k, stage in enumerate(stages)
+    ]
+    mapped = MappedNetwork(codec, chip, layers, seed)
     if chip.full_scale_needs_images and images is not None:
         mapped.fit_full_scale(images)
     return mapped
 
 
+class Evaluation(Parameters):
+    """How a mapped network is evaluated.
+
+    Attributes
+    ----------
+    accounting : Accounting
+    engine : {"auto", "events", "tensors"}
+    refresh : float, optional
+    ageing_by : {"step", "batch"}
+    batch_size : int, optional
+    temperature : float
+        See :meth:`MappedNetwork.evaluate`.
+    """
+
+    accounting: Accounting
+    engine: Engine = "auto"
+    refresh: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    ageing_by: Literal["step", "batch"] = "step"
+    batch_size: int | None = Field(default=None, gt=0)
+    temperature: Temperature = ROOM_TEMPERATURE
+
+    @model_validator(mode="after")
+    def _can_age(self) -> Self:
+        if self.refresh is not None and self.engine not in ("auto", self.needed):
+            raise ValueError(f"engine = {self.engine!r}: ageing by {self.ageing_by} needs {self.needed!r}; use 'auto'")
+        return self
+
+    @property
+    def needed(self) -> Engine:
+        """The engine that all else allows."""
+        if self.refresh is None:
+            return self.engine
+        return "tensors" if self.ageing_by == "step" else "events"
+
+    def batch(self, n_images: int) -> int:
+        """Return how many images are classified, and age the arrays, together."""
+        if self.refresh is None:
+            return n_images
+        return self.batch_size or (25 if self.ageing_by == "step" else -(-n_images // 4))
+
+
 class MappedNetwork(MappedLayers):
-    """The layers of a network on their arrays; made by :func:`map_network`."""
-
-    network: Network
-
-    def __init__(self, network: Network, chip: Chip, layers: list[MappedLayer], seed: int) -> None:
-        super().__init__(chip, layers, seed)
-        self.network, self.inference = network, Inference(network.spec, layers, seed)
+    """A network, spiking or conventional, on the arrays of a chip; made by :func:`map_network` and :func:`map_ann`."""
 
     def spikes(self, images: np.ndarray, *, engine: Engine = "auto", axes: str | None = None) -> list[np.ndarray]:
         """Return the spikes of every layer, each (t_steps, n, channels, height, width), 0 or 1."""
-        return self.inference.spikes(self.checked(images, axes), engine=engine)
+        return self.inference.outputs(self.checked(images, axes), engine=engine)
 
-    def checked(self, images: np.ndarray, axes: str | None = None) -> Checked:
-        """Return images or spikes if the network can take them, see :func:`mapping.bsnn.encode.check_images`."""
-        return check_images(images, self.network.spec, axes)
+    def integers(self, images: np.ndarray, axes: str | None = None) -> list[np.ndarray]:
+        """Return the outputs of every layer of a conventional network, as :meth:`mapping.Ann.integers` does."""
+        return [outputs[0] for outputs in self.inference.outputs(self.checked(images, axes))]
 
     def fit_full_scale(self, images: np.ndarray) -> None:
         """Set the full scale of each layer's converters, one layer after the other, to the currents of some images."""
-        images = self.checked(images)
-        x, analog = self.inference.encoded(images, 0)
+        x, analog = self.codec.encoded(self.checked(images), 0)
         for layer in self.layers:
             layer.fit_full_scale(x.reshape(-1, *layer.layer.in_shape))
-            x, analog = layer.forward(x, analog)[0], False
-
-    def _reads(self, images: np.ndarray, first: int) -> Iterator[Reads]:
-        x, analog = self.inference.encoded(images, first)
-        for k, (layer, sample) in enumerate(zip(self.layers, [x, *self.inference.spikes(images, first)[:-1]])):
-            constant = k == 0 and len(sample) == 1 and self.chip.constant_input == "every-step"
-            repeats = self.network.t_steps if constant else 1
-            yield sample.reshape(-1, *layer.layer.in_shape), analog and k == 0, repeats
+            outputs, _, _ = layer.forward(x, analog)
+            if layer is not self.layers[-1]:
+                x, analog = self.codec.passed_on(outputs)
 
     def evaluate(
         self,
@@ -168,40 +280,32 @@ class MappedNetwork(MappedLayers):
         -------
         Report
         """
-        counted = convention(accounting)
-        if ageing_by not in ("step", "batch"):
-            raise ParameterError(f"ageing_by = {ageing_by!r}: give 'step' or 'batch'")
-        needed: Engine = "tensors" if ageing_by == "step" else "events"
-        if refresh is not None and engine not in ("auto", needed):
-            raise ParameterError(f"engine = {engine!r}: ageing by {ageing_by} needs {needed!r}; use 'auto'")
-        self.inference.by_events(engine if refresh is None else needed)  # refuses what cannot be run
+        how = Evaluation(
+            accounting=convention(accounting),
+            engine=engine,
+            refresh=refresh,
+            ageing_by=ageing_by,
+            batch_size=batch_size,
+            temperature=temperature,
+        )
+        self.inference.by_events(how.needed)  # refuses what cannot be run
         images, n_classes = self.checked(images, axes), self.network.spec.n_classes
         labels, sample = check_labels(labels, len(images), n_classes), Sample.checked(sample, len(images))
-        if batch_size is not None:
-            whole_number(batch_size, "batch_size")
-        if batch_size is None or (refresh is None and batch_size > 0):
-            batch_size = len(images) if refresh is None else 25 if ageing_by == "step" else -(-len(images) // 4)
-        if batch_size < 1:
-            raise ParameterError(f"{len(images)} images in batches of {batch_size}: at least 1 of each is needed")
-        if refresh is not None and quantity(refresh, "", "refresh") < 0:
-            raise ParameterError(f"refresh = {refresh:g}: give a tolerance from 0, in units of the LRS")
-        if refresh is not None:
+        if how.refresh is not None:
             self._check_reads_age()
-        temperature = quantity(temperature, "K", "temperature")
-        if temperature <= 0:
-            raise ParameterError(f"temperature = {temperature:g} K: give one above 0 K")
-        if refresh is not None:
-            self.chip.device.check_temperature(temperature, time=True, reads=True)
-        if ideal is None:
-            ideal = self.network.predict(images, seed=self.seed)
-        ideal = check_labels(ideal, len(images), n_classes, "ideal")
-        step_time = max(layer_timing(self.chip, layer.inventory, self.network.t_steps).busy for layer in self.layers)
-        ageing = None if refresh is None else Ageing(refresh, temperature, step_time, ageing_by)
+            self.chip.device.check_temperature(how.temperature, time=True, reads=True)
+        ideal = check_labels(self.codec.ideal(images) if ideal is None else ideal, len(images), n_classes, "ideal")
+        t_steps = self.codec.t_steps
+        step_time = max(layer_timing(self.chip, layer.inventory, t_steps).busy for layer in self.layers)
+        ageing = None
+        if how.refresh is not None:
+            ageing = Ageing(how.refresh, how.temperature, step_time, how.ageing_by)
         truncated, classes, ledgers = self._truncated, [], [Ledger() for _ in self.layers]
+        size = how.batch(len(images))
         kept = self._keep() if ageing else None
         try:
-            for start in range(0, len(images), batch_size):
-                batch = images[start : start + batch_size]
+            for start in range(0, len(images), size):
+                batch = images[start : start + size]
                 if ageing is None or ageing.by == "step":
                     given, costs = self.inference.classify(
                         batch, start, engine=engine, ageing=ageing, inputs=inputs, progress=progress
@@ -215,29 +319,31 @@ class MappedNetwork(MappedLayers):
         finally:
             if kept:
                 self._restore(kept)
-        analog = is_analog(images, self.network.spec)
-        once = analog and self.chip.constant_input == "once"
+        counted, updates = how.accounting, 1 / t_steps if self.codec.serial else 1.0
         rows = tuple(
-            LayerReport.of(layer, ledger, len(images), counted, held=once and layer.number == 0)
+            LayerReport.of(
+                layer,
+                ledger,
+                len(images),
+                counted,
+                held=layer.number == 0 and self.codec.held(images),
+                updates=updates,
+            )
             for layer, ledger in zip(self.layers, ledgers)
         )
-        return self._report(
-            images,
-            np.concatenate(classes) == labels,
-            ideal == labels,
-            counted,
-            sample,
-            None if ageing else lambda: self.inference.classify(images, engine=engine)[0],
-            labels,
-            first_layer=f"constant, read {self.chip.constant_input}" if analog else "spikes",
-            layers=rows,
-            t_steps=self.network.t_steps,
-            macs_per_step=self.network.spec.macs_per_step,
-            refresh_tolerance=refresh,
+        correct = np.concatenate(classes) == labels
+        report = self._report(images, labels, correct, ideal == labels, counted, sample, rows)
+        report = replace(
+            report,
+            refresh_tolerance=how.refresh,
             refreshes=float(ageing.refreshes if ageing else 0),
             truncated_cells=float(truncated),
             warnings=warned,
-        )
+        ).with_calibration(self.layers, counted)
+        if self.chip.calibration is None or ageing:
+            return report
+        without = self._untrimmed(lambda: self.inference.classify(images, engine=engine)[0]) == labels
+        return replace(report, accuracy_uncalibrated=float(np.mean(without)), correct_uncalibrated=without[None])
 
     def _classify_and_age(
         self, images: np.ndarray, first: int, ageing: Ageing, progress: Progress | None
@@ -251,8 +357,55 @@ class MappedNetwork(MappedLayers):
             ageing.see(zip((row for _, row in rows), activities))
         before = ageing.refreshes
         seen = ((row, counts[layer.number].of(row.rows)) for layer, row in rows)
-        ageing.wear(seen, len(images) * ageing.step_time * self.network.t_steps)
+        ageing.wear(seen, len(images) * ageing.step_time * self.codec.t_steps)
         if ageing.refreshes > before:
             for layer in self.layers:
                 layer.assemble()
         return result
+
+    def _report(
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        correct: np.ndarray,
+        ideal_correct: np.ndarray,
+        counted: Accounting,
+        sample: Sample | None,
+        rows: tuple[LayerReport, ...],
+    ) -> Report:
+        """Return the report of what images showed, and of what the arrays have become."""
+        faults = [tile.die.faults for tile in self._tiles]
+        return Report(
+            run=Run.of(self.network, self.chip, images, labels, seed=self.seed, die=self.layers[0].die, sample=sample),
+            chip=self.chip.name,
+            accounting=str(counted),
+            n_images=len(images),
+            seed=self.seed,
+            first_layer=self.codec.told(images),
+            accuracy=float(np.mean(correct)),
+            ideal_accuracy=float(np.mean(ideal_correct)),
+            layers=rows,
+            t_steps=self.codec.t_steps,
+            macs_per_step=self.codec.macs_per_step,
+            past="; ".join(self._past) or "fresh",
+            faulty_cells=float(sum(np.count_nonzero(cells) for cells in faults if cells is not None)),
+            faulty_lines=float(sum(tile.die.faulty_lines for tile in self._tiles)),
+            noise_beyond_range=float(np.mean([tile.beyond_range for tile in self._tiles])),
+            pulses_per_cell=float(np.mean([tile.die.pulses.mean() for tile in self._tiles])),
+            operations_per_mac=counted.operations_per_mac,
+            pipelined=self.chip.pipelined,
+            bit_serial=self.codec.serial,
+            correct=correct[None],
+            ideal_correct=ideal_correct,
+        )
+
+    def _untrimmed(self, classify: Callable[[], np.ndarray]) -> np.ndarray:
+        """Return what is classified with all trims taken out."""
+        trims = [layer.trims for layer in self.layers]
+        try:
+            for layer in self.layers:
+                layer.trim(layer.untrimmed)
+            return classify()
+        finally:
+            for layer, trim in zip(self.layers, trims):
+                layer.trim(trim)

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mapping.bsnn.fold import FoldedLayer
 from mapping.bsnn.neuron import lif
-from mapping.bsnn.spec import NetworkSpec
+from mapping.bsnn.spec import NeuronSpec
 from mapping.chip import Chip
 from mapping.draws import noise_key, normal
+from mapping.lower.stage import FoldedLayer
 from mapping.periphery.ledger import Ledger
 from xbarsim.streams import stream
 
@@ -24,7 +24,9 @@ class Neurons:
     ----------
     layer : FoldedLayer
     chip : Chip
-    network : NetworkSpec
+    t_steps : int
+    last : bool
+        Whether no layer follows.
     n_row_tiles : int
     key : (seed, die, layer number)
         Of what is drawn.
@@ -32,8 +34,6 @@ class Neurons:
 
     Attributes
     ----------
-    last : bool
-        Whether no layer follows.
     n_votes : int
         How many membranes decide about one output.
     capacitance : float
@@ -47,18 +47,21 @@ class Neurons:
         What calibration subtracts from offsets [V], and multiplies thresholds and constants by.
     """
 
+    serial = False  # frames are time steps
+
     def __init__(
         self,
         layer: FoldedLayer,
         chip: Chip,
-        network: NetworkSpec,
+        t_steps: int,
+        last: bool,
         n_row_tiles: int,
         key: tuple[int, int, int],
         dtype: torch.dtype,
     ) -> None:
-        self._layer, self._chip, self._network, self._key, self._dtype = layer, chip, network, key, dtype
+        self._layer, self._chip, self._t_steps, self._key, self._dtype = layer, chip, t_steps, key, dtype
         self._row_tiles = n_row_tiles
-        self.last = key[2] == len(network.layers) - 1
+        self.last = last
         self.n_votes = n_row_tiles if chip.merging == "majority" else 1
         share = 1 / self.n_votes
         self.threshold, self.constant = (
@@ -100,12 +103,16 @@ class Neurons:
         """
         constant, threshold, level, beta = map(self._tensor, self.parameters())
         noise = self._noise(current.shape[1], first)
-        spec, t_steps = self._layer.neuron, self._network.t_steps
-        spikes, membrane = lif(current + constant, threshold, beta, spec, t_steps, level=level, noise=noise)
+        spikes, membrane = lif(current + constant, threshold, beta, self.spec, self._t_steps, level=level, noise=noise)
         if self.n_votes == 1:
             return spikes, membrane, float(spikes.sum(dtype=torch.float64))
         votes, parts = (x.unflatten(2, (self.n_votes, -1)).sum(2) for x in (spikes, membrane))
         return (2 * votes > self.n_votes).to(votes), parts, float(votes.sum(dtype=torch.float64))
+
+    @property
+    def spec(self) -> NeuronSpec:
+        """Which recurrence they follow."""
+        return self._layer.neuron
 
     def parameters(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Return constants, thresholds, where comparators fire, and decays, (n_votes out, 1 or height, 1 or width)."""
@@ -127,6 +134,10 @@ class Neurons:
         seed, *key = self._key
         return noise_key(seed, "comparator noise", *key)
 
+    def tally(self, spikes: np.ndarray) -> tuple[float, float]:
+        """Return how many spikes there are, and positions and time steps with any."""
+        return float(spikes.sum()), float(np.count_nonzero(spikes.any(2)))
+
     def count(self, n: int, fired: float, places: float, reset: float, ledger: Ledger) -> None:
         """Count what the neurons did and sent.
 
@@ -141,7 +152,7 @@ class Neurons:
         ledger : Ledger
             Added to.
         """
-        outputs = n * self._network.t_steps * prod(self._layer.out_shape)
+        outputs = n * self._t_steps * prod(self._layer.out_shape)
         ledger.updates += outputs * self.n_votes
         ledger.resets += reset
         if self._chip.neuron.mirrors:
@@ -155,7 +166,7 @@ class Neurons:
         if not self.noise:
             return None
         shape = (self.n_votes * self._layer.out_shape[0], *self._layer.out_shape[1:])
-        z = normal(self.noise_key, first, n, self._network.t_steps, shape)
+        z = normal(self.noise_key, first, n, self._t_steps, shape)
         return torch.from_numpy(z).to(self._dtype) * self.noise
 
     def _tensor(self, x: np.ndarray) -> Tensor:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mapping.inputs import of_kind
+from mapping.lower.placement import bitlines, first_row
 from mapping.network import MappedNetwork
-from mapping.placement import bitlines, first_row
 from mapping.traces import Trace, numbered
 from xbarsim.errors import ParameterError
 from xbarsim.nodal import solve
@@ -173,7 +173,7 @@ def _average_levels(mapped: MappedNetwork, layer: int, tile: int, images: np.nda
             f"{mapped.chip.name}: silent wordlines are {mapped.chip.inactive}, and the average read is no circuit; "
             "leave images out"
         )
-    x, analog = mapped.inference.encoded(images, 0)
+    x, analog = mapped.inference.codec.encoded(images, 0)
     if layer:
         x, analog = mapped.spikes(images)[layer - 1], False
     of_layer = mapped.layers[layer]

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 
 from mapping.ageing import Activity
-from mapping.bsnn.fold import FoldedLayer
 from mapping.kernels.reads import pair_counts, read_sums
+from mapping.lower.stage import Stage
 from xbarsim.kernels.jit import launching
 
 Sums = tuple[float, tuple[float, ...], float]
@@ -23,11 +23,11 @@ class Reading:
 
     Parameters
     ----------
-    layer : FoldedLayer
+    layer : Stage
     rows : int
     """
 
-    def __init__(self, layer: FoldedLayer, rows: int) -> None:
+    def __init__(self, layer: Stage, rows: int) -> None:
         self.rows, self.n_positions = rows, layer.n_positions
         self.geometry = layer.spec.kernel, layer.spec.margin, layer.spec.stride
 

@@ -110,7 +110,7 @@ class LayerReport:
 
         ``held`` and ``updates`` are those of :func:`mapping.timing.layer_timing`.
         """
-        spec, chip, t_steps = layer.layer.spec, layer.chip, layer.network.t_steps
+        spec, chip, t_steps = layer.layer.spec, layer.chip, layer.t_steps
         n_out = spec.out // layer.layer.slices
         inventory, sent = layer.inventory, ledger.spikes / n_images / t_steps
         return cls(

@@ -8,11 +8,11 @@ import torch.nn.functional as F
 from scipy.linalg import block_diag
 from torch import Tensor
 
-from mapping.bsnn.fold import FoldedLayer
 from mapping.bsnn.layers import weighted_input
 from mapping.bsnn.spec import LayerSpec
 from mapping.bsnn.tables import channels_of, kernel_of
 from mapping.chip import Chip
+from mapping.lower.stage import Stage
 from mapping.periphery.converters import converters_of
 from mapping.periphery.current_limit import CurrentLimit
 from mapping.periphery.ledger import Ledger
@@ -28,7 +28,7 @@ class RowTile:
 
     Parameters
     ----------
-    layer : FoldedLayer
+    layer : Stage
     chip : Chip
     tiles : list of Tile
     reading : Reading
@@ -54,7 +54,7 @@ class RowTile:
 
     def __init__(
         self,
-        layer: FoldedLayer,
+        layer: Stage,
         chip: Chip,
         tiles: list[Tile],
         reading: Reading,

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from mapping.chip import Chip
-from mapping.placement import Patch, bitlines, cell_bits, decoder, first_row
+from mapping.lower.placement import Patch, bitlines, cell_bits, decoder, first_row
 from xbarsim.crossbar import Crossbar
 from xbarsim.errors import ParameterError
 from xbarsim.noise import noise_squares

@@ -8,6 +8,7 @@ import numpy as np
 
 from mapping.inputs import of_kind
 from mapping.network import MappedNetwork
+from mapping.neurons import Neurons
 from xbarsim.errors import ParameterError
 from xbarsim.streams import whole_number
 
@@ -69,15 +70,14 @@ def trace(mapped: MappedNetwork, images: np.ndarray, axes: str | None = None) ->
     Trace
     """
     mapped = of_kind(MappedNetwork, mapped, "mapped", "a network on a chip, by map_network")
-    x, analog = mapped.inference.encoded(mapped.checked(images, axes), 0)
     spikes, membranes, thresholds = [], [], []
-    for layer in mapped.layers:
-        x, membrane, _ = layer.forward(x, analog)
-        analog = False
-        level = layer.neurons.parameters()[2]
-        spikes.append(x)
+    images = mapped.checked(images, axes)
+    for layer, (fired, membrane, _) in zip(mapped.layers, mapped.inference.as_tensors(images)):
+        neurons = of_kind(Neurons, layer.neurons, "mapped", "a spiking network on a chip, by map_network")
+        level = neurons.parameters()[2]
+        spikes.append(fired)
         membranes.append(membrane.contiguous().numpy())
-        votes = level.reshape(layer.neurons.n_votes, -1, *level.shape[1:]).sum(0)
+        votes = level.reshape(neurons.n_votes, -1, *level.shape[1:]).sum(0)
         thresholds.append(np.broadcast_to(votes, layer.layer.out_shape))
     return Trace(tuple(spikes), tuple(membranes), tuple(thresholds))
 

@@ -10,13 +10,13 @@ import numpy as np
 
 from mapping.ann.network import Ann
 from mapping.bsnn.encode import check_images, check_labels
-from mapping.bsnn.fold import fold
 from mapping.bsnn.network import Network
 from mapping.chip import MODULES
 from mapping.cost.accounting import convention
 from mapping.datasets import HASHES, load_dataset
 from mapping.given import Source, trained_for
 from mapping.inputs import of_kind, told
+from mapping.lower.fold_norm import fold
 from mapping.provenance import chip_text, data_hash, network_hash, now
 from mapping.resources import located
 from mapping.sample import Sample

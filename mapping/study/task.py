@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from mapping.ann.network import Ann
 from mapping.bsnn.network import Network
 from mapping.dies import age
 from mapping.inference import Inputs
-from mapping.mapped_ann import map_ann
-from mapping.network import map_network
+from mapping.network import map_ann, map_network
 from mapping.sample import Sample
 from mapping.solved import Solved
 from mapping.study.results import numbers
@@ -52,11 +53,8 @@ class ChipTask:
         images, labels, sample = self.data[self.datasets[setting.network]]
         network, ideal, inputs = self._work(setting, images)
         seed, accounting = self.study.seed, self.study.accounting
-        if isinstance(network, Ann):
-            ann = map_ann(network, setting.chip, seed=seed, die=trial, images=images[:64], solve=self._solve)
-            age(ann, setting.past, images)
-            return numbers(ann.evaluate(images, labels, accounting=accounting, ideal=ideal, sample=sample))
-        mapped = map_network(network, setting.chip, seed=seed, die=trial, images=images[:64], solve=self._solve)
+        place: Any = map_ann if isinstance(network, Ann) else map_network
+        mapped = place(network, setting.chip, seed=seed, die=trial, images=images[:64], solve=self._solve)
         age(mapped, setting.past, images)
         report = mapped.evaluate(images, labels, accounting=accounting, ideal=ideal, inputs=inputs, sample=sample)
         return numbers(report)

@@ -64,7 +64,7 @@ def conventional(network: str, chip: str | mp.Chip, inputs: str, n: int = 2) -> 
     """Run a conventional network."""
     images, labels = data(network, n)
     mapped = mp.map_ann(network, chip, dtype=torch.float64, images=images, inputs=inputs)
-    outputs, _ = mapped.integers(images)
+    outputs = mapped.integers(images)
     sums = [{"sum": int(y.sum()), "digest": digest(y)} for y in outputs[:-1]]
     return {"outputs": sums} | under_all_conventions(partial(mapped.evaluate, images, labels))
 
@@ -162,7 +162,7 @@ def varied_ann(chip: mp.Chip, inputs: str) -> dict[str, Any]:
     """Run the tiny conventional network."""
     images, labels = tiny_data()
     mapped = mp.map_ann(tiny_ann(), chip, dtype=torch.float64, images=images, inputs=inputs)
-    outputs, _ = mapped.integers(images)
+    outputs = mapped.integers(images)
     return {"outputs": [digest(y) for y in outputs[:-1]]} | under_all_conventions(
         partial(mapped.evaluate, images, labels, batch_size=4)
     )

@@ -13,9 +13,9 @@ import xbarsim as xb
 from mapping import by_tensors
 from mapping.ageing import Activity, Ageing, CellVoltages, wear
 from mapping.bsnn.encode import encode
+from mapping.lower.placement import first_row, place
 from mapping.periphery.ledger import Ledger
 from mapping.periphery.neuron_circuit import DigitalNeuron
-from mapping.placement import first_row, place
 from mapping.tile import Tile
 from tests.circuits import naive
 from tests.circuits.test_devices import EVERYTHING

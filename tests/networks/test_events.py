@@ -62,7 +62,7 @@ def build(chip, network, name="charge", **values):
 
 def without_ties(mapped, images):
     """Return which images have no membrane within a tie of its threshold, in any layer, as tensors have them."""
-    x, analog = mapped.inference.encoded(images, 0)
+    x, analog = mapped.inference.codec.encoded(images, 0)
     clear = np.ones(len(images), bool)
     for layer in mapped.layers:
         level = layer.neurons.parameters()[2]
@@ -229,7 +229,7 @@ def test_what_only_tensors_run_is_told(tiny, chip):
         mapped.evaluate(images, np.zeros(7, int), engine="fast")
     labels = np.zeros(7, int)
     mapped = mp.map_network(network, chip.replace(device__read_disturb=xb.PowerLawDisturb()))
-    with pytest.raises(xb.ParameterError, match="ageing_by = 'image': give 'step' or 'batch'"):
+    with pytest.raises(xb.ParameterError, match="Evaluation.ageing_by = 'image': input should be 'step' or 'batch'"):
         mapped.evaluate(images, labels, refresh=0.1, ageing_by="image")
     for engine, by in (("events", "step"), ("tensors", "batch")):
         with pytest.raises(xb.ParameterError, match=f"engine = '{engine}': ageing by {by} needs"):
@@ -330,9 +330,9 @@ def test_ageing_by_batches_is_ageing_between_them(tiny, chip, encoding, name):
 
 def activity(mapped, images, first):
     """Yield, for each layer, what its row tiles see in the reads of images, and how often each read happens."""
-    x, analog = mapped.inference.encoded(images, first)
+    x, analog = mapped.inference.codec.encoded(images, first)
     held = len(x) == 1 and mapped.chip.constant_input == "every-step"
-    for k, sample in enumerate([x, *mapped.inference.spikes(images, first)[:-1]]):
+    for k, sample in enumerate([x, *mapped.inference.outputs(images, first)[:-1]]):
         layer = mapped.layers[k]
         rows = layer.activity(sample.reshape(-1, *layer.layer.in_shape), analog and k == 0)
         yield rows, [mapped.network.t_steps if held and k == 0 else 1] * len(rows)

@@ -16,8 +16,8 @@ from torch import nn
 
 import mapping as mp
 import xbarsim as xb
-from mapping.bsnn.fold import fold
 from mapping.bsnn.spec import NeuronSpec
+from mapping.lower.fold_norm import fold
 
 nir = pytest.importorskip("nir")
 with warnings.catch_warnings():

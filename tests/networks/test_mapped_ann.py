@@ -10,7 +10,7 @@ import mapping as mp
 import xbarsim as xb
 from mapping import paper
 from mapping.ann.spec import AnnSpec
-from mapping.mapped_ann import map_ann
+from mapping.network import map_ann
 from mapping.periphery.neuron_circuit import DigitalNeuron
 from tests.networks.test_ann import ODD, as_trained
 from tests.networks.test_command import run
@@ -41,7 +41,7 @@ def images():
 def test_an_ideal_chip_computes_in_whole_numbers(network, images, sar, inputs):
     mapped = map_ann(network, sar, inputs=inputs, dtype=torch.float64)
     assert len(mapped.layers[0].row_tiles) == 3 and mapped.layers[0].layer.slices == 3
-    outputs, _ = mapped.integers(images)
+    outputs = mapped.integers(images)
     for ours, exact in zip(outputs[:-1], network.integers(images)):
         np.testing.assert_array_equal(ours, exact)
     np.testing.assert_allclose(outputs[-1], network.integers(images)[-1], rtol=0, atol=1e-6)
@@ -52,7 +52,7 @@ def test_depthwise_layers_compute_in_whole_numbers(sar):
     network = as_trained(DEPTHWISE.replace(activation_bits=3, weight_bits=4))
     images = np.random.default_rng(9).uniform(0, 1, (3, 2, 9, 7))
     mapped = map_ann(network, sar, dtype=torch.float64)
-    outputs, _ = mapped.integers(images)
+    outputs = mapped.integers(images)
     for ours, exact in zip(outputs[:-1], network.integers(images)):
         np.testing.assert_array_equal(ours, exact)
         assert exact.any()
@@ -222,3 +222,26 @@ def test_the_command_sets_the_figures_side_by_side(tmp_path):
     assert lines["bsnn", "full"]["paper_tops_per_watt"] == 153
     assert lines["ann", "full"]["adc_power_share"] > 10 * lines["bsnn", "full"]["adc_power_share"]
     assert len(values["table3"]) == 4 and values["ann"]["recorded_accuracy"] > 0.99
+
+
+@pytest.mark.parametrize("inputs", ["dac", "bit-serial"])
+def test_reads_age_the_arrays_of_a_conventional_network_too(network, images, sar, inputs):
+    """With a tolerance that nothing reaches it is as without; otherwise weights fade, and come back afterwards."""
+    law = {
+        "device__read_disturb": xb.PowerLawDisturb(t0=1e-9, c=0.03),
+        "readout__full_scale": "worst-case",
+        "device__on_off_ratio": 10.0,
+    }
+    chip = sar.replace(**law)
+    mapped, labels = mp.map_ann(network, chip, inputs=inputs, dtype=torch.float64), np.zeros(3, int)
+    before = [tile.die.conductance for layer in mapped.layers for tile in layer.tiles]
+    plain, never, always = (mapped.evaluate(images, labels, refresh=how, batch_size=1) for how in (None, 1e9, 0.0))
+    assert never.energy_per_inference == pytest.approx(plain.energy_per_inference, rel=1e-12) and never.refreshes == 0
+    assert np.array_equal(never.correct, plain.correct) and never.spike_rate == plain.spike_rate
+    assert always.refreshes > 0 and always.layers[0].energies["array"] < plain.layers[0].energies["array"]
+    after = [tile.die.conductance for layer in mapped.layers for tile in layer.tiles]
+    assert all(np.array_equal(a, b) for a, b in zip(before, after))
+    with pytest.raises(xb.ParameterError, match="engine = 'events', but layer 1 needs tensors: it does not spike"):
+        mapped.evaluate(images, labels, engine="events")
+    with pytest.raises(xb.ParameterError, match="mapped is of type Rectifiers; give a spiking network on a chip"):
+        mp.trace(mapped, images)

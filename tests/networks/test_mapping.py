@@ -7,12 +7,12 @@ import torch
 import mapping as mp
 import xbarsim as xb
 from mapping.bsnn.encode import encode, is_analog
-from mapping.bsnn.fold import fold
 from mapping.bsnn.network import Network
 from mapping.cost import CONVENTIONS
 from mapping.cost.pricing import energies
+from mapping.lower.fold_norm import fold
+from mapping.lower.placement import cell_bits, decoder, place
 from mapping.periphery.neuron_circuit import DigitalNeuron
-from mapping.placement import cell_bits, decoder, place
 from tests.networks.naive import rebuilt
 
 
@@ -355,7 +355,7 @@ def test_what_cannot_be_mapped_is_refused(tiny, chip):
     mapped = mp.map_network(network, chip)
     with pytest.raises(xb.ParameterError, match=r"labels have the shape \(2,\)"):
         mapped.evaluate(images, np.zeros(2, int))
-    with pytest.raises(xb.ParameterError, match="7 images in batches of 0"):
+    with pytest.raises(xb.ParameterError, match="Evaluation.batch_size = 0: input should be greater than 0"):
         mapped.evaluate(images, np.zeros(7, int), batch_size=0)
     with pytest.raises(xb.ParameterError, match="n > 0"):
         network.predict(images[:0])

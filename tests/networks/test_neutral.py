@@ -10,7 +10,7 @@ import mapping as mp
 import xbarsim as xb
 from mapping.ann.spec import AnnSpec
 from mapping.bsnn.network import Network
-from mapping.mapped_ann import map_ann
+from mapping.network import map_ann
 from mapping.periphery.neuron_circuit import DigitalNeuron
 from tests.networks.test_ann import as_trained
 
@@ -186,6 +186,6 @@ def test_neutral_options_change_nothing_of_conventional_networks(case, layers, s
     mapped = [map_ann(network, chip, inputs=inputs, seed=seed, dtype=torch.float64, images=images) for chip in chips]
     if option in ("reads that move nothing", "time that moves nothing"):
         mapped[1].age(dt="1 h", n_reads=1e6 if option.startswith("reads") else None)
-    for one, other in zip(*(each.integers(images)[0] for each in mapped)):
+    for one, other in zip(*(each.integers(images) for each in mapped)):
         np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12)
     assert_same([each.evaluate(images, labels) for each in mapped], mapped)

@@ -15,10 +15,10 @@ from mapping import by_tensors
 from mapping.bsnn.encode import encode
 from mapping.cost import CONVENTIONS
 from mapping.cost.pricing import energies
+from mapping.lower.placement import first_row
 from mapping.neurons import Neurons
 from mapping.periphery.ledger import Ledger
 from mapping.periphery.neuron_circuit import DigitalNeuron
-from mapping.placement import first_row
 from mapping.trims import find_trims
 from tests.networks.naive import rebuilt
 from tests.networks.test_mapping import assert_same_spikes
@@ -130,7 +130,7 @@ def of_outputs(layer, x, per_tile, results=None):
 
 def neurons(layer, current, level=None, noise=0.0, beta=None, share=1.0, scale=1.0):
     """Integrate, leak, fire at a level, and lose the threshold in the next step; return spikes and membranes."""
-    folded, t_steps = layer.layer, layer.network.t_steps
+    folded, t_steps = layer.layer, layer.t_steps
     threshold, beta = folded.threshold * share * scale, folded.beta if beta is None else beta
     level = threshold if level is None else level
     noise = np.broadcast_to(noise, (t_steps, *current.shape[1:]))
@@ -614,8 +614,8 @@ def test_an_offset_moves_where_neurons_fire_but_not_what_they_lose(tiny, chip):
 def test_offsets_are_drawn_for_every_comparator_and_die(tiny, chip):
     network, _ = tiny
     chip = chip.replace(readout__offset=0.02)
-    spec, layer = network.spec, mapped_on(network, chip).layers[0]
-    arguments = (spec, len(layer.row_tiles))
+    layer = mapped_on(network, chip).layers[0]
+    arguments = (network.t_steps, False, len(layer.row_tiles))
     drawn = np.array(
         [Neurons(layer.layer, chip, *arguments, (0, die, 0), torch.float64).offset.ravel() for die in range(400)]
     )
@@ -663,7 +663,7 @@ def test_comparator_noise_and_leaks_do_not_depend_on_batches(tiny, chip):
     mapped = mapped_on(network, chip)
     whole = mapped.spikes(images)
     for first in range(0, 7, 3):
-        part = mapped.inference.spikes(images[first : first + 3], first)
+        part = mapped.inference.outputs(images[first : first + 3], first)
         for a, b in zip(whole, part):
             np.testing.assert_array_equal(a[:, first : first + 3], b)
     reports = [mapped.evaluate(images, np.arange(7) % 3, batch_size=size) for size in (1, 3, 100)]
@@ -676,7 +676,7 @@ def test_leaks_differ_from_neuron_to_neuron(tiny, chip):
     spread = chip.replace(neuron__leak_spread=0.3)
     mapped = mapped_on(network, spread)
     layer = mapped.layers[0]
-    dies = [Neurons(layer.layer, spread, network.spec, 3, (0, die, 0), torch.float64).beta for die in range(30)]
+    dies = [Neurons(layer.layer, spread, 6, False, 3, (0, die, 0), torch.float64).beta for die in range(30)]
     np.testing.assert_array_equal(dies[0], layer.neurons.beta)
     leaks = np.log(dies) / np.log(0.8)  # relative to the nominal one, cut at 0
     assert leaks.shape == (30, 4, 3, 3) and leaks.min() >= 0 and np.max(dies) <= 1
@@ -946,7 +946,7 @@ def test_converter_noise_does_not_depend_on_batches(tiny, sar):
     mapped = mapped_on(network, sar.replace(readout__noise=0.02, readout__offset=0.01))
     whole = mapped.spikes(images)
     for first in range(0, 7, 3):
-        for a, b in zip(whole, mapped.inference.spikes(images[first : first + 3], first)):
+        for a, b in zip(whole, mapped.inference.outputs(images[first : first + 3], first)):
             np.testing.assert_array_equal(a[:, first : first + 3], b)
     quiet = mapped_on(network, sar.replace(readout__offset=0.01)).spikes(images)
     assert np.any(whole[0] != quiet[0])
@@ -1027,7 +1027,7 @@ def step_of(layer, spikes_per_step):
 
     The first two are those of a time step, on average.
     """
-    chip, t_steps, spec = layer.chip, layer.network.t_steps, layer.layer.spec
+    chip, t_steps, spec = layer.chip, layer.t_steps, layer.layer.spec
     rows, cols = spec.read_positions(layer.layer.in_shape)
     copies = (*chip.replication, 1, 1)[layer.number]
     reads, outputs = ceil(rows * cols / copies), ceil(rows * cols / spec.pool**2 / copies)

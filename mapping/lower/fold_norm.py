@@ -2,53 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 
 from mapping.bsnn.finite import fault, title
 from mapping.bsnn.layers import as_numpy
 from mapping.bsnn.network import Network
-from mapping.bsnn.spec import LayerSpec, NeuronSpec, Shape
+from mapping.lower.stage import FoldedLayer
 from xbarsim.errors import ParameterError
-
-
-@dataclass(frozen=True)
-class FoldedLayer:
-    """One layer in units of a weight: U[t+1] = beta U[t] + W x + constant - S[t] threshold.
-
-    Attributes
-    ----------
-    spec : LayerSpec
-        Kernel, pooling, kind.
-    in_shape, out_shape : (channels, height, width)
-    neuron : NeuronSpec
-    weights : int8 array, (n_out, n_in)
-        +-1, or 0; inputs in the order (channel, kernel row, kernel column).
-    threshold, beta : array, (n_out, 1, 1) or out_shape
-        Firing threshold and decay of the neurons.
-    constant : array, (n_out,)
-        The input that bias and batch norm add at every step.
-    slices : int
-        Outputs that carry one bit each of the same output, as of multi-bit weights.
-    """
-
-    spec: LayerSpec
-    neuron: NeuronSpec
-    in_shape: Shape
-    out_shape: Shape
-    weights: np.ndarray
-    threshold: np.ndarray
-    beta: np.ndarray
-    constant: np.ndarray
-    slices: int = 1
-
-    @property
-    def n_positions(self) -> int:
-        """Reads of the array per time step: positions of the kernel for a convolution, one for a dense layer."""
-        rows, cols = self.spec.read_positions(self.in_shape)
-        return rows * cols
 
 
 def fold(network: Network) -> list[FoldedLayer]:
@@ -97,5 +58,17 @@ def fold(network: Network) -> list[FoldedLayer]:
             if wrong is not None:
                 raise ParameterError(f"{title(number - 1, layer.spec)}: its {what} with batch norm folded in {wrong}")
         beta = np.broadcast_to(beta.clip(0, 1), (n_out, *beta.shape[1:]))
-        folded.append(FoldedLayer(layer.spec, layer.neuron, *shapes, weights, threshold, beta, constant))
+        in_shape, out_shape = shapes
+        folded.append(
+            FoldedLayer(
+                spec=layer.spec,
+                in_shape=in_shape,
+                out_shape=out_shape,
+                weights=weights,
+                neuron=layer.neuron,
+                threshold=threshold,
+                beta=beta,
+                constant=constant,
+            )
+        )
     return folded
