@@ -26,7 +26,7 @@ import mapping as mp
 import xbarsim as xb
 from mapping.bsnn.encode import encode
 from mapping.bsnn.events import list_inputs
-from mapping.event_layer import run
+from mapping.engines.events import run
 
 ROUNDS, BATCHES = 3, (10, 25, 50, 100, 250)
 DISTURB = xb.PowerLawDisturb(t0=1.0, c=0.03)  # slow enough that no array is solved again

@@ -82,7 +82,7 @@ def adcs(
     for heading in ("backed by data", *(f"{n} bit" for n in bits), "8 to 1 bit"):
         table.add_column(heading, justify="right")
     for name, adc in published.items():
-        energies, known = [adc.energy_at(n) for n in bits], LAWS[name].backed(adc)
+        energies, known = [adc.energy_at(n) for n in bits], LAWS[name].backed(adc.anchor_bits)
         backed = [known is None or known.holds(n) for n in bits]
         texts = (format_result(energy, "J") for energy in energies)
         cells = (text if inside else f"({text})" for text, inside in zip(texts, backed))

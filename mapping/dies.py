@@ -12,8 +12,8 @@ from mapping.bsnn.encode import check_images, check_labels
 from mapping.bsnn.network import Network
 from mapping.chip import Chip
 from mapping.cost.accounting import Accounting, convention
+from mapping.engines.base import Shared
 from mapping.given import Source, as_chip, as_network
-from mapping.inference import Inputs
 from mapping.inputs import of_kind
 from mapping.mapped import MappedLayers
 from mapping.network import map_network
@@ -147,7 +147,7 @@ def evaluate_dies(
     images = check_images(images, network.spec, axes)
     labels = check_labels(labels, len(images), network.spec.n_classes)
     ideal, average = network.predict(images, seed=seed), None
-    inputs: Inputs = {}
+    inputs: Shared = {}
     for die in range(n_dies):
         mapped = map_network(network, chip, seed=seed, die=die, images=images[:64])
         age(mapped, past, images)

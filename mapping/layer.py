@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from math import ceil, prod
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from mapping import by_tensors
-from mapping.ageing import Activity, Ageing
-from mapping.bsnn.events import EventLayer
-from mapping.bsnn.spec import Shape
+from mapping.activity import Activity
 from mapping.chip import Chip
 from mapping.draws import noise_key
-from mapping.event_layer import event_layer
 from mapping.lower.placement import Patch, place
 from mapping.lower.stage import FoldedLayer, SlicedLayer
 from mapping.neurons import Neurons
@@ -153,7 +149,7 @@ class MappedLayer:
             self.noise = np.hstack([row.lines("noise") for row in self.row_tiles])
             self.noise *= (scale * gains / self.layer.spec.pool) ** 2  # the average of pool^2 independent reads
         self.admittance, self.line_conductance = self._driver_model()
-        self._tables: EventLayer | None = None
+        self.prepared: dict[str, Any] = {}  # what engines make of it as it is now
 
     @property
     def reads_are_noisy(self) -> bool:
@@ -262,12 +258,6 @@ class MappedLayer:
         """Precision of inference."""
         return np.dtype(np.float32 if self.dtype == torch.float32 else np.float64)
 
-    def forward(
-        self, x: np.ndarray, analog: bool, first: int = 0, ageing: Ageing | None = None
-    ) -> tuple[np.ndarray, Tensor, Ledger]:
-        """Run all time steps as tensors; see :func:`mapping.by_tensors.forward`."""
-        return by_tensors.forward(self, x, analog, first, ageing)
-
     def noise_keys(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the keys of reads and of conversions, (n_row_tiles, 3) each."""
         seed, die, number = self._key
@@ -276,12 +266,6 @@ class MappedLayer:
             for purpose in ("read noise", "converter noise")
         )
         return reads, conversions
-
-    def tables(self, after: Shape) -> EventLayer:
-        """Return what event-driven inference takes; ``after`` is the shape of the inputs."""
-        if self._tables is None:
-            self._tables = event_layer(self, after)
-        return self._tables
 
     def count_reads(self, n: int, sums: Sums, analog: bool, repeats: int, ledger: Ledger) -> None:
         """Count what reading n samples, each ``repeats`` times, makes of the arrays as they were solved.

@@ -7,11 +7,12 @@ from copy import copy
 
 import numpy as np
 
-from mapping.ageing import Activity, CellVoltages, wear
+from mapping.activity import Activity
+from mapping.ageing import CellVoltages, wear
 from mapping.bsnn.encode import Checked
 from mapping.chip import Chip
 from mapping.codecs import Codec
-from mapping.inference import Inference
+from mapping.engines.executor import Inference
 from mapping.layer import MappedLayer
 from mapping.tile import Tile
 from mapping.trims import Trims

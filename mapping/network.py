@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from pydantic import Field, model_validator
 
-from mapping.ageing import Ageing, Counts
+from mapping.activity import Counts
+from mapping.ageing import Ageing
 from mapping.ann.network import Ann
 from mapping.bsnn.encode import check_images, check_labels
 from mapping.bsnn.network import Network
@@ -19,8 +20,10 @@ from mapping.codecs import Codec, Coding, LevelCodec, SpikeCodec
 from mapping.cost.accounting import Accounting, convention
 from mapping.cost.timing import layer_timing
 from mapping.doubts import doubts
+from mapping.engines.base import Shared
+from mapping.engines.executor import EngineName, Progress
+from mapping.engines.tensors import forward
 from mapping.given import Source, as_ann, as_chip, as_network, check_mapping
-from mapping.inference import Engine, Inputs, Progress
 from mapping.layer import MappedLayer
 from mapping.lower.bit_slice import bit_slice
 from mapping.lower.fold_norm import fold
@@ -178,7 +181,7 @@ class Evaluation(Parameters):
     """
 
     accounting: Accounting
-    engine: Engine = "auto"
+    engine: EngineName = "auto"
     refresh: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     ageing_by: Literal["step", "batch"] = "step"
     batch_size: int | None = Field(default=None, gt=0)
@@ -191,7 +194,7 @@ class Evaluation(Parameters):
         return self
 
     @property
-    def needed(self) -> Engine:
+    def needed(self) -> EngineName:
         """The engine that all else allows."""
         if self.refresh is None:
             return self.engine
@@ -207,7 +210,7 @@ class Evaluation(Parameters):
 class MappedNetwork(MappedLayers):
     """A network, spiking or conventional, on the arrays of a chip; made by :func:`map_network` and :func:`map_ann`."""
 
-    def spikes(self, images: np.ndarray, *, engine: Engine = "auto", axes: str | None = None) -> list[np.ndarray]:
+    def spikes(self, images: np.ndarray, *, engine: EngineName = "auto", axes: str | None = None) -> list[np.ndarray]:
         """Return the spikes of every layer, each (t_steps, n, channels, height, width), 0 or 1."""
         return self.inference.outputs(self.checked(images, axes), engine=engine)
 
@@ -220,7 +223,7 @@ class MappedNetwork(MappedLayers):
         x, analog = self.codec.encoded(self.checked(images), 0)
         for layer in self.layers:
             layer.fit_full_scale(x.reshape(-1, *layer.layer.in_shape))
-            outputs, _, _ = layer.forward(x, analog)
+            outputs, _, _ = forward(layer, x, analog)
             if layer is not self.layers[-1]:
                 x, analog = self.codec.passed_on(outputs)
 
@@ -230,13 +233,13 @@ class MappedNetwork(MappedLayers):
         labels: np.ndarray,
         *,
         accounting: str | Accounting = "full",
-        engine: Engine = "auto",
+        engine: EngineName = "auto",
         refresh: float | None = None,
         ageing_by: Literal["step", "batch"] = "step",
         batch_size: int | None = None,
         temperature: float | str = ROOM_TEMPERATURE,
         ideal: np.ndarray | None = None,
-        inputs: Inputs | None = None,
+        inputs: Shared | None = None,
         sample: Sample | None = None,
         progress: Progress | None = None,
         axes: str | None = None,
@@ -288,7 +291,7 @@ class MappedNetwork(MappedLayers):
             batch_size=batch_size,
             temperature=temperature,
         )
-        self.inference.by_events(how.needed)  # refuses what cannot be run
+        self.inference.engine(how.needed)  # refuses what cannot be run
         images, n_classes = self.checked(images, axes), self.network.spec.n_classes
         labels, sample = check_labels(labels, len(images), n_classes), Sample.checked(sample, len(images))
         if how.refresh is not None:

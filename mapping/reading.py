@@ -8,7 +8,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from mapping.ageing import Activity
+from mapping.activity import Activity
 from mapping.kernels.reads import pair_counts, read_sums
 from mapping.lower.stage import Stage
 from xbarsim.kernels.jit import launching

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
 from rich.console import Group
 from rich.table import Table
@@ -14,8 +14,7 @@ from mapping.chip import MODULES
 from mapping.definitions import DEFINITIONS
 from xbarsim.units import format_result
 
-if TYPE_CHECKING:
-    from mapping.report import Report
+Report = Any  # of mapping.report, which prints itself by this module
 
 
 def significant(value: float, digits: int = 3) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,9 +22,7 @@ from xbarsim.units import quantity
 from xbarsim.validity import Exposure
 from xbarsim.wires import Wires
 
-if TYPE_CHECKING:
-    from xbarsim.device import Device
-
+Device = Any  # of xbarsim.device, which fabricates dies
 _GROWTH = 100.0  # of the logarithm of a conductance, by drift; beyond there are none
 
 
@@ -157,7 +155,7 @@ class Die:
 
     def _own(self, lrs: np.ndarray) -> np.ndarray:
         """Return what each cell conducts in a state on average over writes."""
-        g = self._offset * self.device.d2d.conductance(lrs, (self.device.g_lrs, self.device.g_hrs), self._z)
+        g: np.ndarray = self._offset * self.device.d2d.conductance(lrs, (self.device.g_lrs, self.device.g_hrs), self._z)
         if self.faults is not None:
             g[self.faults == OPEN_CELL] = 0.0
             if self.device.faults.r_short is not None:

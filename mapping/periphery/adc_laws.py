@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from xbarsim.errors import ParameterError
 from xbarsim.validity import Range
-
-if TYPE_CHECKING:
-    from mapping.periphery.sar_adc import SarAdc
 
 LawName = Literal["2^b", "linear+4^b", "walden", "schreier", "isaac", "neurosim", "table"]
 
@@ -61,15 +58,15 @@ class Law:
     known: Range | Literal["anchor_bits"] | None = "anchor_bits"
     example: Mapping[str, Any] = field(default_factory=dict)
 
-    def energy(self, adc: SarAdc, n_bits: int) -> float:
+    def energy(self, adc: object, n_bits: int) -> float:
         """Energy of one conversion [J], of a converter like ``adc`` with ``n_bits``."""
         return self.formula(n_bits, *(getattr(adc, name) for name in self.needs))
 
-    def backed(self, adc: SarAdc) -> Range | None:
-        """Return the resolutions for which it is backed by data, of a converter like ``adc`` [bit]."""
+    def backed(self, anchor_bits: int) -> Range | None:
+        """Return the resolutions for which it is backed by data, of a converter whose numbers are of one [bit]."""
         if self.known != "anchor_bits":
             return self.known
-        bits = float(adc.anchor_bits)
+        bits = float(anchor_bits)
         return Range(low=bits, high=bits, source="anchor_bits: the one converter that its numbers are of")
 
 

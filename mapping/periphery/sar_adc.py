@@ -131,7 +131,7 @@ class SarAdc(Part):
 
     def doubts(self) -> Iterator[str]:
         """Yield a line if the law is not backed by data at this resolution, or asks for less than any do."""
-        known = LAWS[self.law].backed(self)
+        known = LAWS[self.law].backed(self.anchor_bits)
         if known is not None and not known.holds(self.n_bits):
             yield known.told(f"SarAdc.law {self.law!r}: n_bits", self.n_bits, "bit")
             return

@@ -9,7 +9,7 @@ import numpy as np
 from mapping.ann.network import Ann
 from mapping.bsnn.network import Network
 from mapping.dies import age
-from mapping.inference import Inputs
+from mapping.engines.base import Shared
 from mapping.network import map_ann, map_network
 from mapping.sample import Sample
 from mapping.solved import Solved
@@ -45,7 +45,7 @@ class ChipTask:
     ) -> None:
         self.study, self.networks, self.data, self.datasets = study, networks, data, datasets
         self._solve: Solve = Solved() if study.axes else reduce
-        self._shared: dict[object, tuple[Network | Ann, np.ndarray, Inputs]] = {}
+        self._shared: dict[object, tuple[Network | Ann, np.ndarray, Shared]] = {}
 
     def __call__(self, trial: int, point: dict[str, Value]) -> dict[str, Array]:
         """Return the numbers of one die at a point."""
@@ -59,7 +59,7 @@ class ChipTask:
         report = mapped.evaluate(images, labels, accounting=accounting, ideal=ideal, inputs=inputs, sample=sample)
         return numbers(report)
 
-    def _work(self, setting: Setting, images: np.ndarray) -> tuple[Network | Ann, np.ndarray, Inputs]:
+    def _work(self, setting: Setting, images: np.ndarray) -> tuple[Network | Ann, np.ndarray, Shared]:
         """Return the network of a setting, what software says, and what dies make of the images; the last are kept."""
         key = setting.work_key
         if key not in self._shared:

@@ -10,9 +10,11 @@ from scipy import stats
 
 import mapping as mp
 import xbarsim as xb
-from mapping import by_tensors
-from mapping.ageing import Activity, Ageing, CellVoltages, wear
+from mapping.activity import Activity
+from mapping.ageing import Ageing, CellVoltages, wear
 from mapping.bsnn.encode import encode
+from mapping.engines import tensors as by_tensors
+from mapping.engines.tensors import forward
 from mapping.lower.placement import first_row, place
 from mapping.periphery.ledger import Ledger
 from mapping.periphery.neuron_circuit import DigitalNeuron
@@ -57,7 +59,7 @@ def layer_reads(mapped, images):
         padded = np.pad(frames, ((0, 0), (0, 0), (side // 2,) * 2, (side // 2,) * 2))
         windows = np.lib.stride_tricks.sliding_window_view(padded, (side, side), axis=(2, 3))
         yield layer, np.tile(np.moveaxis(windows, 1, 3).reshape(-1, layer.layer.weights.shape[1]), (repeats, 1)), analog
-        x, analog = layer.forward(x, analog)[0], False
+        x, analog = forward(layer, x, analog)[0], False
 
 
 def array_voltages(tile, reads):
@@ -145,7 +147,7 @@ def test_a_constant_input_held_in_registers_is_noisy_once(tiny, sar):
         layer, torch.from_numpy(x), slice(0, 6), by_tensors.noise_draws(layer, 1, 7, 0), 1, Ledger()
     )
     assert len(current) == 1
-    assert np.any(layer.forward(x, True)[0] != mapped_on(network, sar).layers[0].forward(x, True)[0])
+    assert np.any(forward(layer, x, True)[0] != forward(mapped_on(network, sar).layers[0], x, True)[0])
 
 
 # --- dies -----------------------------------------------------------------------------------------------------------

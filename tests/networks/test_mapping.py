@@ -10,6 +10,7 @@ from mapping.bsnn.encode import encode, is_analog
 from mapping.bsnn.network import Network
 from mapping.cost import CONVENTIONS
 from mapping.cost.pricing import energies
+from mapping.engines.tensors import forward
 from mapping.lower.fold_norm import fold
 from mapping.lower.placement import cell_bits, decoder, place
 from mapping.periphery.neuron_circuit import DigitalNeuron
@@ -33,7 +34,7 @@ def assert_same_spikes(network, mapped, images):
     analog = is_analog(images, network.spec)
     for layer, on_chip, theta in zip(network.layers, mapped.layers, [layer.threshold for layer in fold(network)]):
         expected = network_spikes(network, layer, x)
-        spikes = on_chip.forward(x.numpy(), analog)[0]
+        spikes = forward(on_chip, x.numpy(), analog)[0]
         differs = (spikes != expected.numpy()).any(0)
         if differs.any():
             gap = tie_gap(network, layer, x, theta)
@@ -179,7 +180,7 @@ def test_array_energy_is_that_of_the_solved_circuit(tiny, chip, weights):
     x = chip.driver.quantize(encode(images[:2], network.spec)).astype(float)
     analog, repeats = True, network.t_steps
     for layer in mapped.layers:
-        spikes, _, ledger = layer.forward(x, analog)
+        spikes, _, ledger = forward(layer, x, analog)
         energy = driven = 0.0
         spec = layer.layer.spec
         side, margin = spec.kernel, spec.kernel // 2 if spec.padding is None else spec.padding

@@ -160,7 +160,7 @@ def test_neutral_options_change_nothing_of_spiking_networks(case, layers, seed, 
     if option == "reads that move nothing":
         mapped[1].age(n_reads=1e6)
         settings = [{}, {"refresh": 0.0}]
-    both = all(each.inference.by_events() for each in mapped)
+    both = all(each.inference.engine().name == "events" for each in mapped)
     for engine in ("events", "tensors") if both else ("tensors",):
         for one, other in zip(*(each.spikes(images, engine=engine) for each in mapped)):
             np.testing.assert_array_equal(one, other)

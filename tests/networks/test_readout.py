@@ -11,10 +11,11 @@ from scipy import stats
 
 import mapping as mp
 import xbarsim as xb
-from mapping import by_tensors
 from mapping.bsnn.encode import encode
 from mapping.cost import CONVENTIONS
 from mapping.cost.pricing import energies
+from mapping.engines import tensors as by_tensors
+from mapping.engines.tensors import forward
 from mapping.lower.placement import first_row
 from mapping.neurons import Neurons
 from mapping.periphery.ledger import Ledger
@@ -64,7 +65,7 @@ def inputs_of(mapped, images):
     x = (mapped.chip.driver.quantize(x) if analog else x).astype(float)
     for layer in mapped.layers:
         yield layer, x, analog
-        x, analog = layer.forward(x, analog)[0].astype(float), False
+        x, analog = forward(layer, x, analog)[0].astype(float), False
 
 
 def unfolded(layer, x):
@@ -146,7 +147,7 @@ def neurons(layer, current, level=None, noise=0.0, beta=None, share=1.0, scale=1
 
 
 def assert_runs_like(layer, x, analog, current, **values):
-    spikes, membrane, ledger = layer.forward(x, analog)
+    spikes, membrane, ledger = forward(layer, x, analog)
     expected, expected_membrane = neurons(layer, current, **values)
     np.testing.assert_allclose(membrane.numpy(), expected_membrane, rtol=0, atol=1e-7)
     np.testing.assert_array_equal(spikes, expected)
@@ -275,7 +276,7 @@ def test_limiting_pairs_is_no_clip_of_the_membrane(tiny, chip):
     network, images = tiny
     mapped = mapped_on(network, chip.replace(limiter={"i_max": 1e-9}))
     layer, x, analog = next(inputs_of(mapped, images[:1] * 0 + 1))
-    membrane = layer.forward(x, analog)[1][0].numpy()
+    membrane = forward(layer, x, analog)[1][0].numpy()
     np.testing.assert_allclose(membrane, np.broadcast_to(layer.layer.constant[:, None, None], (1, 4, 3, 3)), atol=1e-3)
 
 
@@ -357,7 +358,7 @@ def test_reference_currents_of_solved_circuits_are_mirrored_for_every_output(tin
         repeats = network.t_steps if len(x) == 1 else 1
         constant = np.abs(layer.layer.constant).sum() * 2 * network.t_steps * np.prod(layer.layer.out_shape[1:])
         constant *= layer.layer.spec.pool**2 * UNIT / 2
-        _, _, ledger = layer.forward(x, analog)
+        _, _, ledger = forward(layer, x, analog)
         reset = ledger.spikes
         if merge == "majority":  # every row tile has neurons of its own
             parts = of_outputs(layer, x, lambda tile, i: 2 * (i @ tile.decode.T))
@@ -406,7 +407,7 @@ def test_passive_neurons_integrate_what_bitlines_have_charged_to(tiny, passive):
         assert joules(layer, ledger)["neuron"] == approx(2e-15 * len(reads) * n_lines + 3e-15 * ledger.spikes)
         assert layer.neurons.v_unit == approx(arrives * UNIT * T_READ / c)
         assert np.isnan(layer.ir_drop)
-        x = layer.forward(x, False)[0].astype(float)
+        x = forward(layer, x, False)[0].astype(float)
 
 
 def test_the_textbook_law_is_far_off_for_the_papers_device():
@@ -432,14 +433,14 @@ def test_a_large_capacitance_makes_passive_neurons_linear(tiny, chip, passive):
     report = large.evaluate(images, np.zeros(7, int))
     assert report.to_dict()["layers"][0]["ir_drop"] is None
     x = (np.random.default_rng(0).random((6, 2, 2, 6, 6)) < 0.3).astype(float)
-    arrays = [mapped.layers[0].forward(x, False)[2].power for mapped in (large, plain)]
+    arrays = [forward(mapped.layers[0], x, False)[2].power for mapped in (large, plain)]
     assert arrays[0] == approx(arrays[1], rel=1e-3)
     voting = mapped_on(network, large.chip.replace(merge="majority"))
     layer, x, analog = next(inputs_of(voting, images[:3]))
     kept = np.mean(plain.layers[0].layer.weights * plain.layers[0].effective_weights)
     parts = of_outputs(layer, x, read_out(chip))
     membranes = sum(neurons(layer, part / kept, share=1 / len(parts))[1][0] for part in parts)
-    np.testing.assert_allclose(layer.forward(x, analog)[1][0], membranes, rtol=0, atol=0.01)
+    np.testing.assert_allclose(forward(layer, x, analog)[1][0], membranes, rtol=0, atol=0.01)
 
 
 @pytest.mark.parametrize(
@@ -484,7 +485,7 @@ def test_charges_that_are_shared_differ_by_offset_and_noise_alone(tiny, chip):
     network, images = tiny
     quiet = [mapped_on(network, chip.replace(merge=merge)) for merge in ("charge", "charge-sharing")]
     for a, b in zip(*(inputs_of(mapped, images) for mapped in quiet)):
-        np.testing.assert_array_equal(a[0].forward(*a[1:])[0], b[0].forward(*b[1:])[0])
+        np.testing.assert_array_equal(forward(a[0], *a[1:])[0], forward(b[0], *b[1:])[0])
         assert len(a[0].row_tiles) > 1
         assert b[0].neurons.v_unit == approx(a[0].neurons.v_unit / len(a[0].row_tiles), rel=1e-12)
         assert b[0].neurons.capacitance == a[0].neurons.capacitance
@@ -494,11 +495,11 @@ def test_charges_that_are_shared_differ_by_offset_and_noise_alone(tiny, chip):
         n = len(layer.row_tiles)
         noisier = chip.replace(readout__offset=0.03 * n, readout__noise=0.02 * n)
         other = mapped_on(network, noisier).layers[layer.number]
-        (spikes, membrane, ledger), expected = layer.forward(x, analog), other.forward(x, analog)
+        (spikes, membrane, ledger), expected = forward(layer, x, analog), forward(other, x, analog)
         np.testing.assert_array_equal(spikes, expected[0])
         np.testing.assert_allclose(membrane, expected[1], rtol=0, atol=1e-12)
         assert ledger == expected[2]
-        differs += np.count_nonzero(spikes != quiet[0].layers[layer.number].forward(x, analog)[0])
+        differs += np.count_nonzero(spikes != forward(quiet[0].layers[layer.number], x, analog)[0])
     assert differs > 10
 
 
@@ -509,7 +510,7 @@ def test_majorities_of_row_tiles_are_neurons_of_their_own(tiny, chip):
         parts = of_outputs(layer, x, read_out(chip))
         n = len(parts)
         votes, membranes = (sum(of) for of in zip(*(neurons(layer, part, share=1 / n) for part in parts)))
-        spikes, membrane, ledger = layer.forward(x, analog)
+        spikes, membrane, ledger = forward(layer, x, analog)
         np.testing.assert_array_equal(spikes, votes > n / 2)
         np.testing.assert_allclose(membrane, membranes, rtol=0, atol=1e-7)
         assert np.any((votes > 0) & (votes <= n / 2)) and n > 2  # votes that are lost
@@ -527,7 +528,7 @@ def test_half_of_the_row_tiles_are_no_majority(tiny, chip):
     parts = of_outputs(layer, x, read_out(chip))
     votes = sum(neurons(layer, part, share=0.5)[0] for part in parts)
     assert len(parts) == 2 and (votes == 1).any()
-    np.testing.assert_array_equal(layer.forward(x, analog)[0], votes == 2)
+    np.testing.assert_array_equal(forward(layer, x, analog)[0], votes == 2)
 
 
 def test_a_majority_of_one_is_the_neuron_itself(tiny, chip):
@@ -607,7 +608,7 @@ def test_an_offset_moves_where_neurons_fire_but_not_what_they_lose(tiny, chip):
         level = layer.layer.threshold + offset / unit_voltage(layer)[0]
         current = sum(of_outputs(layer, x, read_out(chip)))
         assert_runs_like(layer, x, analog, current, level=level)
-        differs += np.count_nonzero(layer.forward(x, analog)[0] != plain.layers[layer.number].forward(x, analog)[0])
+        differs += np.count_nonzero(forward(layer, x, analog)[0] != forward(plain.layers[layer.number], x, analog)[0])
     assert differs > 0
 
 
@@ -639,7 +640,7 @@ def test_noise_enters_the_comparison_and_not_the_membrane(tiny, chip):
     for layer, x, analog in inputs_of(mapped_on(network, chip.replace(readout__noise=noise)), images):
         current = sum(of_outputs(layer, x, read_out(chip)))
         for first in range(0, 700, 7):
-            spikes, membrane, _ = layer.forward(x, analog, first)
+            spikes, membrane, _ = forward(layer, x, analog, first)
             u = s = 0
             for t in range(network.t_steps):
                 now = current[min(t, len(current) - 1)] + layer.layer.constant[:, None, None]
@@ -746,7 +747,7 @@ def test_threshold_trims_follow_what_outputs_keep_after_their_gains(tiny, chip, 
                 neurons(layer, part, share=share, scale=factor[:, None, None])[0]
                 for part, factor in zip(parts, factors)
             )
-            np.testing.assert_array_equal(layer.forward(x, analog)[0], 2 * votes > len(parts))
+            np.testing.assert_array_equal(forward(layer, x, analog)[0], 2 * votes > len(parts))
 
 
 def test_offset_trims_leave_half_a_step(tiny, chip):
@@ -967,7 +968,7 @@ def test_a_calibrated_full_scale_is_a_quantile_of_the_currents_of_some_images(ti
         seen = np.concatenate([(i if sense == "bitline" else np.abs(pairs(i))).ravel() for i in limited])
         expected = np.quantile(seen, quantile)
         assert [row.full_scale for row in layer.row_tiles] == approx([expected] * len(layer.row_tiles))
-        counted = layer.forward(x, layer.number == 0)[2]
+        counted = forward(layer, x, layer.number == 0)[2]
         if chip.limiter is None:
             assert counted.clipped / counted.simulated == approx(1 - quantile, abs=0.03)
 

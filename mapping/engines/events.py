@@ -1,36 +1,99 @@
-"""The arrays, read-out and neurons of a mapped layer as the tables of event-driven inference."""
+"""Spike by spike: the arrays, read-out and neurons of layers as the tables of event-driven inference."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from math import prod
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
-from mapping.ageing import LEVELS, Counts
+from mapping.activity import LEVELS, Counts
 from mapping.bsnn import tables
-from mapping.bsnn.events import EventLayer, input_order, neuron_tables
+from mapping.bsnn.events import EventLayer, input_order, list_inputs, neuron_tables
 from mapping.bsnn.spec import Shape
+from mapping.engines.base import Done, Task
 from mapping.kernels import inference, sums
 from mapping.kernels.inference import Arrays, Events, Keys
 from mapping.kernels.readout import PAIRS, REFERENCE, SINGLE, Readout
+from mapping.layer import MappedLayer
 from mapping.neurons import Neurons
 from mapping.periphery.ledger import Ledger
 
-if TYPE_CHECKING:
-    from mapping.layer import MappedLayer
+_FEWEST, _MOST, _TASKS = 25, 500, 16  # images of a task, and how many tasks there should be
+_ROOM = 1 << 26  # spikes that a layer's list has room for
 
 
-def runs_by_events(layer: MappedLayer) -> bool:
-    """Whether event-driven inference has all that a layer is made of."""
-    chip = layer.chip
-    return (
-        isinstance(layer.neurons, Neurons)
-        and chip.inactive == "ground"
-        and chip.merging != "majority"
-        and layer.layer.spec.pool_by == "average"
-        and not (chip.readout.sense == "difference" and chip.limiting is not None)
-    )
+class EventEngine:
+    """Adds up currents spike by spike; with the sums that energy needs it is faster than tensors at any spike rate."""
+
+    name = "events"
+    in_threads = True
+
+    def refusal(self, layer: MappedLayer) -> str:
+        """Return what of a layer has no tables."""
+        chip = layer.chip
+        reasons = {
+            "it does not spike": not isinstance(layer.neurons, Neurons),
+            "its rows are not grounded": chip.inactive != "ground",
+            "its arrays vote": chip.merging == "majority",
+            "its pool takes the maximum": layer.layer.spec.pool_by == "maximum",
+            "a limiter is read by differences": chip.readout.sense == "difference" and chip.limiting is not None,
+        }
+        return next((reason for reason, holds in reasons.items() if holds), "")
+
+    def size(self, layers: Sequence[MappedLayer], n_images: int) -> int:
+        """Return how many of so many images a task has."""
+        most = _ROOM // (layers[0].t_steps * max(prod(layer.layer.out_shape) for layer in layers))
+        return max(1, min(max(-(-n_images // _TASKS), _FEWEST), _MOST, most))
+
+    def prepare(self, task: Task) -> None:
+        """Make the tables of all layers."""
+        for layer, after in _with_shapes(task):
+            tables_of(layer, after)
+
+    def outputs(self, task: Task) -> list[np.ndarray]:
+        """Return the spikes of every layer."""
+        events, found = _listed(task), []
+        for layer, after in _with_shapes(task):
+            events, (spikes, _), _ = run(layer, events, after, task.first, dense=True)
+            found.append(spikes)
+        return found
+
+    def classify(self, task: Task) -> Done:
+        """Return classes and counts."""
+        events, ledgers, inputs = _listed(task), [], []
+        for layer, after in _with_shapes(task):
+            if task.counting:
+                inputs.append(count_inputs(layer, events, after))
+            last = layer is task.layers[-1]
+            events, (spikes, membrane), ledger = run(layer, events, after, task.first, dense=last)
+            ledgers.append(ledger)
+        return Done(task.codec.classes(spikes, torch.from_numpy(membrane)), ledgers, inputs)
+
+
+def _listed(task: Task) -> Events:
+    """Return images as events, which dies share."""
+    events = (task.shared or {}).get(task.first)
+    if events is None:
+        events = list_inputs(*task.codec.encoded(task.images, task.first), task.layers[0].number_type)
+    if task.shared is not None:
+        task.shared[task.first] = events
+    return events
+
+
+def _with_shapes(task: Task) -> Iterator[tuple[MappedLayer, Shape]]:
+    """Yield layers, each with the shape of its inputs."""
+    before = [task.codec.network.spec.input_shape, *(layer.layer.out_shape for layer in task.layers[:-1])]
+    yield from zip(task.layers, before)
+
+
+def tables_of(layer: MappedLayer, after: Shape) -> EventLayer:
+    """Return the tables of a layer, made once for as long as it stays as it is solved and trimmed."""
+    if "events" not in layer.prepared:
+        layer.prepared["events"] = event_layer(layer, after)
+    made: EventLayer = layer.prepared["events"]
+    return made
 
 
 def event_layer(layer: MappedLayer, after: Shape) -> EventLayer:
@@ -58,7 +121,7 @@ def run(
     dense : bool
         Whether to return spikes and membranes too.
     """
-    made = layer.tables(after)
+    made = tables_of(layer, after)
     t_steps, n, frames = layer.t_steps, len(events.stop), events.stop.shape[1] - 1
     held = frames == 1 and layer.chip.constant_input == "once"
     noisy_lines = len(made.keys.read) + len(made.keys.converter) > 0 and not layer.chip.linear
@@ -85,7 +148,7 @@ def count_inputs(layer: MappedLayer, events: Events, after: Shape) -> np.ndarray
     """Count how often the inputs of a layer, as it numbers them, have which level, (n_levels, n_inputs)."""
     counts = np.zeros((LEVELS if len(events.value) else 1, prod(layer.layer.in_shape)), np.int64)
     inference.count_levels(events, counts)
-    order = layer.tables(after).arrays.order
+    order = tables_of(layer, after).arrays.order
     return counts[:, np.argsort(order)] if len(order) else counts
 
 
@@ -184,5 +247,5 @@ def _keys(layer: MappedLayer) -> Keys:
 
 
 def _neurons(layer: MappedLayer) -> Neurons:
-    assert isinstance(layer.neurons, Neurons)  # runs_by_events sees to that
+    assert isinstance(layer.neurons, Neurons)  # refusal sees to that
     return layer.neurons

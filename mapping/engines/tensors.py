@@ -1,9 +1,9 @@
-"""A mapped layer as tensors: all that a chip can be made of, in dense operations, and arrays that age meanwhile."""
+"""Layers as tensors: all that a chip can be made of, in dense operations, and arrays that age meanwhile."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from itertools import zip_longest
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,14 +12,52 @@ from torch import Tensor
 
 from mapping.ageing import Ageing, CellVoltages, wear
 from mapping.draws import normal
+from mapping.engines.base import Done, Task
+from mapping.layer import MappedLayer
 from mapping.periphery.ledger import Ledger
 from mapping.reading import Sums
 from mapping.row_tile import noisy, weighted
 
-if TYPE_CHECKING:
-    from mapping.layer import MappedLayer
-
 Draws = tuple[list[Tensor], list[Tensor]]  # normal numbers for reads and for conversions, one of each row tile
+
+
+_BATCH = 25  # images whose tensors are held in memory
+
+
+class TensorEngine:
+    """Adds up currents by dense tensors."""
+
+    name = "tensors"
+    in_threads = False  # tensors have threads of their own
+
+    def refusal(self, layer: MappedLayer) -> str:
+        """Return nothing: it runs all layers."""
+        return ""
+
+    def size(self, layers: Sequence[MappedLayer], n_images: int) -> int:
+        """Return how many images a task has."""
+        return _BATCH
+
+    def prepare(self, task: Task) -> None:
+        """Make nothing."""
+
+    def outputs(self, task: Task) -> list[np.ndarray]:
+        """Return the outputs of every layer."""
+        return [outputs for outputs, _, _ in self.run(task)]
+
+    def classify(self, task: Task) -> Done:
+        """Return classes and counts; the latter without what wordlines do."""
+        outputs, states, ledgers = zip(*self.run(task))
+        return Done(task.codec.classes(outputs[-1], states[-1]), list(ledgers))
+
+    def run(self, task: Task) -> Iterator[tuple[np.ndarray, Tensor, Ledger]]:
+        """Yield outputs, what they were made from, and counts of each layer, see :func:`forward`."""
+        x, analog = task.codec.encoded(task.images, task.first)
+        for layer in task.layers:
+            outputs, state, ledger = forward(layer, x, analog, task.first, task.ageing)
+            yield outputs, state, ledger
+            if layer is not task.layers[-1]:
+                x, analog = task.codec.passed_on(outputs)
 
 
 def forward(

@@ -1,0 +1,125 @@
+"""Images through the layers of a chip: which engine runs them, in which tasks, and what all of these count together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
+
+import numpy as np
+from torch import Tensor
+
+from mapping.activity import Counts
+from mapping.ageing import Ageing
+from mapping.codecs import Codec
+from mapping.engines.base import Engine, Shared, Task
+from mapping.engines.events import EventEngine, wordline_counts
+from mapping.engines.tensors import TensorEngine
+from mapping.layer import MappedLayer
+from mapping.periphery.ledger import Ledger
+from xbarsim.errors import ParameterError, shown
+from xbarsim.threads import in_threads
+
+EngineName = Literal["auto", "events", "tensors"]
+Progress = Callable[[int], None]  # images done since the last call
+Reads = tuple[np.ndarray, bool, int]  # samples (n, ...) that drive a layer, whether a DAC does, how often each is read
+
+TENSORS = TensorEngine()
+ENGINES: tuple[Engine, ...] = (EventEngine(), TENSORS)  # the faster first
+
+
+class Inference:
+    """The layers of a mapped network in a row.
+
+    Parameters
+    ----------
+    codec : Codec
+        What drives them.
+    layers : list of MappedLayer
+    """
+
+    def __init__(self, codec: Codec, layers: Sequence[MappedLayer]) -> None:
+        self.codec, self.layers = codec, layers
+
+    def engine(self, name: EngineName = "auto") -> Engine:
+        """Return the engine of a name, or the fastest that can run all layers."""
+        refusals = []
+        for engine in ENGINES:
+            if name in ("auto", engine.name):
+                reasons = [engine.refusal(layer) for layer in self.layers]
+                if not any(reasons):
+                    return engine
+                refusals += [f"layer {k} needs tensors: {reason}" for k, reason in enumerate(reasons, 1) if reason]
+        if not refusals:
+            known = ", ".join(repr(engine.name) for engine in ENGINES)
+            raise ParameterError(f"engine = {shown(name)}: give 'auto', {known}")
+        raise ParameterError(f"engine = {name!r}, but {refusals[0]}; use 'auto'")
+
+    def outputs(self, images: np.ndarray, first: int = 0, *, engine: EngineName = "auto") -> list[np.ndarray]:
+        """Return the outputs of every layer: spikes (t_steps, n, channels, height, width), whole numbers, logits."""
+        return self.engine(engine).outputs(self._task(images, first))
+
+    def as_tensors(self, images: np.ndarray) -> Iterator[tuple[np.ndarray, Tensor, Ledger]]:
+        """Yield outputs, what they were made from, and counts of each layer."""
+        return TENSORS.run(self._task(images, 0))
+
+    def driven(self, images: np.ndarray, first: int = 0) -> Iterator[Reads]:
+        """Yield what drives each layer while images are classified."""
+        frames = [self.codec.encoded(images, first)]
+        frames += [self.codec.passed_on(outputs) for outputs in self.outputs(images, first)[:-1]]
+        for layer, (x, analog) in zip(self.layers, frames):
+            every_step = len(x) == 1 and layer.chip.constant_input == "every-step"
+            yield x.reshape(-1, *layer.layer.in_shape), analog, layer.t_steps if every_step else 1
+
+    def classify(
+        self,
+        images: np.ndarray,
+        first: int = 0,
+        *,
+        engine: EngineName = "auto",
+        ageing: Ageing | None = None,
+        counted: list[Counts] | None = None,
+        inputs: Shared | None = None,
+        progress: Progress | None = None,
+    ) -> tuple[np.ndarray, list[Ledger]]:
+        """Return the classes of images, and what each layer did.
+
+        Parameters
+        ----------
+        images : array, (n, ...)
+        first : int
+            Number of the first one.
+        engine : str
+        ageing : Ageing, optional
+            How all images together age the arrays, step by step, which only tensors do.
+        counted : list, optional
+            Filled with how often the wordlines of each layer were driven, by events only.
+        inputs : dict, optional
+            What other dies of the chip made of the same images; added to.
+        progress : callable, optional
+        """
+        chosen = self.engine("tensors" if ageing else engine)
+        size = len(images) if ageing else chosen.size(self.layers, len(images))
+        tasks = [
+            Task(self.codec, self.layers, images[k : k + size], first + k, ageing, counted is not None, inputs)
+            for k in range(0, len(images), size)
+        ]
+        chosen.prepare(tasks[0])  # here, not in several threads
+        ledgers, classes = [Ledger() for _ in self.layers], []
+        totals: list[np.ndarray] = []
+        for done in in_threads(chosen.classify, tasks) if chosen.in_threads else map(chosen.classify, tasks):
+            classes.append(done.classes)
+            for ledger, part in zip(ledgers, done.ledgers):
+                ledger.add(part)
+            for total, seen in zip(totals, done.inputs):
+                np.add(total, seen, out=total)
+            totals = totals or done.inputs
+            if progress is not None:
+                progress(len(done.classes))
+        if counted is not None:
+            frames = [self.codec.encoded(images[:1], 0)[0].shape[0], *(layer.t_steps for layer in self.layers[1:])]
+            for layer, total, frame in zip(self.layers, totals, frames):
+                counted.append(wordline_counts(layer, total, frame, len(images)))
+        return np.concatenate(classes), ledgers
+
+    def _task(self, images: np.ndarray, first: int) -> Task:
+        return Task(self.codec, self.layers, images, first)
