@@ -147,9 +147,9 @@ def test_only_our_errors_leave_a_slow_reader(kind, changes, searched, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", QUICK + SLOW)
 def test_only_our_errors_leave_a_reader_of_many_files(kind, searched, tmp_path, record_property):
-    """As many as 20 seconds have room for; of a seed that is said, so that a fault is found again."""
+    """As many as 10 seconds have room for; of a seed that is said, so that a fault is found again."""
     seed = time.time_ns() % 1_000_000
-    ends, count, refused = time.monotonic() + 20, 0, 0
+    ends, count, refused = time.monotonic() + 10, 0, 0
     while time.monotonic() < ends:
         rng = random.Random(f"{kind} {seed} {count}")
         change = [
