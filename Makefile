@@ -43,7 +43,8 @@ test-lowest:
 	.venv-lowest/bin/python -m pip install --quiet "$(TORCH)" -c .venv-lowest/lowest.txt
 	.venv-lowest/bin/python -m pip install --quiet -e ".[dev]" -c .venv-lowest/lowest.txt
 	.venv-lowest/bin/python -m pip install --quiet --no-deps $(SPIKINGJELLY)
-	.venv-lowest/bin/python -m pytest -n 2 --ignore tests/networks/test_notebooks.py -W default::DeprecationWarning -W default::PendingDeprecationWarning -W default::FutureWarning \
+	.venv-lowest/bin/python -m pytest -n 2 --ignore tests/networks/test_notebooks.py --ignore tests/networks/test_golden.py \
+		-W default::DeprecationWarning -W default::PendingDeprecationWarning -W default::FutureWarning \
 		-W default::pytest.PytestUnraisableExceptionWarning
 
 # the tests of circuits and devices, by another Python: make test-circuits PYTHON=python3.14
