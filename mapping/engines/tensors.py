@@ -21,7 +21,7 @@ from mapping.row_tile import noisy, weighted
 Draws = tuple[list[Tensor], list[Tensor]]  # normal numbers for reads and for conversions, one of each row tile
 
 
-_BATCH = 25  # images whose tensors are held in memory
+_BATCHES = 25, 50  # images whose tensors are held in memory: of many frames, and of up to 8
 
 
 class TensorEngine:
@@ -36,7 +36,7 @@ class TensorEngine:
 
     def size(self, layers: Sequence[MappedLayer], n_images: int) -> int:
         """Return how many images a task has."""
-        return _BATCH
+        return _BATCHES[layers[0].t_steps <= 8]
 
     def prepare(self, task: Task) -> None:
         """Make nothing."""
