@@ -28,7 +28,7 @@ report: setup
 test: setup
 	$(BIN)/python -m pytest -n 2
 
-# campaigns: kills, damaged files
+# campaigns: kills, damaged files, goldens of shipped networks and studies
 test-slow: setup
 	$(BIN)/python -m pytest -n 2 -m slow
 
