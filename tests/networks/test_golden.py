@@ -8,7 +8,8 @@ from tests.golden import FOLDER, machine, stored
 from tests.golden.cases import FAST, SLOW
 
 pytestmark = pytest.mark.compiled
-CLOSE = 1e-12 if machine() == json.loads((FOLDER / "machine.json").read_text()) else 1e-9
+SAME = machine() == json.loads((FOLDER / "machine.json").read_text())
+CLOSE = 1e-12 if SAME else 1e-9
 
 
 def differences(now, then, place=""):
@@ -31,6 +32,8 @@ def differences(now, then, place=""):
 
 @pytest.mark.parametrize("name", [*FAST, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
 def test_chips_do_what_they_did(name):
+    if name.startswith("study") and not SAME:
+        pytest.skip("studies run in single precision, whose last bits are those of a machine")
     then = json.loads((FOLDER / f"{stored(name)}.json").read_text())
     now = json.loads(json.dumps((FAST | SLOW)[name]()))
     assert list(differences(now, then))[:10] == []
