@@ -205,8 +205,8 @@ def test_bad_training_sets_and_settings(images, labels, changes, message):
     ("name", "spec", "epochs", "least"),
     [
         ("mnist-ann", paper_ann(), 12, 0.992),
-        ("fashion-mnist-vgg-ann", vgg_ann(), 16, 0.91),
-        ("fashion-mnist-mobile-ann", mobile_ann(), 20, 0.885),
+        pytest.param("fashion-mnist-vgg-ann", vgg_ann(), 16, 0.91, marks=pytest.mark.slow),
+        pytest.param("fashion-mnist-mobile-ann", mobile_ann(), 20, 0.885, marks=pytest.mark.slow),
     ],
 )
 def test_shipped_networks_are_as_accurate_as_their_metadata_says(name, spec, epochs, least):

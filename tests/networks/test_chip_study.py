@@ -403,7 +403,7 @@ def test_the_command_lists_studies(command):
     assert code == 0 and all(name in text for name in mp.list_studies())
 
 
-@pytest.mark.compiled
+@pytest.mark.slow
 def test_a_killed_command_goes_on_where_it_was(study, tmp_path):
     path = write(study.replace(trials=40), tmp_path / "mine.toml")
     store, result = tmp_path / "store", tmp_path / "out.json"

@@ -46,7 +46,9 @@ SHIPPED = {  # name: weights, the paper's accuracy (table 3) to its first decima
 
 
 @pytest.mark.compiled
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize(
+    "name", ["mnist-bsnn", *(pytest.param(x, marks=pytest.mark.slow) for x in SHIPPED if x != "mnist-bsnn")]
+)
 def test_shipped_network_is_as_accurate_as_its_metadata_says(name):
     network, recipe = mp.load_network(name), mp.load_recipe(name)
     weights, least = SHIPPED[name]
