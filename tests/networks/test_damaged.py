@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import random
+import resource
 import shutil
 import struct
 import time
@@ -165,11 +166,11 @@ def test_only_our_errors_leave_a_reader_of_many_files(kind, searched, tmp_path, 
 
 
 def read_changed(kind, changes, tmp_path):
-    """Read a changed file; return whether it was refused, which takes one line and not long."""
+    """Read a changed file; return whether it was refused, in one line; that takes neither long nor half a gigabyte."""
     suffix, content, read = kind
     path = tmp_path / f"broken{suffix}"
     path.write_bytes(changed(content, changes))
-    began, refused = time.monotonic(), False
+    began, held, refused = time.monotonic(), most_held(), False
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -177,8 +178,13 @@ def read_changed(kind, changes, tmp_path):
     except xb.XbarsimError as error:
         refused = True
         assert "\n" not in str(error) and len(str(error)) <= 200 + len(str(path)), error
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 20 and most_held() - held < 500_000
     return refused
+
+
+def most_held():
+    """Return the most memory that this process and those that it has ended held [kB]."""
+    return sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
 
 TOML = {
