@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
 import torch
-from pydantic import Field, model_validator
 
 from mapping.activity import Counts
 from mapping.ageing import Ageing
@@ -21,6 +20,7 @@ from mapping.cost.accounting import Accounting, convention
 from mapping.cost.timing import layer_timing
 from mapping.doubts import doubts
 from mapping.engines.base import Shared
+from mapping.engines.evaluation import Evaluation
 from mapping.engines.executor import EngineName, Progress
 from mapping.engines.tensors import forward
 from mapping.given import Source, as_ann, as_chip, as_network, check_mapping
@@ -36,9 +36,7 @@ from mapping.sample import Sample
 from mapping.tile import Solve
 from xbarsim.drift import ROOM_TEMPERATURE
 from xbarsim.errors import ParameterError
-from xbarsim.parameters import Parameters
 from xbarsim.ports import reduce
-from xbarsim.units import Temperature
 
 
 def map_network(
@@ -164,47 +162,6 @@ def _placed(
     if chip.full_scale_needs_images and images is not None:
         mapped.fit_full_scale(images)
     return mapped
-
-
-class Evaluation(Parameters):
-    """How a mapped network is evaluated.
-
-    Attributes
-    ----------
-    accounting : Accounting
-    engine : {"auto", "events", "tensors"}
-    refresh : float, optional
-    ageing_by : {"step", "batch"}
-    batch_size : int, optional
-    temperature : float
-        See :meth:`MappedNetwork.evaluate`.
-    """
-
-    accounting: Accounting
-    engine: EngineName = "auto"
-    refresh: float | None = Field(default=None, ge=0, allow_inf_nan=False)
-    ageing_by: Literal["step", "batch"] = "step"
-    batch_size: int | None = Field(default=None, gt=0)
-    temperature: Temperature = ROOM_TEMPERATURE
-
-    @model_validator(mode="after")
-    def _can_age(self) -> Self:
-        if self.refresh is not None and self.engine not in ("auto", self.needed):
-            raise ValueError(f"engine = {self.engine!r}: ageing by {self.ageing_by} needs {self.needed!r}; use 'auto'")
-        return self
-
-    @property
-    def needed(self) -> EngineName:
-        """The engine that all else allows."""
-        if self.refresh is None:
-            return self.engine
-        return "tensors" if self.ageing_by == "step" else "events"
-
-    def batch(self, n_images: int) -> int:
-        """Return how many images are classified, and age the arrays, together."""
-        if self.refresh is None:
-            return n_images
-        return self.batch_size or (25 if self.ageing_by == "step" else -(-n_images // 4))
 
 
 class MappedNetwork(MappedLayers):

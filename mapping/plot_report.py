@@ -62,20 +62,21 @@ def breakdown(
     bars: dict[str, dict[str, float]] = {}
     for report in reports:
         parts = report.energy_by_module() if what == "power" else report.area_by_module()
-        missing = [MODULES[name] for name, value in parts.items() if value is None]
+        missing = [MODULES.get(name, name) for name, value in parts.items() if value is None]
         if missing:
             raise ParameterError(f"{report.chip} gives no area of {', '.join(missing)}; add it to the chip")
         total = sum(value for value in parts.values() if value)
         for layer in report.layers:
             name = f"{report.chip}\n{layer.name}" if by_layer else report.chip
-            shares = bars.setdefault(name, dict.fromkeys(MODULES, 0.0))
+            shares = bars.setdefault(name, {})
             for module, value in (layer.energies if what == "power" else layer.areas).items():
-                shares[module] += (value or 0.0) / total
+                shares[module] = shares.get(module, 0.0) + (value or 0.0) / total
     if taichi:
         published = TAICHI[what]
         bars["TAICHI,\npublished"] = published | {"other": 1 - sum(published.values())}
     left = np.zeros(len(bars))
-    texts = {str(module): text for module, text in MODULES.items()} | {"other": _OTHER}
+    modules = dict.fromkeys((*MODULES, *(module for shares in bars.values() for module in shares)))
+    texts = {module: MODULES.get(module, module) for module in modules} | {"other": _OTHER}
     for k, (part, text) in enumerate(texts.items()):
         widths = np.array([shares.get(part, 0.0) for shares in bars.values()])
         if widths.any():

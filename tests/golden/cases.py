@@ -29,6 +29,11 @@ def digest(array: np.ndarray) -> str:
     return blake2b(np.ascontiguousarray(array).tobytes(), digest_size=8).hexdigest()
 
 
+def bits(spikes: list[np.ndarray]) -> list[dict[str, Any]]:
+    """Return of each layer how many spikes there are, and a digest of which."""
+    return [{"count": int(s.sum()), "digest": digest(np.packbits(s.astype(bool)))} for s in spikes]
+
+
 def told(report: mp.Report) -> dict[str, Any]:
     """Return all of a report that is not of one run: neither date nor versions."""
     return {name: value for name, value in report.to_dict(flat=True).items() if name not in ("run", "definitions")}
@@ -54,8 +59,7 @@ def spiking(network: str, chip: str | mp.Chip, n: int = 6) -> dict[str, Any]:
             spikes = mapped.spikes(images, engine=engine)
         except ParameterError:
             continue
-        bits = [{"count": int(s.sum()), "digest": digest(np.packbits(s.astype(bool)))} for s in spikes]
-        found[engine] = {"spikes": bits, "report": told(mapped.evaluate(images, labels, engine=engine))}
+        found[engine] = {"spikes": bits(spikes), "report": told(mapped.evaluate(images, labels, engine=engine))}
     return found
 
 
@@ -151,8 +155,7 @@ def varied(chip: mp.Chip) -> dict[str, Any]:
                 fired = mapped.spikes(x, engine=engine)
             except ParameterError:
                 continue
-            bits = [{"count": int(s.sum()), "digest": digest(np.packbits(s.astype(bool)))} for s in fired]
-            found[f"{name}, {engine}"] = {"spikes": bits}
+            found[f"{name}, {engine}"] = {"spikes": bits(fired)}
             found[f"{name}, {engine}"] |= under_all_conventions(partial(mapped.evaluate, x, labels, engine=engine))
     return found
 

@@ -2,6 +2,8 @@
 
 from typing import ClassVar
 
+import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -12,6 +14,8 @@ from mapping.cost.accounting import Accounting
 from mapping.cost.pricing import areas, energies
 from mapping.periphery.ledger import Inventory, Ledger, Reads
 from mapping.periphery.part import Part
+
+mpl.use("Agg")
 
 READS = Reads(t_read=20e-9, t_on=50e-9, line_energy=3e-15)
 DRIVER = mp.Driver(power_per_bit="2 uW", dac_bits=6, area="4 um^2")
@@ -126,6 +130,9 @@ def test_a_part_from_outside_is_priced_and_reported(tiny, chip):
     assert report.energy_per_inference == pytest.approx(plain.energy_per_inference + 1e-15 * sum(driven))
     assert areas(made, mapped.layers[0].inventory)["buffer"] == report.layers[0].areas["buffer"] > 0
     assert "buffer" in report.to_dict()["layers"][0]["energies"] and " buffer " in str(report)
+    axis = mp.breakdown([report], "area", taichi=False)
+    assert "buffer" in [text.get_text() for text in axis.get_legend().get_texts()]
+    plt.close(axis.figure)
 
 
 def test_layers_are_nested_and_their_old_names_say_where_they_went(tiny, chip):
