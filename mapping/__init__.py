@@ -52,7 +52,7 @@ _HOMES = {
     "load_chip": "mapping.chip",
     "load_dataset": "mapping.datasets",
     "events": "mapping.datasets",
-    "load_network": "mapping.bsnn.load",
+    "load_network": "mapping.importers.load",
     "load_study": "mapping.study.spec",
     "map_ann": "mapping.network",
     "map_network": "mapping.network",

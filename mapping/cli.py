@@ -86,6 +86,9 @@ def report(
         ),
     ] = "full",
     seed: Annotated[int, typer.Option(min=0, help="Root seed of all that is drawn.")] = 0,
+    explained: Annotated[
+        bool, typer.Option("--explain", help="Also say how layers become arrays: what each step does, and why.")
+    ] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the reports to this file.")] = None,
 ) -> None:
     """Run a trained network on chips: accuracy, TOPS/W, energy, ADC power share."""
@@ -97,7 +100,7 @@ def report(
     from mapping.dies import Past, evaluate_dies
     from mapping.given import refuse_nir, trained_for
     from mapping.inputs import told
-    from mapping.lower.fold_norm import fold
+    from mapping.lower.plan import explain, lower
     from mapping.render import render
 
     writable(json_file)
@@ -110,8 +113,10 @@ def report(
     x, y = x[sample.index], y[sample.index]
     x = check_images(x, net.spec, told(x))  # refuses images that do not fit before the arrays are solved,
     y = check_labels(y, len(x), net.spec.n_classes)  # labels of other classes,
-    fold(net)  # and weights that no cell holds
+    lower(net.graph())  # and weights that no cell holds
     convention(accounting)
+    if explained:
+        console().print(explain(net.graph(), {one.name: one for one in chips}), markup=False, soft_wrap=True)
     past = Past(reads, quantity(time, "s", "--time"), quantity(temperature, "K", "--temperature"))
     for one in chips:
         past.check(one, refresh)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from mapping.bsnn.decode import scores
 from mapping.bsnn.encode import Checked, check_images, encode, is_analog
 from mapping.bsnn.network import Network
 from mapping.chip import Chip
+from mapping.ir.ops import Activation, Lif
 
 Coding = Literal["dac", "bit-serial"]
 Frames = tuple[np.ndarray, bool]  # what drives a layer, (n_frames, n, ...), and whether a DAC does
@@ -27,12 +28,14 @@ class SpikeCodec:
     chip : Chip
     seed : int
         Root seed of rate encoding.
-    threshold : array
+    last : Activation
         Of the last layer, batch norm folded in.
 
     Attributes
     ----------
     t_steps : int
+    planes : array, (t_steps,)
+        What the frames of an input stand for: each step for itself.
     macs_per_step : int
     serial : bool
         Whether frames are bits of the same inputs.
@@ -40,9 +43,10 @@ class SpikeCodec:
 
     serial = False
 
-    def __init__(self, network: Network, chip: Chip, seed: int, threshold: np.ndarray) -> None:
-        self.network, self._chip, self._seed, self._threshold = network, chip, seed, threshold
+    def __init__(self, network: Network, chip: Chip, seed: int, last: Activation) -> None:
+        self.network, self._chip, self._seed, self._last = network, chip, seed, last
         self.t_steps, self.macs_per_step = network.t_steps, network.spec.macs_per_step
+        self.planes = np.ones(self.t_steps)
 
     def checked(self, images: np.ndarray, axes: str | None = None) -> Checked:
         """Return images or spikes, see :func:`mapping.bsnn.encode.check_images`."""
@@ -60,7 +64,7 @@ class SpikeCodec:
 
     def classes(self, outputs: np.ndarray, state: Tensor) -> np.ndarray:
         """Return the classes that the network's decoder reads from spikes or membranes."""
-        threshold = torch.from_numpy(self._threshold)
+        threshold = torch.from_numpy(cast(Lif, self._last).threshold)
         read = scores(torch.from_numpy(outputs), state, self.network.spec.decoder, threshold)
         classes: np.ndarray = read.argmax(1).numpy()
         return classes

@@ -9,9 +9,9 @@ import torch
 
 from mapping.ann.network import Ann
 from mapping.ann.store import load_ann
-from mapping.bsnn.load import load_network
 from mapping.bsnn.network import Network
 from mapping.chip import Chip, load_chip
+from mapping.importers.load import load_network
 from mapping.inputs import of_kind
 from xbarsim.errors import FileError, ParameterError, shown
 from xbarsim.streams import whole_number

@@ -11,8 +11,9 @@ import torch
 from mapping.activity import Activity
 from mapping.chip import Chip
 from mapping.draws import noise_key
+from mapping.ir.ops import Lif
 from mapping.lower.placement import Patch, place
-from mapping.lower.stage import FoldedLayer, SlicedLayer
+from mapping.lower.stages import Stage
 from mapping.neurons import Neurons
 from mapping.periphery.ledger import Inventory, Ledger
 from mapping.reading import Reading, Sums
@@ -32,10 +33,10 @@ class MappedLayer:
 
     Parameters
     ----------
-    layer : FoldedLayer or SlicedLayer
+    layer : Stage
     chip : Chip
-    t_steps : int
-        Time steps, or frames of the same inputs.
+    planes : array, (t_steps,)
+        What the frames of an input stand for: time steps, the value of each of its bits, or of a DAC's top level.
     last : bool
         Whether no layer follows.
     seed, die : int
@@ -50,9 +51,9 @@ class MappedLayer:
 
     def __init__(
         self,
-        layer: FoldedLayer | SlicedLayer,
+        layer: Stage,
         chip: Chip,
-        t_steps: int,
+        planes: np.ndarray,
         last: bool,
         seed: int,
         die: int,
@@ -60,6 +61,7 @@ class MappedLayer:
         dtype: torch.dtype,
         solve: Solve = reduce,
     ) -> None:
+        t_steps = len(planes)
         self.layer, self.chip, self.t_steps, self.dtype = layer, chip, t_steps, dtype
         self.number, self._key = number, (seed, die, number)
         self._refuse()
@@ -74,10 +76,11 @@ class MappedLayer:
         ]
         self.set_full_scale(max(row.full_scale for row in self.row_tiles))  # does not follow drift
         self.neurons: Neurons | Rectifiers
-        if isinstance(layer, SlicedLayer):
-            self.neurons = Rectifiers(layer)
+        if isinstance(layer.activation, Lif):
+            n_rows = len(self.row_tiles)
+            self.neurons = Neurons(layer, layer.activation, chip, t_steps, last, n_rows, self._key, dtype)
         else:
-            self.neurons = Neurons(layer, chip, t_steps, last, len(self.row_tiles), self._key, dtype)
+            self.neurons = Rectifiers(layer, layer.activation, planes)
         self.trim(self.untrimmed)
         self.calibrate()
 

@@ -25,9 +25,8 @@ from mapping.engines.executor import EngineName, Progress
 from mapping.engines.tensors import forward
 from mapping.given import Source, as_ann, as_chip, as_network, check_mapping
 from mapping.layer import MappedLayer
-from mapping.lower.bit_slice import bit_slice
-from mapping.lower.fold_norm import fold
-from mapping.lower.stage import FoldedLayer, SlicedLayer
+from mapping.lower.plan import lower
+from mapping.lower.stages import Stage
 from mapping.mapped import MappedLayers, check_replication
 from mapping.periphery.ledger import Ledger
 from mapping.provenance import Run
@@ -79,8 +78,8 @@ def map_network(
     images = None if images is None else check_images(images, network.spec, axes)
     if chip.full_scale_needs_images and images is None:
         raise ParameterError(f"{chip.name}: SarAdc.full_scale = 'calibrated' needs images; give some to map_network")
-    stages = fold(network)
-    codec = SpikeCodec(network, chip, seed, stages[-1].threshold)
+    stages = lower(network.graph())
+    codec = SpikeCodec(network, chip, seed, stages[-1].activation)
     return _placed(codec, stages, chip, seed, die, dtype, images, solve)
 
 
@@ -138,13 +137,12 @@ def map_ann(
         raise ParameterError(f"inputs = {inputs!r}: give 'dac' or 'bit-serial'")
     if chip.full_scale_needs_images and images is None:
         raise ParameterError(f"{chip.name}: SarAdc.full_scale = 'calibrated' needs images; give some to map_ann")
-    codec = LevelCodec(network, chip, inputs)
-    return _placed(codec, bit_slice(network, codec.planes), chip, seed, die, dtype, images, solve)
+    return _placed(LevelCodec(network, chip, inputs), lower(network.graph()), chip, seed, die, dtype, images, solve)
 
 
 def _placed(
     codec: Codec,
-    stages: Sequence[FoldedLayer | SlicedLayer],
+    stages: Sequence[Stage],
     chip: Chip,
     seed: int,
     die: int,
@@ -155,7 +153,7 @@ def _placed(
     """Return stages on arrays, their converters fitted to images if they are calibrated so."""
     check_replication(chip, len(stages))
     layers = [
-        MappedLayer(stage, chip, codec.t_steps, stage is stages[-1], seed, die, k, dtype, solve)
+        MappedLayer(stage, chip, codec.planes, stage is stages[-1], seed, die, k, dtype, solve)
         for k, stage in enumerate(stages)
     ]
     mapped = MappedNetwork(codec, chip, layers, seed)

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from mapping.bsnn.neuron import lif
-from mapping.bsnn.spec import NeuronSpec
 from mapping.chip import Chip
 from mapping.draws import noise_key, normal
-from mapping.lower.stage import FoldedLayer
+from mapping.ir.ops import Lif
+from mapping.lower.stages import Stage
 from mapping.periphery.ledger import Ledger
 from xbarsim.streams import stream
 
@@ -22,7 +22,9 @@ class Neurons:
 
     Parameters
     ----------
-    layer : FoldedLayer
+    layer : Stage
+    neurons : Lif
+        Of the stage, in units of a weight.
     chip : Chip
     t_steps : int
     last : bool
@@ -34,6 +36,8 @@ class Neurons:
 
     Attributes
     ----------
+    spec : NeuronSpec
+        Which recurrence they follow.
     n_votes : int
         How many membranes decide about one output.
     capacitance : float
@@ -51,7 +55,8 @@ class Neurons:
 
     def __init__(
         self,
-        layer: FoldedLayer,
+        layer: Stage,
+        neurons: Lif,
         chip: Chip,
         t_steps: int,
         last: bool,
@@ -60,14 +65,15 @@ class Neurons:
         dtype: torch.dtype,
     ) -> None:
         self._layer, self._chip, self._t_steps, self._key, self._dtype = layer, chip, t_steps, key, dtype
+        self.spec = neurons.neuron
         self._row_tiles = n_row_tiles
         self.last = last
         self.n_votes = n_row_tiles if chip.merging == "majority" else 1
         share = 1 / self.n_votes
         self.threshold, self.constant = (
-            self._repeated(x * share) for x in (layer.threshold, layer.constant.reshape(-1, 1, 1))
+            self._repeated(x * share) for x in (neurons.threshold, layer.constant.reshape(-1, 1, 1))
         )
-        self.beta = self._repeated(layer.beta)
+        self.beta = self._repeated(neurons.beta)
         spread = chip.neuron.leak_spread
         if spread:
             shape = (self.n_votes * layer.out_shape[0], *layer.out_shape[1:])
@@ -108,11 +114,6 @@ class Neurons:
             return spikes, membrane, float(spikes.sum(dtype=torch.float64))
         votes, parts = (x.unflatten(2, (self.n_votes, -1)).sum(2) for x in (spikes, membrane))
         return (2 * votes > self.n_votes).to(votes), parts, float(votes.sum(dtype=torch.float64))
-
-    @property
-    def spec(self) -> NeuronSpec:
-        """Which recurrence they follow."""
-        return self._layer.neuron
 
     def parameters(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Return constants, thresholds, where comparators fire, and decays, (n_votes out, 1 or height, 1 or width)."""

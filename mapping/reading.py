@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from mapping.activity import Activity
 from mapping.kernels.reads import pair_counts, read_sums
-from mapping.lower.stage import Stage
+from mapping.lower.stages import Stage
 from xbarsim.kernels.jit import launching
 
 Sums = tuple[float, tuple[float, ...], float]

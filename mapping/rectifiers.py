@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mapping.lower.stage import SlicedLayer
+from mapping.ir.ops import QuantizedRelu
+from mapping.lower.stages import Stage
 from mapping.periphery.ledger import Ledger
 
 
@@ -17,7 +18,11 @@ class Rectifiers:
 
     Parameters
     ----------
-    stage : SlicedLayer
+    stage : Stage
+    relu : QuantizedRelu
+        Of the stage.
+    planes : array, (n_frames,)
+        What the frames of an input stand for.
 
     Attributes
     ----------
@@ -32,10 +37,10 @@ class Rectifiers:
     n_votes = 1
     capacitance = 0.0
 
-    def __init__(self, stage: SlicedLayer) -> None:
-        self._stage = stage
+    def __init__(self, stage: Stage, relu: QuantizedRelu, planes: np.ndarray) -> None:
+        self._stage, self._relu, self._planes = stage, relu, planes
         self._out = stage.spec.out // stage.slices
-        self.last, self.serial = stage.top is None, len(stage.planes) > 1
+        self.last, self.serial = relu.top is None, len(planes) > 1
         self.offset = np.zeros((stage.spec.out, 1, 1))
         self.trim: np.ndarray | float = 0.0
         self.scale: np.ndarray | float = 1.0
@@ -53,12 +58,12 @@ class Rectifiers:
         first : int
             Number of the first image; nothing is drawn.
         """
-        stage = self._stage
+        stage, relu = self._stage, self._relu
         sums = current.double().numpy().reshape(*current.shape[:2], stage.slices, self._out, *stage.out_shape[1:])
-        y = np.einsum("p,s,pns...->n...", stage.planes, 2.0 ** np.arange(stage.slices), sums)
-        y = stage.gain[:, None, None] * y + stage.offset[:, None, None]
-        if stage.top is not None:
-            y = np.rint(y).clip(0, stage.top).astype(np.int64)
+        y = np.einsum("p,s,pns...->n...", self._planes, 2.0 ** np.arange(stage.slices), sums)
+        y = np.reshape(relu.gain, (-1, 1, 1)) * y + np.reshape(relu.offset, (-1, 1, 1))
+        if relu.top is not None:
+            y = np.rint(y).clip(0, relu.top).astype(np.int64)
         outputs = torch.from_numpy(y)[None]
         return outputs, outputs, 0.0
 

@@ -9,10 +9,10 @@ from scipy.linalg import block_diag
 from torch import Tensor
 
 from mapping.bsnn.layers import weighted_input
-from mapping.bsnn.spec import LayerSpec
 from mapping.bsnn.tables import channels_of, kernel_of
 from mapping.chip import Chip
-from mapping.lower.stage import Stage
+from mapping.ir.shapes import Geometry
+from mapping.lower.stages import Stage
 from mapping.periphery.converters import converters_of
 from mapping.periphery.current_limit import CurrentLimit
 from mapping.periphery.ledger import Ledger
@@ -211,7 +211,7 @@ class RowTile:
         return weighted(x[:, slice(*channels_of(self.rows, spec))], kernel, spec, 1)
 
 
-def weighted(x: Tensor, matrix: np.ndarray, spec: LayerSpec, pool: int) -> Tensor:
+def weighted(x: Tensor, matrix: np.ndarray, spec: Geometry, pool: int) -> Tensor:
     """Apply a matrix (n_out, n_in) at every position of the kernel, average pooling included."""
     kernel = torch.from_numpy(matrix.reshape(len(matrix), -1, spec.kernel, spec.kernel)).to(x.dtype)
     return weighted_input(x, kernel, pool, spec.margin, spec.stride)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -14,41 +13,17 @@ from torch import Tensor, nn
 from mapping.ann.spec import AnnSpec
 from mapping.bsnn.encode import Checked, check_images, encode
 from mapping.bsnn.finite import CheckedModule, fault
-from mapping.bsnn.layers import fuse_pool, largest
-from mapping.bsnn.spec import LayerSpec, Shape
+from mapping.bsnn.layers import as_numpy, fuse_pool, largest, layer_nodes
+from mapping.bsnn.spec import LayerSpec
+from mapping.ir import ops
+from mapping.ir.graph import Graph
+from mapping.ir.shapes import Geometry, Shape
+from mapping.lower.plan import TO_INTEGERS, lower
+from mapping.lower.stages import Stage
 from xbarsim.errors import ParameterError
 from xbarsim.streams import whole_number
 
 _CLIP = 4.0  # where clip levels start: deviations of what batch norm leaves
-
-
-@dataclass(frozen=True)
-class IntegerLayer:
-    """One layer as hardware runs it: y = gain s + offset, s the average over the pool of weights @ x.
-
-    Hidden layers give clip(rint(y), 0, 2^activation_bits - 1), ties to even, which are the inputs x of the next layer;
-    the last one gives y, the logits.
-
-    Attributes
-    ----------
-    spec : LayerSpec
-        Kernel, pooling, kind; a depthwise layer is a plain one here, whose weights for other channels are 0.
-    in_shape, out_shape : (channels, height, width)
-    weights : int8 array, (n_out, n_in)
-        Inputs in the order (channel, kernel row, kernel column).
-    weight_scale : float
-        What a weight of 1 stands for.
-    gain, offset : array, (n_out,)
-        Scales, bias and batch norm, in units of the step of this layer's outputs.
-    """
-
-    spec: LayerSpec
-    in_shape: Shape
-    out_shape: Shape
-    weights: np.ndarray
-    weight_scale: float
-    gain: np.ndarray
-    offset: np.ndarray
 
 
 class _Round(torch.autograd.Function):
@@ -105,6 +80,17 @@ class AnnLayer(nn.Module):
             return torch.ones(())
         return self.log_clip.double().exp() / self.top_activation
 
+    def nodes(self, name: str, weight_bits: int) -> dict[str, ops.Op]:
+        """Return the layer as nodes of a graph; weights are real there."""
+        weights = ops.Weights(
+            geometry=self.spec.geometry,
+            values=self.weight.detach().numpy(),
+            levels=weight_bits,
+            bias=None if self.bias is None else as_numpy(self.bias),
+        )
+        relu = ops.QuantizedRelu(step=float(self.step().detach()), top=self.top_activation)
+        return layer_nodes(name, self.spec, self.norm, weights, relu)
+
     def forward(self, x: Tensor) -> Tensor:
         """Return the outputs (n, out, h, w) for inputs (n, ...), both in real units.
 
@@ -123,20 +109,11 @@ class AnnLayer(nn.Module):
         return rounded((y / step).clamp(0, self.top_activation)) * step
 
 
-def pooled(x: Tensor, weight: Tensor, spec: LayerSpec, in_shape: Shape) -> Tensor:
+def pooled(x: Tensor, weight: Tensor, spec: Geometry, in_shape: Shape) -> Tensor:
     """Apply weights (out, in, k, k), or (in, 1, k, k) if depthwise, to inputs (n, ...), then average pooling."""
     fused, step = fuse_pool(weight, spec.pool, spec.stride), spec.stride * spec.pool
     groups = in_shape[0] // weight.shape[1]
     return F.conv2d(x.reshape(len(x), *in_shape), fused, stride=step, padding=spec.margin, groups=groups)
-
-
-def _for_all_channels(weight: Tensor, channels: int) -> Tensor:
-    """Return kernels (out, channels, k, k), with zeros where those of a depthwise layer (out, 1, k, k) read nothing."""
-    if weight.shape[1] == channels:
-        return weight
-    full, own = weight.new_zeros(len(weight), channels, *weight.shape[2:]), torch.arange(channels)
-    full[own, own] = weight[:, 0]
-    return full
 
 
 class Ann(CheckedModule):
@@ -197,27 +174,27 @@ class Ann(CheckedModule):
         """Return images (n, c, h, w) if the network can take them, see :func:`mapping.bsnn.encode.check_images`."""
         return check_images(images, self.spec.topology, axes, spiking=False)
 
-    @torch.no_grad()
-    def integer_layers(self) -> list[IntegerLayer]:
-        """Return the layers in whole numbers, batch norm folded into gain and offset, of tensors that :meth:`check`."""
+    def graph(self) -> Graph:
+        """Return the network as plain data, see ``mapping.ir``.
+
+        Raises
+        ------
+        ParameterError
+            If a tensor holds numbers that are not finite or out of range.
+        """
         self.check()
-        layers, step_in = [], 1 / self.spec.top_activation
-        topology = self.spec.topology
-        for layer, spec, shapes in zip(self.layers, topology.layers, topology.shapes()):
-            scale, step = layer.weight_scale(), float(layer.step())
-            kernels = torch.round(layer.weight / scale).to(torch.int8)
-            weights = _for_all_channels(kernels, layer.in_shape[0]).flatten(1).numpy()
-            gain, offset = np.ones(layer.spec.out), np.zeros(layer.spec.out)
-            if layer.bias is not None:
-                offset = _numpy(layer.bias)
-            if layer.norm is not None:
-                norm = layer.norm
-                gain = _numpy(norm.weight) / np.sqrt(_numpy(norm.running_var) + norm.eps)
-                offset = gain * (offset - _numpy(norm.running_mean)) + _numpy(norm.bias)
-            gain = gain * (float(scale) * step_in / step)
-            layers.append(IntegerLayer(spec, *shapes, weights, float(scale), gain, offset / step))
-            step_in = step
-        return layers
+        nodes: dict[str, ops.Op] = {"input": ops.Input(shape=self.spec.input_shape, top=self.spec.top_activation)}
+        for number, layer in enumerate(self.layers, start=1):
+            nodes |= layer.nodes(f"layer {number}", self.spec.weight_bits)
+        return Graph.chain(nodes)
+
+    def integer_layers(self) -> list[Stage]:
+        """Return the layers in whole numbers, batch norm folded into gain and offset of their ``activation``.
+
+        Each gives y = gain s + offset, s the average over the pool of weights @ x. Hidden layers give clip(rint(y), 0,
+        2^activation_bits - 1), ties to even, which are the inputs x of the next layer; the last one y, the logits.
+        """
+        return lower(self.graph(), TO_INTEGERS)
 
     def quantized(self, weight_bits: int | None = None, activation_bits: int | None = None) -> Ann:
         """Return the same network with fewer bits, rounded after training ("post-training quantization").
@@ -256,19 +233,19 @@ class Ann(CheckedModule):
     def integers(self, images: np.ndarray) -> list[np.ndarray]:
         """Return the outputs of every layer in whole numbers, each (n, channels, height, width); the last are logits.
 
-        This is the arithmetic of :class:`IntegerLayer`; sums are exact.
+        This is the arithmetic of :meth:`integer_layers`; sums are exact.
         """
         x, outputs = torch.from_numpy(self.levels(images)).double(), []
-        layers = self.integer_layers()
-        for layer in layers:
+        for layer in self.integer_layers():
             area = layer.spec.pool**2  # makes the pooled kernel one of whole numbers
             kernel = len(layer.weights), layer.in_shape[0], layer.spec.kernel, layer.spec.kernel
             weights = torch.from_numpy(layer.weights).double().reshape(kernel)
             sums = pooled(x, area * weights, layer.spec, layer.in_shape)
-            gain, offset = (torch.from_numpy(v)[:, None, None] for v in (layer.gain, layer.offset))
+            relu = cast(ops.QuantizedRelu, layer.activation)
+            gain, offset = (torch.from_numpy(np.reshape(v, (-1, 1, 1))) for v in (relu.gain, relu.offset))
             x = gain * (sums / area) + offset
-            if layer is not layers[-1]:
-                x = torch.round(x).clamp(0, self.spec.top_activation)
+            if relu.top is not None:
+                x = torch.round(x).clamp(0, relu.top)
             outputs.append(x.numpy())
         return [y.astype(np.int64) for y in outputs[:-1]] + outputs[-1:]
 
@@ -290,8 +267,3 @@ class Ann(CheckedModule):
         starts = range(0, len(images), batch_size)
         logits = [self.integers(images[start : start + batch_size])[-1] for start in starts]
         return np.concatenate([y.reshape(len(y), -1).argmax(1) for y in logits])
-
-
-def _numpy(tensor: Tensor | None) -> np.ndarray:
-    assert tensor is not None  # batch norm as AnnLayer builds it has all four
-    return tensor.detach().numpy().astype(np.float64)

@@ -6,7 +6,8 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from mapping.bsnn.spec import LayerSpec, NetworkSpec, Shape, paper_network
+from mapping.bsnn.spec import LayerSpec, NetworkSpec, paper_network
+from mapping.ir.shapes import Shape
 from xbarsim.errors import ParameterError
 from xbarsim.parameters import Parameters
 

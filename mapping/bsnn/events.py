@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import prod
 from threading import local
+from typing import cast
 
 import numpy as np
-import torch
 
 from mapping.bsnn import tables
-from mapping.bsnn.layers import SpikingLayer, as_numpy
 from mapping.bsnn.neuron import RESETS, TIMINGS, fires_from
-from mapping.bsnn.spec import LayerSpec, NetworkSpec, NeuronSpec, Shape
+from mapping.ir.graph import Graph
+from mapping.ir.neuron import NeuronSpec
+from mapping.ir.ops import Lif, Norm, Weights
+from mapping.ir.shapes import Geometry, Shape
 from mapping.kernels import inference
 from mapping.kernels.inference import Arrays, Events, Keys
 from mapping.kernels.readout import Readout
@@ -119,40 +120,37 @@ def neuron_tables(
     )
 
 
-def input_order(spec: LayerSpec, after: Shape) -> np.ndarray:
+def input_order(spec: Geometry, after: Shape) -> np.ndarray:
     """Return the numbers that a layer gives inputs of the shape ``after``, listed channels last; empty if the same."""
     if spec.kind == "conv":
         return np.empty(0, np.int32)
     return np.arange(prod(after), dtype=np.int32).reshape(after).transpose(1, 2, 0).ravel()
 
 
-def ideal_layers(layers: Sequence[SpikingLayer], network: NetworkSpec) -> list[EventLayer]:
-    """Return the tables of layers as software has them, for inference, in the precision of their weights."""
-    found, after, t_steps = [], network.input_shape, network.t_steps
-    for layer in layers:
-        spec, norm, channels = layer.spec, layer.norm, layer.in_shape[0]
-        dtype = np.dtype(np.float64 if layer.weight.dtype == torch.float64 else np.float32)
-        gain, constant = np.ones(spec.out), np.zeros(spec.out) if layer.bias is None else as_numpy(layer.bias)
+def ideal_layers(graph: Graph, t_steps: int, dtype: np.dtype) -> list[EventLayer]:
+    """Return the tables of layers, their pooling fused, as software has them."""
+    found = []
+    for name, _, norm, activation in graph.layers():
+        weights, neurons = cast(Weights, graph.nodes[name]), cast(Lif, graph.nodes[activation])
+        spec, channels, after = weights.geometry, weights.values.shape[1], graph.shapes[graph.before(name)[0].source]
+        in_shape, out_shape = spec.shapes(after)
+        gain, constant = np.ones(spec.out), np.zeros(spec.out) if weights.bias is None else weights.bias
         if norm is not None:
-            gamma, shift, mean, variance = map(as_numpy, (norm.weight, norm.bias, norm.running_mean, norm.running_var))
-            gain = gamma / np.sqrt(variance + norm.eps)
-            constant = (constant - mean) * gain + shift
-        kernel = as_numpy(layer.effective_weight()) * gain[:, None, None, None]
-        reach = tables.reach(spec, layer.in_shape, spec.out, spec.pool)
-        lines = tables.fused_lines(kernel, spec.pool, spec.stride)
+            batch_norm = cast(Norm, graph.nodes[norm])
+            gain = batch_norm.gamma / batch_norm.deviation
+            constant = (constant - batch_norm.mean) * gain + batch_norm.shift
+        lines = tables.fused_lines(weights.values * gain[:, None, None, None], spec.pool, spec.stride)
         arrays = Arrays(
             order=input_order(spec, after),
             n_channels=channels,
-            width=layer.in_shape[2],
-            reach=reach,
+            width=in_shape[2],
+            reach=tables.reach(spec, in_shape, spec.out, spec.pool),
             groups=tables.groups([(0, channels)], channels, [lines], [0], dtype),
             variance=np.empty(0, dtype),
-            power=tables.no_power(spec, layer.in_shape, dtype),
+            power=tables.no_power(spec, in_shape, dtype),
             by_line=False,
         )
-        after = spec.shapes(layer.in_shape)[1]
-        threshold, beta = as_numpy(layer.threshold), as_numpy(layer.beta).clip(0, 1)
-        parameters = constant.reshape(-1, 1, 1), threshold, threshold, beta
-        neurons = neuron_tables(layer.neuron, after, parameters, 0.0, t_steps, dtype)
-        found.append(EventLayer(arrays, tables.no_readout(dtype), neurons, NO_KEYS, t_steps, after))
+        parameters = constant.reshape(-1, 1, 1), neurons.threshold, neurons.threshold, neurons.beta.clip(0, 1)
+        made = neuron_tables(neurons.neuron, out_shape, parameters, 0.0, t_steps, dtype)
+        found.append(EventLayer(arrays, tables.no_readout(dtype), made, NO_KEYS, t_steps, out_shape))
     return found

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from mapping.bsnn.spec import LayerSpec
+from mapping.ir.numbers import fault as fault_of
 from xbarsim.errors import ParameterError
 from xbarsim.machine import check_memory
 
@@ -70,32 +72,15 @@ class CheckedModule(nn.Module):
         return super().load_state_dict(state_dict, strict, assign)
 
 
-def fault(
-    x: Tensor, *, above: float | None = None, least: float = -float("inf"), most: float = float("inf")
-) -> str | None:
-    """Return what is wrong with a tensor, as the rest of a sentence that names it; None if nothing is.
+def fault(x: Tensor, **limits: float) -> str | None:
+    """Return what is wrong with a tensor, see :func:`mapping.ir.numbers.fault`."""
+    return fault_of(plain(x), **limits)
 
-    Parameters
-    ----------
-    x : Tensor
-        Any shape and type. What counts is what it becomes in single precision, in which networks are run.
-    above : float, optional
-        What all numbers have to exceed.
-    least, most : float
-        The limits of their range.
-    """
-    if x.is_complex():
-        return "holds complex values; give real ones"
-    numbers = x.detach().float()
-    wrong, what = ~torch.isfinite(numbers), "not finite in single precision"
-    if not wrong.any() and above is not None:
-        wrong, what = numbers <= above, f"not above {above:g}"
-    elif not wrong.any():
-        wrong, what = (numbers < least) | (numbers > most), f"not from {least:g} to {most:g}"
-    if not wrong.any():
-        return None
-    first = x.detach()[wrong].flatten()[0].item()
-    return f"holds values that are {what}: {first:g} at {int(wrong.sum())} of {wrong.numel()} places"
+
+def plain(x: Tensor) -> np.ndarray:
+    """Return a tensor of any type as an array."""
+    whole = x.detach().cpu()
+    return np.asarray(whole.float() if whole.dtype in (torch.bfloat16, torch.float16) else whole)
 
 
 def decays(x: Tensor) -> Tensor:

@@ -11,7 +11,10 @@ from torch import Tensor, nn
 
 from mapping.bsnn.finite import fault
 from mapping.bsnn.norm import batch_norm
-from mapping.bsnn.spec import LayerSpec, NeuronSpec, Shape, Weights
+from mapping.bsnn.spec import LayerSpec, Weights
+from mapping.ir import ops
+from mapping.ir.neuron import NeuronSpec
+from mapping.ir.shapes import Shape
 from mapping.kernels.events import event_conv, event_weight_grad
 from xbarsim.kernels.jit import launching
 
@@ -142,9 +145,22 @@ def weighted_input(x: Tensor, weight: Tensor, pool: int, padding: int | None = N
 
 def as_numpy(tensor: Tensor | None) -> np.ndarray:
     """Return a parameter or buffer in double precision."""
-    assert tensor is not None  # batch norm as SpikingLayer builds it has all four
+    assert tensor is not None  # batch norm as layers build it has all four
     numbers: np.ndarray = tensor.detach().cpu().double().numpy()
     return numbers
+
+
+def layer_nodes(
+    name: str, spec: LayerSpec, norm: nn.BatchNorm2d | None, weights: ops.Weights, activation: ops.Activation
+) -> dict[str, ops.Op]:
+    """Return a layer as nodes of a graph, one after the other."""
+    nodes: dict[str, ops.Op] = {name: weights}
+    if spec.pool > 1:
+        nodes[f"{name}, pool"] = ops.Pool(side=spec.pool, by=spec.pool_by)
+    if norm is not None:
+        mean, var, gamma, shift = map(as_numpy, (norm.running_mean, norm.running_var, norm.weight, norm.bias))
+        nodes[f"{name}, norm"] = ops.Norm(mean=mean, var=var, gamma=gamma, shift=shift, eps=norm.eps)
+    return nodes | {f"{name}, neurons": activation}
 
 
 class SpikingLayer(nn.Module):
@@ -180,6 +196,18 @@ class SpikingLayer(nn.Module):
     def effective_weight(self) -> Tensor:
         """Return the weights that the layer computes with, (out, in, k, k)."""
         return quantize(self.weight, self.weights)
+
+    def nodes(self, name: str) -> dict[str, ops.Op]:
+        """Return the layer as nodes of a graph, with the weights that it computes with."""
+        values = as_numpy(self.effective_weight())
+        weights = ops.Weights(
+            geometry=self.spec.geometry,
+            values=values.astype(np.int8) if self.weights in ("binary", "ternary") else values,
+            levels=self.weights,
+            bias=None if self.bias is None else as_numpy(self.bias),
+        )
+        neurons = ops.Lif(neuron=self.neuron, threshold=as_numpy(self.threshold), beta=as_numpy(self.beta))
+        return layer_nodes(name, self.spec, self.norm, weights, neurons)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the current (n, out, h, w) into the neurons for inputs (n, ...)."""

@@ -17,7 +17,10 @@ from mapping.bsnn.finite import CheckedModule
 from mapping.bsnn.layers import SPARSE, SpikingLayer
 from mapping.bsnn.neuron import lif
 from mapping.bsnn.spec import NetworkSpec
+from mapping.ir.graph import Graph
+from mapping.ir.ops import Input, Op
 from mapping.kernels.sums import SPIKES
+from mapping.lower.fuse import fuse
 from xbarsim.errors import ParameterError
 from xbarsim.streams import whole_number
 from xbarsim.threads import in_threads
@@ -52,6 +55,20 @@ class Network(CheckedModule):
     def t_steps(self) -> int:
         """Time steps of one inference."""
         return self.spec.t_steps
+
+    def graph(self) -> Graph:
+        """Return the network as plain data, see ``mapping.ir``.
+
+        Raises
+        ------
+        ParameterError
+            If a tensor holds numbers that are not finite or out of range.
+        """
+        self.check()
+        nodes: dict[str, Op] = {"input": Input(shape=self.spec.input_shape)}
+        for number, layer in enumerate(self.layers, start=1):
+            nodes |= layer.nodes(f"layer {number}")
+        return Graph.chain(nodes)
 
     def forward(self, x: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Return the spikes and the membranes of every layer, each (t_steps, n, channels, height, width).
@@ -126,7 +143,8 @@ class Network(CheckedModule):
         parts = [(images[start : start + batch_size], start) for start in starts]
         classes: list[np.ndarray] = []
         if able and engine != "tensors":
-            layers = ideal_layers(self.layers, self.spec)
+            dtype = np.dtype(np.float64 if self.layers[0].weight.dtype == torch.float64 else np.float32)
+            layers = ideal_layers(fuse(self.graph()), self.t_steps, dtype)
             given, rate = self._by_events(layers, *parts[0], seed)
             if rate < SPARSE or engine == "events":
                 rest = in_threads(lambda part: self._by_events(layers, part[0], part[1], seed)[0], parts[1:])

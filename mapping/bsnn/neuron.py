@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mapping.bsnn.spec import NeuronSpec
+from mapping.ir.neuron import NeuronSpec
 from mapping.kernels.lif import lif_backward, lif_forward
 from xbarsim.errors import ParameterError
 from xbarsim.kernels.jit import launching

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 
 from mapping.bsnn.layers import fuse_pool, in_lines
-from mapping.bsnn.spec import LayerSpec, Shape
+from mapping.ir.shapes import Geometry, Shape
 from mapping.kernels.readout import SINGLE, Readout
 from mapping.kernels.taps import Groups, Power, Reach
 
 
-def reach(spec: LayerSpec, in_shape: Shape, n_lines: int, pool: int) -> Reach:
+def reach(spec: Geometry, in_shape: Shape, n_lines: int, pool: int) -> Reach:
     """Return the positions that pixels take part in, pooling over ``pool`` being part of the kernel."""
     _, height, width = in_shape
     kernel, stride = spec.kernel + spec.stride * (pool - 1), spec.stride * pool
@@ -43,13 +43,13 @@ def fused_lines(kernel: np.ndarray, pool: int, stride: int) -> np.ndarray:
     return lines(fuse_pool(torch.from_numpy(kernel), pool, stride).numpy(), pool * stride)
 
 
-def channels_of(rows: slice, spec: LayerSpec) -> tuple[int, int]:
+def channels_of(rows: slice, spec: Geometry) -> tuple[int, int]:
     """Return the first input channel of which a row tile holds a part, and one past the last."""
     area = spec.kernel**2
     return rows.start // area, -(-rows.stop // area)
 
 
-def kernel_of(matrix: np.ndarray, rows: slice, spec: LayerSpec) -> np.ndarray:
+def kernel_of(matrix: np.ndarray, rows: slice, spec: Geometry) -> np.ndarray:
     """Return a matrix (n, rows of a row tile) as a kernel (n, channels of that tile, k, k), 0 where others have it."""
     (first, last), area = channels_of(rows, spec), spec.kernel**2
     wide = np.zeros((len(matrix), (last - first) * area))
@@ -99,7 +99,7 @@ def no_readout(dtype: np.dtype) -> Readout:
 
 
 def power(
-    spec: LayerSpec, in_shape: Shape, rows: Sequence[slice], admittance: np.ndarray, supply: np.ndarray, dtype: np.dtype
+    spec: Geometry, in_shape: Shape, rows: Sequence[slice], admittance: np.ndarray, supply: np.ndarray, dtype: np.dtype
 ) -> Power:
     """Return H of row tiles, (n_row_tiles, rows, rows), and each wordline's supply, or two, as sums over inputs.
 
@@ -137,7 +137,7 @@ def power(
     return Power(groups(channels, n_channels, tables, sizes, dtype), row_class, col_class, own, far)
 
 
-def no_power(spec: LayerSpec, in_shape: Shape, dtype: np.dtype) -> Power:
+def no_power(spec: Geometry, in_shape: Shape, dtype: np.dtype) -> Power:
     """Return the same for a layer that draws none."""
     return power(spec, in_shape, [], np.empty((0, 0, 0)), np.zeros(in_shape[0] * spec.kernel**2), dtype)
 
@@ -152,7 +152,7 @@ def _with(k: int, kinds: list[list[int]]) -> list[int]:
     return [number for number, kind in enumerate(kinds) if k in kind]
 
 
-def _classes(length: int, n_positions: int, spec: LayerSpec) -> tuple[np.ndarray, list[list[int]]]:
+def _classes(length: int, n_positions: int, spec: Geometry) -> tuple[np.ndarray, list[list[int]]]:
     """Return the class of each row of pixels, and the kernel rows in which those of each class are read."""
     kinds: list[list[int]] = []
     number = np.empty(length, np.int64)

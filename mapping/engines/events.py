@@ -11,8 +11,8 @@ import torch
 from mapping.activity import LEVELS, Counts
 from mapping.bsnn import tables
 from mapping.bsnn.events import EventLayer, input_order, list_inputs, neuron_tables
-from mapping.bsnn.spec import Shape
 from mapping.engines.base import Done, Task
+from mapping.ir.shapes import Shape
 from mapping.kernels import inference, sums
 from mapping.kernels.inference import Arrays, Events, Keys
 from mapping.kernels.readout import PAIRS, REFERENCE, SINGLE, Readout

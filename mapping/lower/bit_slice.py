@@ -2,34 +2,48 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from mapping.ann.network import Ann
-from mapping.lower.stage import SlicedLayer
+from mapping.ir.graph import Graph
+from mapping.ir.ops import Op, QuantizedRelu, Weights
+from xbarsim.errors import ParameterError
 
 
-def bit_slice(network: Ann, planes: np.ndarray) -> list[SlicedLayer]:
-    """Return the layers of a conventional network with ternary weights, the outputs of the lowest bit first.
+def bit_slice(graph: Graph) -> Graph:
+    """Weights of n bits become n - 1 groups of outputs, one for each bit of their magnitudes, the lowest bit first.
 
-    ``planes`` is what the frames of an input stand for.
+    Neurons add the groups up, each worth twice the one before: what is computed stays exactly the same.
+
+    Raises
+    ------
+    ParameterError
+        If weights are real, maximum pooling follows them, or neurons spike, which add nothing up digitally.
     """
-    layers, n_slices = network.integer_layers(), network.spec.weight_bits - 1
-    stages = []
-    for layer in layers:
-        weights = layer.weights.astype(np.int64)
-        slices = [np.sign(weights) * (np.abs(weights) >> bit & 1) for bit in range(n_slices)]
-        n = n_slices * layer.spec.out
-        stages.append(
-            SlicedLayer(
-                spec=layer.spec.replace(out=n),
-                in_shape=layer.in_shape,
-                out_shape=(n, *layer.out_shape[1:]),
-                weights=np.vstack(slices).astype(np.int8),
-                slices=n_slices,
-                planes=planes,
-                gain=layer.gain,
-                offset=layer.offset,
-                top=None if layer is layers[-1] else network.spec.top_activation,
+    changed: dict[str, Op] = {}
+    for name, _, _, activation in graph.layers():
+        weights, neurons = graph.nodes[name], graph.nodes[activation]
+        assert isinstance(weights, Weights)
+        if weights.levels in ("binary", "ternary"):
+            continue
+        if not isinstance(neurons, QuantizedRelu) or not isinstance(weights.levels, int):
+            raise ParameterError(
+                f"{name}: weights = {weights.levels!r}; only binary and ternary ones map onto two-state cells"
             )
+        if weights.geometry.pool_by == "maximum":
+            raise ParameterError(
+                f"{name}: maximum pooling of {weights.levels}-bit weights: the maximum of a sum is not that of its "
+                "bits; use pool_by = 'average'"
+            )
+        values, slices = weights.values.astype(np.int64), weights.levels - 1
+        bits = [np.sign(values) * (np.abs(values) >> bit & 1) for bit in range(slices)]
+        changed[name] = replace(
+            weights,
+            values=np.concatenate(bits).astype(np.int8),
+            levels="ternary",
+            geometry=weights.geometry.replace(out=slices * len(values)),
+            slices=slices,
         )
-    return stages
+        changed[activation] = replace(neurons, slices=slices)
+    return graph.changed(changed)

@@ -1,74 +1,82 @@
-"""Batch norm folded away: each layer as signs, per-output thresholds and constants, ready for an array."""
+"""Batch norm and scales folded away: weights in units of one, and what neurons compare them with."""
 
 from __future__ import annotations
 
-import numpy as np
-import torch
+from dataclasses import replace
 
-from mapping.bsnn.finite import fault, title
-from mapping.bsnn.layers import as_numpy
-from mapping.bsnn.network import Network
-from mapping.lower.stage import FoldedLayer
+import numpy as np
+
+from mapping.ir.graph import Graph
+from mapping.ir.numbers import fault
+from mapping.ir.ops import Activation, Lif, Norm, Op, QuantizedRelu, Weights
 from xbarsim.errors import ParameterError
 
 
-def fold(network: Network) -> list[FoldedLayer]:
-    """Fold the batch norm of every layer into signs, thresholds and constants, exactly.
+def fold_norm(graph: Graph) -> Graph:
+    """Batch norm, scales and bias move into what neurons compare with: arrays only multiply.
 
-    With s = sqrt(var + eps): weights times sgn(gamma), threshold theta s/|gamma|, and a constant input
-    beta_bn s/|gamma| + sgn(gamma) (bias - mean) at every step.
+    What is computed stays the same. Of spiking neurons, with s = sqrt(var + eps) and weights that stand for a scale:
+    weights times sgn(gamma), thresholds theta s / |gamma| over the scale, and a constant input
+    shift s / |gamma| + sgn(gamma) (bias - mean), over the scale too, at every step. Of a ReLU, a gain and an offset.
 
     Raises
     ------
     ParameterError
-        If a tensor holds numbers that are not finite or out of range, weights are neither binary nor ternary, a
-        batch-norm channel has gamma = 0, or gamma < 0 after maximum pooling.
+        If a threshold or constant is not finite or out of range, a channel has gamma = 0, or gamma < 0 after maximum
+        pooling.
     """
-    network.check()
-    folded = []
-    for number, (layer, shapes) in enumerate(zip(network.layers, network.spec.shapes()), start=1):
-        if layer.weights not in ("binary", "ternary"):
+    changed: dict[str, Op] = {}
+    gone: list[str] = []
+    step = 1 / (graph.input.top or 1)
+    for name, _, norm, activation in graph.layers():
+        weights, neurons = graph.nodes[name], graph.nodes[activation]
+        batch_norm = graph.nodes[norm] if norm is not None else None
+        assert isinstance(weights, Weights) and isinstance(neurons, Activation)
+        assert batch_norm is None or isinstance(batch_norm, Norm)
+        if isinstance(neurons, Lif):
+            changed[name], changed[activation] = _spiking(name, weights, batch_norm, neurons)
+        else:
+            changed[name], changed[activation] = _rectifying(weights, batch_norm, neurons, step)
+            step = neurons.step
+        gone += [norm] if norm is not None else []
+    return graph.changed(changed, without=gone)
+
+
+def _spiking(name: str, weights: Weights, norm: Norm | None, neurons: Lif) -> tuple[Weights, Lif]:
+    n_out = len(weights.values)
+    constant, values = np.zeros(n_out) if weights.bias is None else weights.bias, weights.values
+    gain = np.ones(n_out)
+    if norm is not None:
+        if np.any(norm.gamma == 0):
+            raise ParameterError(f"{name}: batch norm has gamma = 0 in channel {int(np.argmin(norm.gamma != 0))}")
+        if weights.geometry.pool_by == "maximum" and np.any(norm.gamma < 0):
             raise ParameterError(
-                f"layer {number}: weights = {layer.weights!r}; only binary and ternary ones map onto two-state cells"
+                f"{name}: batch norm has gamma < 0 in channel {int(np.argmax(norm.gamma < 0))}, after which the "
+                "maximum of the pool would be a minimum; use pool_by = 'average'"
             )
-        n_out = layer.spec.out
-        weights = layer.effective_weight().detach().cpu().numpy().reshape(n_out, -1).astype(np.int8)
-        threshold, beta = (as_numpy(x).reshape(x.shape or (1, 1, 1)) for x in (layer.threshold, layer.beta))
-        constant = np.zeros(n_out) if layer.bias is None else as_numpy(layer.bias)
-        gain, sign = np.ones(n_out), np.ones(n_out)
-        if layer.norm is not None:
-            norm = layer.norm
-            gamma, bias, mean, variance = map(as_numpy, (norm.weight, norm.bias, norm.running_mean, norm.running_var))
-            if np.any(gamma == 0):
-                raise ParameterError(
-                    f"layer {number}: batch norm has gamma = 0 in channel {int(np.argmin(gamma != 0))}"
-                )
-            if layer.spec.pool_by == "maximum" and np.any(gamma < 0):
-                raise ParameterError(
-                    f"layer {number}: batch norm has gamma < 0 in channel {int(np.argmax(gamma < 0))}, after which the "
-                    "maximum of the pool would be a minimum; use pool_by = 'average'"
-                )
-            gain = np.sqrt(variance + norm.eps) / np.abs(gamma)
-            sign = np.sign(gamma)
-            constant = bias * gain + sign * (constant - mean)
-        weights = weights * sign[:, None].astype(np.int8)
-        threshold = threshold * gain.reshape(-1, 1, 1)
-        for what, x, limits in (("threshold", threshold, {"above": 0.0}), ("constant input", constant, {})):
-            wrong = fault(torch.from_numpy(x), **limits)
-            if wrong is not None:
-                raise ParameterError(f"{title(number - 1, layer.spec)}: its {what} with batch norm folded in {wrong}")
-        beta = np.broadcast_to(beta.clip(0, 1), (n_out, *beta.shape[1:]))
-        in_shape, out_shape = shapes
-        folded.append(
-            FoldedLayer(
-                spec=layer.spec,
-                in_shape=in_shape,
-                out_shape=out_shape,
-                weights=weights,
-                neuron=layer.neuron,
-                threshold=threshold,
-                beta=beta,
-                constant=constant,
+        gain, sign = norm.deviation / np.abs(norm.gamma), np.sign(norm.gamma)
+        constant = norm.shift * gain + sign * (constant - norm.mean)
+        values = values * sign[:, None, None, None].astype(values.dtype)
+    threshold, beta = (x.reshape(x.shape or (1, 1, 1)) for x in (neurons.threshold, neurons.beta))
+    threshold, constant = threshold * (gain / weights.scale).reshape(-1, 1, 1), constant / weights.scale
+    for what, x, above in (("threshold", threshold, 0.0), ("constant input", constant, None)):
+        wrong = fault(x, above=above)
+        if wrong is not None:
+            raise ParameterError(
+                f"{name} ({weights.geometry.kind}, {n_out} outputs): its {what} with batch norm folded in {wrong}"
             )
-        )
-    return folded
+    beta = np.broadcast_to(beta.clip(0, 1), (n_out, *beta.shape[1:]))
+    return replace(weights, values=values, scale=1.0, bias=constant), replace(neurons, threshold=threshold, beta=beta)
+
+
+def _rectifying(
+    weights: Weights, norm: Norm | None, neurons: QuantizedRelu, step: float
+) -> tuple[Weights, QuantizedRelu]:
+    """Fold for inputs of which one stands for ``step``."""
+    n_out = len(weights.values)
+    gain, offset = np.ones(n_out), np.zeros(n_out) if weights.bias is None else weights.bias
+    if norm is not None:
+        gain = norm.gamma / norm.deviation
+        offset = gain * (offset - norm.mean) + norm.shift
+    gain = gain * (weights.scale * step / neurons.step)
+    return replace(weights, scale=1.0, bias=None), replace(neurons, gain=gain, offset=offset / neurons.step)

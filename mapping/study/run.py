@@ -16,7 +16,7 @@ from mapping.cost.accounting import convention
 from mapping.datasets import HASHES, load_dataset
 from mapping.given import Source, trained_for
 from mapping.inputs import of_kind, told
-from mapping.lower.fold_norm import fold
+from mapping.lower.plan import lower
 from mapping.provenance import chip_text, data_hash, network_hash, now
 from mapping.resources import located
 from mapping.sample import Sample
@@ -105,7 +105,7 @@ def prepared(study: Study) -> tuple[Plan, ChipTask]:
         images, labels, sample = data[name]
         checked[name] = (*_checked(network, images, labels), sample)
         if isinstance(network, Network):
-            fold(network)
+            lower(network.graph())
     plan.identity.update(
         study=study.model_dump(mode="json", include={"images", "changes", "accounting"}),
         sets={axis.name: axis.cases or list(axis.sets) for axis in study.axes},

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import pandas as pd
 
-from mapping.bsnn.load import load_network
 from mapping.chip import load_chip
 from mapping.datasets import load_dataset
 from mapping.doubts import once
+from mapping.importers.load import load_network
 from mapping.intervals import Difference, Interval, combined
 from mapping.sample import Sample
 from mapping.study.results import warned

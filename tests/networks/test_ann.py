@@ -66,7 +66,8 @@ def naive_integers(network, image):
                 for k, (c, i, j) in enumerate(np.ndindex(channels, spec.kernel, spec.kernel)):
                     if 0 <= top_row + i < height and 0 <= left_col + j < width:
                         total += int(layer.weights[out, k]) * int(x[c, top_row + i, left_col + j])
-            y[out, row, col] = layer.gain[out] * (total / spec.pool**2) + layer.offset[out]
+            relu = layer.activation
+            y[out, row, col] = relu.gain[out] * (total / spec.pool**2) + relu.offset[out]
         x = y if number == len(layers) - 1 else np.clip(np.rint(y), 0, top).astype(int)
         outputs.append(x)
     return outputs
@@ -121,7 +122,7 @@ def test_integer_layers_hold_what_their_bits_allow():
         for layer in as_trained(ODD.replace(weight_bits=bits)).integer_layers():
             assert layer.weights.dtype == np.int8 and np.abs(layer.weights).max() == 2 ** (bits - 1) - 1
             assert layer.weights.shape == (layer.spec.out, layer.in_shape[0] * layer.spec.kernel**2)
-            assert layer.gain.shape == layer.offset.shape == (layer.spec.out,) and layer.weight_scale > 0
+            assert layer.activation.gain.shape == layer.activation.offset.shape == (layer.spec.out,)
 
 
 def test_images_become_levels():
@@ -229,9 +230,10 @@ def test_stored_network_is_the_same_network(tmp_path):
         path.write_bytes(b"")  # a mapped file would be gone now
         assert loaded.metadata == {"seed": 3} and loaded.spec == spec
         for mine, theirs in zip(network.integer_layers(), loaded.integer_layers()):
-            assert mine.spec == theirs.spec and mine.weight_scale == theirs.weight_scale
-            for name in ("weights", "gain", "offset"):
-                np.testing.assert_array_equal(getattr(mine, name), getattr(theirs, name))
+            assert mine.spec == theirs.spec and mine.activation.step == theirs.activation.step
+            np.testing.assert_array_equal(mine.weights, theirs.weights)
+            for name in ("gain", "offset"):
+                np.testing.assert_array_equal(getattr(mine.activation, name), getattr(theirs.activation, name))
     nothing = Ann(SMALL)
     torch.nn.init.zeros_(nothing.layers[0].weight)
     save_ann(nothing, path)

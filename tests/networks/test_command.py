@@ -226,3 +226,11 @@ def test_wheel_carries_data_and_works_elsewhere(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
     folder, accuracy = done.stdout.split()
     assert folder == str(site / "mapping" / "data") and float(accuracy) > 0.9
+
+
+def test_report_explains_how_layers_become_arrays(command):
+    code, out, err = command("report", "--explain", "--images", "10", "--chip", "paper-bsnn", "--chip", "isaac-like")
+    assert code == 0, err
+    assert out.index("fold_norm: Batch norm") < out.index("place: Weight matrices") < out.index("TOPS/W")
+    assert "layer 2, norm: batch norm of 64 channels -> gone" in out
+    assert "paper-bsnn, layer 2: 400 inputs on wordlines, 64 outputs at 2 bitlines an output -> 2 x 2 arrays" in out

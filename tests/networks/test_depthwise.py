@@ -54,7 +54,7 @@ def test_depthwise_layers_match_loops_over_channels():
             expected = [naive_depthwise(kernels[:, 0].numpy(), image, layer.spec) for image in x]
             np.testing.assert_allclose(ours, expected, rtol=1e-12, atol=1e-12)
             steps = np.rint(kernels[:, 0].numpy() / np.abs(kernels.numpy()).max() * 15)
-            gain, offset = (v[:, None, None] for v in (exact.gain, exact.offset))
+            gain, offset = (v[:, None, None] for v in (exact.activation.gain, exact.activation.offset))
             sums = np.stack([naive_depthwise(steps, image, layer.spec) for image in x])
             np.testing.assert_array_equal(y, np.rint(gain * sums + offset).clip(0, 255))
             assert len(np.unique(y)) > 5
@@ -87,7 +87,7 @@ def test_post_training_quantization_is_rounding():
         assert (network.spec.weight_bits, "quantized" in network.metadata) == (8, False)
         for mine, theirs in zip(network.quantized().integer_layers(), network.integer_layers()):
             np.testing.assert_array_equal(mine.weights, theirs.weights)
-            np.testing.assert_array_equal(mine.gain, theirs.gain)
+            np.testing.assert_array_equal(mine.activation.gain, theirs.activation.gain)
     with pytest.raises(xb.ParameterError, match="weight_bits = 5: the network has 4; give no more"):
         fewer.quantized(weight_bits=5)
     with pytest.raises(xb.ParameterError, match="AnnSpec.weight_bits = 1"):
@@ -111,8 +111,9 @@ def test_files_hold_the_kernels_alone(tmp_path):
     loaded = load_ann(path)
     assert loaded.spec == DEPTHWISE
     for mine, theirs in zip(network.integer_layers(), loaded.integer_layers()):
-        for name in ("weights", "gain", "offset"):
-            np.testing.assert_array_equal(getattr(mine, name), getattr(theirs, name))
+        np.testing.assert_array_equal(mine.weights, theirs.weights)
+        for name in ("gain", "offset"):
+            np.testing.assert_array_equal(getattr(mine.activation, name), getattr(theirs.activation, name))
 
 
 def test_depthwise_layers_learn():

@@ -69,7 +69,7 @@ def without_ties(mapped, images):
         level = layer.neurons.parameters()[2]
         x, membrane, _ = forward(layer, x, analog)
         apart = np.abs(membrane.numpy() / level - 1)
-        sure = (apart > TIE) | (layer.layer.neuron.clip & (apart == 0))  # a clip puts them there exactly
+        sure = (apart > TIE) | (layer.neurons.spec.clip & (apart == 0))  # a clip puts them there exactly
         clear &= sure.reshape(len(x), len(images), -1).all((0, 2))
         analog = False
     return clear

@@ -17,7 +17,7 @@ from torch import nn
 import mapping as mp
 import xbarsim as xb
 from mapping.bsnn.spec import NeuronSpec
-from mapping.lower.fold_norm import fold
+from mapping.lower.plan import lower
 
 nir = pytest.importorskip("nir")
 with warnings.catch_warnings():
@@ -104,7 +104,7 @@ def test_state_dicts_and_networks_changed_in_python(tmp_path_factory, data, name
     path = tmp_path_factory.getbasetemp() / "never.safetensors"
     uses = [
         lambda: mp.save_network(network, path), lambda: network.predict(IMAGES), lambda: network.spikes(IMAGES),
-        lambda: fold(network), lambda: mp.map_network(network, mp.load_chip("paper-bsnn")),
+        lambda: lower(network.graph()), lambda: mp.map_network(network, mp.load_chip("paper-bsnn")),
     ]  # fmt: skip
     for use in uses:
         with pytest.raises(xb.ParameterError, match=message) as caught:
@@ -223,7 +223,7 @@ def test_shapes_that_only_look_alike_are_refused(tmp_path):
     ):
         mp.load_network(path, **HOW)
     nir.write(path, chain([*whole[:2], lif(2), *whole[3:]]))
-    with pytest.raises(xb.ParameterError, match=r"'n1' \(Conv2d\): an array of shape \(2,\) for neurons of shape"):
+    with pytest.raises(xb.ParameterError, match=r"'n2' \(LIF\): an array of shape \(2,\) for neurons of shape"):
         mp.load_network(path, **HOW)
     nir.write(path, chain([*whole[:9], nir.Output(output_type={"output": np.array([3])})]))
     with pytest.raises(xb.ParameterError, match=r"'n9' \(Output\): has 3 numbers, .*'n7' \(Linear\) gives 2"):
@@ -281,7 +281,7 @@ def test_a_batch_norm_that_leaves_no_finite_threshold_is_not_mapped():
     with pytest.raises(
         xb.ParameterError, match=r"layer 1 \(conv, 2 outputs\): its threshold with batch norm folded in"
     ):
-        fold(network)
+        lower(network.graph())
 
 
 def test_training_that_diverges_ends_at_the_first_loss_that_is_not_finite():

@@ -11,8 +11,8 @@ from mapping.bsnn.network import Network
 from mapping.cost import CONVENTIONS
 from mapping.cost.pricing import energies
 from mapping.engines.tensors import forward
-from mapping.lower.fold_norm import fold
 from mapping.lower.placement import cell_bits, decoder, place
+from mapping.lower.plan import lower
 from mapping.periphery.neuron_circuit import DigitalNeuron
 from tests.networks.naive import rebuilt
 
@@ -32,7 +32,9 @@ def assert_same_spikes(network, mapped, images):
     """Compare layer by layer on the software network's own inputs; a membrane within 1e-6 of its threshold is a tie."""
     x = torch.from_numpy(encode(images, network.spec, seed=mapped.seed)).double()
     analog = is_analog(images, network.spec)
-    for layer, on_chip, theta in zip(network.layers, mapped.layers, [layer.threshold for layer in fold(network)]):
+    for layer, on_chip, theta in zip(
+        network.layers, mapped.layers, [stage.activation.threshold for stage in lower(network.graph())]
+    ):
         expected = network_spikes(network, layer, x)
         spikes = forward(on_chip, x.numpy(), analog)[0]
         differs = (spikes != expected.numpy()).any(0)
@@ -71,7 +73,7 @@ def test_ideal_chip_is_the_software_network(tiny, ideal, weights):
     network, images = tiny
     mapped = mp.map_network(network, ideal.replace(weights=weights), dtype=torch.float64)
     assert sum(layer.n_tiles for layer in mapped.layers) >= 8
-    for layer, folded in zip(mapped.layers, fold(network)):
+    for layer, folded in zip(mapped.layers, lower(network.graph())):
         np.testing.assert_allclose(layer.effective_weights, folded.weights, rtol=0, atol=2e-9)
     assert_same_spikes(network, mapped, images)
 
@@ -252,7 +254,7 @@ def test_strided_and_ternary_layers_run_on_the_chip(ideal, sar):
     network = strided()
     images = np.random.default_rng(5).uniform(0, 1, (4, 2, 6, 6))
     assert_same_spikes(network, mp.map_network(network, ideal, dtype=torch.float64), images)
-    assert (fold(network)[0].weights == 0).any()
+    assert (lower(network.graph())[0].weights == 0).any()
     with pytest.raises(xb.ParameterError, match="layer 1: weights of 0 need a pair of bitlines"):
         mp.map_network(network, ideal.replace(weights="reference"))
     report = mp.map_network(network, sar).evaluate(images, np.zeros(4, int))
@@ -337,7 +339,7 @@ def test_placement_covers_every_weight_once(chip, weights):
 
 def test_folding_is_exact(tiny):
     network, images = tiny
-    layer, folded = network.layers[0], fold(network)[0]
+    layer, folded = network.layers[0], lower(network.graph())[0]
     x = torch.from_numpy(images)
     norm = layer.norm
     gain = (torch.sqrt(norm.running_var + norm.eps) / norm.weight.abs()).detach().numpy()[:, None, None]
@@ -346,7 +348,7 @@ def test_folding_is_exact(tiny):
     kernel = torch.from_numpy(folded.weights.reshape(4, 2, 3, 3)).double()
     plain = weighted_input(x, kernel, 2).numpy() + folded.constant[:, None, None]
     np.testing.assert_allclose(plain, layer(x).detach().numpy() * gain, rtol=0, atol=1e-12)
-    np.testing.assert_allclose(folded.threshold, network.spec.threshold * gain)
+    np.testing.assert_allclose(folded.activation.threshold, network.spec.threshold * gain)
 
 
 def test_what_cannot_be_mapped_is_refused(tiny, chip):

@@ -48,7 +48,7 @@ def one_neuron(beta, delay, t_steps, threshold=10.0):
 def by_events(network, images):
     """Spikes and membranes of every layer of the network in software, run by events."""
     x, states = list_inputs(np.moveaxis(images, 1, 0), False, np.dtype(float)), []
-    for layer in ideal_layers(network.layers, network.spec):
+    for layer in ideal_layers(network.graph(), network.t_steps, np.dtype(float)):
         x, _, state = layer.run(x, dense=True)
         states.append(state)
     return states

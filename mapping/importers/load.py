@@ -7,11 +7,11 @@ from typing import Literal
 
 from torch import nn
 
-from mapping.bsnn.chain import build
-from mapping.bsnn.from_modules import layers_of_modules
-from mapping.bsnn.from_nir import layers_of_nir
+from mapping.bsnn.from_graph import network_of
 from mapping.bsnn.network import Network
 from mapping.bsnn.store import load_file, shipped_network
+from mapping.importers.nir import graph_of_nir
+from mapping.importers.snntorch import graph_of_modules
 from mapping.resources import path_of
 from xbarsim.errors import ParameterError
 from xbarsim.units import quantity
@@ -60,7 +60,7 @@ def load_network(
     how = {"dt": dt, "reset_mechanism": reset_mechanism, "reset_delay": reset_delay, "fire": fire}
     if isinstance(source, nn.Module):
         _refuse(type(source).__name__, **how)
-        network = build(layers_of_modules(source), input_shape, 25 if t_steps is None else t_steps)
+        network = network_of(graph_of_modules(source, input_shape), 25 if t_steps is None else t_steps)
         network.name = type(source).__name__
         return network
     path = path_of(source, "network")
@@ -75,8 +75,7 @@ def load_network(
             raise ParameterError(f"dt = {dt:g} s: give the time of one step, above 0")
         how |= {"reset_delay": True if reset_delay is None else reset_delay}
         del how["dt"]
-        stages, stored_shape = layers_of_nir(path, dt, how)
-        network = build(stages, input_shape or stored_shape, 25 if t_steps is None else t_steps)
+        network = network_of(graph_of_nir(path, input_shape, dt, how), 25 if t_steps is None else t_steps)
         network.name = path.name
         return network
     _refuse(str(source), input_shape=input_shape, t_steps=t_steps, **how)

@@ -5,14 +5,17 @@ J. E. Pedersen et al., Nature Communications 15, 8122 (2024).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from mapping.bsnn.chain import Gathered, square, zeros_around
-from mapping.bsnn.finite import fault
+from mapping.importers.fields import input_shape, neurons, numbers, square, zeros_around
+from mapping.ir.graph import Graph, layers_in
+from mapping.ir.ops import Input, Lif, Op, Pool, Weights
+from mapping.ir.shapes import Geometry
 from xbarsim.apart import check_apart
 from xbarsim.errors import UNREADABLE, FileError, ParameterError, brief
 
@@ -20,8 +23,8 @@ _READ = "import sys, nir; nir.read(sys.argv[1], type_check=False)"
 _FAR = 2.0  # from 1, as a gain that only the time step makes
 
 
-def layers_of_nir(path: Path, dt: float, how: dict[str, Any]) -> tuple[list[Gathered], tuple[int, ...] | None]:
-    """Gather the layers of a NIR file, and the shape of its input."""
+def graph_of_nir(path: Path, shape: int | tuple[int, ...] | None, dt: float, how: dict[str, Any]) -> Graph:
+    """Return the graph of a NIR file, for inputs of the shape given or of the file's own."""
     try:
         import nir
     except ImportError:
@@ -36,41 +39,64 @@ def layers_of_nir(path: Path, dt: float, how: dict[str, Any]) -> tuple[list[Gath
             graph = nir.read(path, type_check=False)
     except UNREADABLE as error:
         raise FileError(f"{path}: cannot be read as NIR ({brief(error)})") from None
-    layers: list[Gathered] = []
-    open_layer: Gathered | None = None
-    shape, flattened = None, False
     chain = [(f"{path}: node {name!r} ({type(node).__name__})", node) for name, node in _path(path, graph)]
     _check_gain(chain, dt)
+    nodes: dict[str, Op] = {}
+    weights: str | None = None  # which neurons have not followed yet
+    flat, unflattened, outputs = False, [], None
     for what, node in chain:
         kind = type(node).__name__
         if kind == "Input":
             given = tuple(int(n) for n in np.ravel(next(iter(node.input_type.values()))))
-            shape = given if len(given) in (1, 3) else None
+            shape = shape or (given if len(given) in (1, 3) else None)
         elif kind == "Flatten":
-            flattened = True
+            flat = True
         elif kind == "Output":
-            _check_output(layers, node, what)
+            outputs = what, int(np.prod(next(iter(node.output_type.values()))))
         elif kind in ("Linear", "Affine", "Conv2d"):
-            if open_layer is not None:
-                raise ParameterError(f"{what}: follows {open_layer.name} without neurons between them")
-            open_layer = _of_weights(node, kind, what)
-            open_layer.flattened = flattened
+            nodes[what], weights = _of_weights(node, kind, what), what
+            unflattened += [what] if kind != "Conv2d" and not flat else []
         elif kind in ("AvgPool2d", "SumPool2d", "Scale", "LIF", "IF", "Threshold"):
-            if open_layer is None:
+            before = nodes.get(weights or "")
+            if not isinstance(before, Weights) or weights is None:
                 raise ParameterError(f"{what}: comes without weights before it")
-            if kind in ("AvgPool2d", "SumPool2d"):
-                _take_pool_node(open_layer, node, kind, what)
-            elif kind == "Scale":
-                open_layer.gain *= _positive(_numbers(node, "scale", what), what, "scale")
+            if kind == "Scale":
+                nodes[weights] = before.times(_positive(_numbers(node, "scale", what), what, "scale"))
+            elif kind in ("AvgPool2d", "SumPool2d"):
+                pool = _of_pool(node, what)
+                nodes |= {what: pool} if pool.side > 1 else {}
+                nodes[weights] = before.times(pool.side**2) if kind == "SumPool2d" else before
             else:
-                _take_neurons(open_layer, node, kind, what, dt, how)
-                layers.append(open_layer)
-                open_layer = None
+                nodes[weights], nodes[what] = _of_neurons(before, node, kind, what, dt, how)
+                weights = None
         else:
             raise ParameterError(f"{what}: is not supported; see load_network for what is")
-    if open_layer is not None:
-        raise ParameterError(f"{open_layer.name}: has no neurons after it")
-    return layers, shape
+    layers_in(nodes)  # what is wrong with them, before their shapes
+    first = next(iter(nodes.values()))
+    if shape is None and isinstance(first, Weights) and first.geometry.kind == "dense":
+        shape = first.values.shape[1]
+    made = Graph.chain({"input": Input(shape=input_shape(shape))} | nodes)
+    _check_shapes(made, unflattened, outputs)
+    return made
+
+
+def _check_shapes(graph: Graph, unflattened: Sequence[str], outputs: tuple[str, int] | None) -> None:
+    """Refuse shapes that NIR does not have: dense weights after positions, neurons and outputs of other shapes."""
+    for name in unflattened:
+        before = graph.shapes[graph.before(name)[0].source]
+        if before[1:] != (1, 1):
+            raise ParameterError(f"{name}: takes inputs of shape {before} that nothing flattens; add a Flatten")
+    for name, op in graph.nodes.items():
+        for x in (op.threshold, op.beta) if isinstance(op, Lif) else ():
+            shape = graph.shapes[name]
+            if x.size > 1 and [n for n in x.shape if n > 1] != [n for n in shape if n > 1]:
+                raise ParameterError(f"{name}: an array of shape {x.shape} for neurons of shape {shape}")
+    last = graph.layers()[-1].weights
+    weights = graph.nodes[last]
+    if outputs is not None and isinstance(weights, Weights) and weights.geometry.kind == "dense":
+        what, size = outputs
+        if size != len(weights.values):
+            raise ParameterError(f"{what}: has {size} numbers, {last} gives {len(weights.values)}")
 
 
 def _check_gain(chain: list[tuple[str, Any]], dt: float) -> None:
@@ -90,13 +116,6 @@ def _check_gain(chain: list[tuple[str, Any]], dt: float) -> None:
 
 def _leaks(node: Any) -> bool:
     return type(node).__name__ == "LIF"
-
-
-def _check_output(layers: list[Gathered], node: Any, what: str) -> None:
-    """Refuse an output that has not as many numbers as the last layer, where no positions change their number."""
-    size = int(np.prod(next(iter(node.output_type.values()))))
-    if layers and layers[-1].kind == "dense" and size != len(layers[-1].weight):
-        raise ParameterError(f"{what}: has {size} numbers, {layers[-1].name} gives {len(layers[-1].weight)}")
 
 
 def _path(path: Path, graph: Any) -> list[tuple[str, Any]]:
@@ -123,39 +142,46 @@ def _path(path: Path, graph: Any) -> list[tuple[str, Any]]:
     return [(name, graph.nodes[name]) for name in chain]
 
 
-def _of_weights(node: Any, kind: str, what: str) -> Gathered:
-    weight = torch.from_numpy(_numbers(node, "weight", what))
-    bias = torch.from_numpy(_numbers(node, "bias", what)) if kind in ("Affine", "Conv2d") else None
-    if weight.ndim != (4 if kind == "Conv2d" else 2) or (bias is not None and bias.shape != weight.shape[:1]):
-        shapes = [tuple(x.shape) for x in (weight, bias) if x is not None]
+def _of_weights(node: Any, kind: str, what: str) -> Weights:
+    values = _numbers(node, "weight", what)
+    bias = _numbers(node, "bias", what) if kind in ("Affine", "Conv2d") else None
+    if values.ndim != (4 if kind == "Conv2d" else 2) or (bias is not None and bias.shape != values.shape[:1]):
+        shapes = [x.shape for x in (values, bias) if x is not None]
         raise ParameterError(f"{what}: weights and bias of shape {shapes}; give (out, in, ...) and (out,)")
     bias = None if bias is None or not bias.any() else bias
     if kind != "Conv2d":
-        return Gathered(what, "dense", weight, bias, strict=True)
+        geometry = Geometry(kind="dense", out=len(values), bias=bias is not None)
+        return Weights(geometry=geometry, values=values[:, :, None, None], levels="float", bias=bias)
     if square(node.dilation, what, "dilation") != 1 or node.groups != 1:
         raise ParameterError(f"{what}: dilation and groups are not supported")
-    side = square(weight.shape[-2:], what, "kernel")
-    padding = zeros_around(node.padding, side, what)
-    stride = square(node.stride, what, "stride")
-    return Gathered(what, "conv", weight, bias, stride=stride, padding=padding, strict=True)
+    kernel = square(values.shape[-2:], what, "kernel")
+    geometry = Geometry(
+        kind="conv",
+        out=len(values),
+        kernel=kernel,
+        padding=zeros_around(node.padding, kernel, what),
+        stride=square(node.stride, what, "stride"),
+        bias=bias is not None,
+    )
+    return Weights(geometry=geometry, values=values, levels="float", bias=bias)
 
 
-def _take_pool_node(layer: Gathered, node: Any, kind: str, what: str) -> None:
+def _of_pool(node: Any, what: str) -> Pool:
     pool = square(node.kernel_size, what, "kernel_size")
-    if square(node.stride, what, "stride") != pool or square(node.padding, what, "padding") or layer.pool > 1:
-        raise ParameterError(f"{what}: only one pooling per layer, with stride = kernel_size and no padding")
-    layer.pool = pool
-    layer.gain *= pool**2 if kind == "SumPool2d" else 1
+    if square(node.stride, what, "stride") != pool or square(node.padding, what, "padding"):
+        raise ParameterError(f"{what}: only pooling with stride = kernel_size and no padding is supported")
+    return Pool(side=pool, by="average")
 
 
-def _take_neurons(layer: Gathered, node: Any, kind: str, what: str, dt: float, how: dict[str, Any]) -> None:
-    """Take U' = (1 - dt/tau) U + r dt/tau I + dt/tau v_leak; the gain moves into the threshold.
+def _of_neurons(
+    weights: Weights, node: Any, kind: str, what: str, dt: float, how: dict[str, Any]
+) -> tuple[Weights, Lif]:
+    """Take U' = (1 - dt/tau) U + r dt/tau I + dt/tau v_leak; the gain moves into the threshold, the rest into the bias.
 
     Integrate-and-fire neurons have tau -> inf with r dt as gain; a threshold alone is one without memory.
     """
     theta = _numbers(node, "threshold" if kind == "Threshold" else "v_threshold", what, above=0)
     gain, decay = np.ones_like(theta), np.zeros_like(theta)
-    layer.neuron = how | ({"reset_mechanism": "none"} if kind == "Threshold" else {})
     if kind != "Threshold" and node.v_reset is not None and np.any(_numbers(node, "v_reset", what) != 0):
         raise ParameterError(f"{what}: v_reset other than 0 is not supported")
     if kind == "IF":
@@ -171,32 +197,32 @@ def _take_neurons(layer: Gathered, node: Any, kind: str, what: str, dt: float, h
         gain = np.where(no_leak, 1.0, np.divide(r * dt, tau, where=~no_leak, out=np.ones(np.broadcast(r, tau).shape)))
         v_leak = _numbers(node, "v_leak", what)
         if np.any(v_leak != 0):
-            _take_leak(layer, v_leak / r / layer.gain, what)
+            weights = _with_leak(weights, v_leak / r, what)
     if not (np.all(gain > 0) and np.all(np.isfinite(gain))):
         raise ParameterError(f"{what}: r has to be above 0 and finite")
     gain = np.where(np.abs(gain - 1) < 1e-6, 1.0, gain)  # written in single precision
-    layer.threshold, layer.beta = torch.from_numpy(np.asarray(theta / gain)), torch.from_numpy(np.asarray(decay))
+    threshold, decay = np.asarray(theta / gain), np.asarray(decay)
+    rules = how | ({"reset_mechanism": "none"} if kind == "Threshold" else {})
+    return weights, neurons(what, threshold, decay, **rules)
 
 
-def _take_leak(layer: Gathered, rest: np.ndarray, what: str) -> None:
+def _with_leak(weights: Weights, rest: np.ndarray, what: str) -> Weights:
     """Add the current that stands for a resting potential to the bias."""
-    rest = rest.reshape(1 if rest.size == 1 else len(layer.weight), -1)
+    n_out = len(weights.values)
+    rest = rest.reshape(1 if rest.size == 1 else n_out, -1)
     if not np.allclose(rest, rest[:, :1], rtol=1e-6, atol=0):
         raise ParameterError(f"{what}: v_leak / r has to be one number for each output channel")
-    before = torch.zeros(len(layer.weight), dtype=torch.float64) if layer.bias is None else layer.bias
-    layer.bias = before + torch.from_numpy(rest[:, 0].copy())
+    bias = (np.zeros(n_out) if weights.bias is None else weights.bias) + rest[:, 0]
+    return replace(weights, bias=bias, geometry=weights.geometry.replace(bias=True))
 
 
 def _numbers(node: Any, name: str, what: str, *, infinite: bool = False, **limits: float) -> np.ndarray:
-    """Return a field of a node in double precision; refuse it, by their names, for a :func:`fault`."""
+    """Return a field of a node in double precision, as :func:`numbers`."""
     given = np.asarray(getattr(node, name))
     if given.dtype.kind not in "biufc" or not given.size:
         raise ParameterError(f"{what}, tensor {name!r} is of type {given.dtype} and shape {given.shape}; give numbers")
-    whole = given.astype(complex if given.dtype.kind == "c" else float)
-    wrong = fault(torch.from_numpy(np.where(whole == np.inf, 1, whole) if infinite else whole), **limits)
-    if wrong is not None:
-        raise ParameterError(f"{what}, tensor {name!r} {wrong}")
-    return whole
+    numbers(np.where(given == np.inf, 1, given) if infinite else given, what, name, **limits)
+    return given.astype(float)
 
 
 def _positive(value: np.ndarray, what: str, name: str) -> float:

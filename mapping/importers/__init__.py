@@ -1,0 +1,1 @@
+"""Networks of other frameworks and files, each as a graph."""

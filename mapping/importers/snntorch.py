@@ -1,0 +1,162 @@
+"""Layers out of an ``nn.Sequential`` with snnTorch neurons; snnTorch itself is not needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from mapping.bsnn.finite import decays, plain
+from mapping.importers.fields import input_shape, neurons, numbers, square, zeros_around
+from mapping.ir.graph import Graph, layers_in
+from mapping.ir.ops import Input, Lif, Norm, Op, Pool, Weights
+from mapping.ir.shapes import Geometry
+from xbarsim.errors import ParameterError
+
+_KNOWN = (
+    nn.Conv2d, nn.Linear, nn.BatchNorm1d, nn.BatchNorm2d, nn.AvgPool2d, nn.MaxPool2d, nn.Flatten, nn.Dropout,
+    nn.Dropout2d, nn.Identity,
+)  # fmt: skip
+_RESETS = {"subtract": "_base_sub", "zero": "_base_zero", "none": "_base_int"}  # snnTorch's functions
+
+
+def graph_of_modules(module: nn.Module, shape: int | tuple[int, ...] | None) -> Graph:
+    """Return the graph of an ``nn.Sequential`` for inputs of a shape, which dense weights tell themselves."""
+    nodes: dict[str, Op] = {}
+    weights: str | None = None  # the last ones, and whether a batch norm has followed them
+    normed = False
+    membranes: set[int] = set()
+    for name, part in _chain(module):
+        what = f"module {name!r} ({type(part).__name__})"
+        if isinstance(part, nn.Flatten | nn.Dropout | nn.Dropout2d | nn.Identity):
+            continue
+        if isinstance(part, nn.Conv2d | nn.Linear):
+            nodes[what], weights, normed = _of_weights(part, what), what, False
+        elif isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d):
+            nodes[what], normed = _of_norm(part, what, nodes.get(weights or "")), True
+        elif isinstance(part, nn.AvgPool2d | nn.MaxPool2d):
+            pool = _of_pool(part, what)
+            nodes |= {what: pool} if pool.side > 1 else {}
+            divisor = getattr(part, "divisor_override", None)
+            if divisor is not None and normed:
+                raise ParameterError(f"{what}: divisor_override after a batch norm is not supported")
+            before = nodes.get(weights or "")
+            if divisor is not None and isinstance(before, Weights):
+                nodes[str(weights)] = before.times(pool.side**2 / divisor)
+        else:
+            if id(part) in membranes:
+                raise ParameterError(f"{what}: occurs twice and would share its membrane; give each layer its own")
+            membranes.add(id(part))
+            nodes[what] = _of_leaky(part, what, nodes.get(weights or ""))
+    layers_in(nodes)  # what is wrong with them, before their shapes
+    first = next(iter(nodes.values()), None)
+    if shape is None and isinstance(first, Weights) and first.geometry.kind == "dense":
+        shape = first.values.shape[1]
+    return Graph.chain({"input": Input(shape=input_shape(shape))} | nodes)
+
+
+def _chain(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the modules one after the other, only those that compute what their class says."""
+    if not isinstance(module, nn.Sequential) or _forward(module) is not nn.Sequential.forward:
+        where = f"module {prefix.rstrip('.')!r} " if prefix else ""
+        raise ParameterError(
+            f"{where}({type(module).__name__}): its forward may compute anything, residual and recurrent "
+            "paths included; give an nn.Sequential of its modules"
+        )
+    _refuse_hooks(module, f"module {prefix.rstrip('.')!r}")
+    for name, part in module._modules.items():  # with those that occur twice
+        if isinstance(part, nn.Sequential):
+            yield from _chain(part, f"{prefix}{name}.")
+            continue
+        what = f"module {prefix + name!r} ({type(part).__name__})"
+        leaky = type(part).__name__ == "Leaky" and type(part).__module__.startswith("snntorch")
+        if part is None or not (leaky or any(_forward(part) is kind.forward for kind in _KNOWN)):
+            raise ParameterError(f"{what}: is not supported, or has a forward of its own; see load_network for what is")
+        _refuse_hooks(part, what)
+        yield prefix + name, part
+
+
+def _forward(module: nn.Module) -> Any:
+    return type(module).forward
+
+
+def _refuse_hooks(module: nn.Module, what: str) -> None:
+    if module._forward_hooks or module._forward_pre_hooks:
+        raise ParameterError(f"{what}: has forward hooks, which may compute anything; remove them")
+
+
+def _of_weights(part: nn.Conv2d | nn.Linear, what: str) -> Weights:
+    values = numbers(plain(part.weight), what, "weight")
+    geometry: dict[str, Any] = {"kind": "dense"}
+    if isinstance(part, nn.Conv2d):
+        kernel = square(part.kernel_size, what, "kernel_size")
+        if square(part.dilation, what, "dilation") != 1 or part.groups != 1 or part.padding_mode != "zeros":
+            raise ParameterError(f"{what}: dilation, groups and padding other than by zeros are not supported")
+        padding, stride = zeros_around(part.padding, kernel, what), square(part.stride, what, "stride")
+        geometry = {"kind": "conv", "kernel": kernel, "stride": stride, "padding": padding}
+    return Weights(
+        geometry=Geometry(**geometry, out=len(values), bias=part.bias is not None),
+        values=values.reshape(*values.shape[:2], *values.shape[2:] or (1, 1)),
+        levels="float",
+        bias=None if part.bias is None else numbers(plain(part.bias), what, "bias"),
+    )
+
+
+def _of_norm(part: nn.BatchNorm1d | nn.BatchNorm2d, what: str, weights: Op | None) -> Norm:
+    if part.running_mean is None or part.running_var is None:
+        raise ParameterError(f"{what}: has no running statistics; train it with track_running_stats")
+    if isinstance(weights, Weights) and len(part.running_mean) != len(weights.values):
+        raise ParameterError(f"{what}: has {len(part.running_mean)} features, the layer {len(weights.values)} channels")
+    mean = numbers(plain(part.running_mean), what, "running_mean")
+    var = numbers(plain(part.running_var), what, "running_var", least=0)
+    numbers(var + part.eps, what, "running_var + eps", above=0)
+    return Norm(
+        mean=mean,
+        var=var,
+        eps=part.eps,
+        gamma=np.ones_like(mean) if part.weight is None else numbers(plain(part.weight), what, "weight"),
+        shift=np.zeros_like(mean) if part.bias is None else numbers(plain(part.bias), what, "bias"),
+    )
+
+
+def _of_pool(part: nn.AvgPool2d | nn.MaxPool2d, what: str) -> Pool:
+    pool = square(part.kernel_size, what, "kernel_size")
+    steps = pool if part.stride is None else square(part.stride, what, "stride")
+    if steps != pool or square(part.padding, what, "padding") or part.ceil_mode:
+        raise ParameterError(f"{what}: only pooling with stride = kernel_size and no padding is supported")
+    if isinstance(part, nn.AvgPool2d):
+        return Pool(side=pool, by="average")
+    if square(part.dilation, what, "dilation") != 1:
+        raise ParameterError(f"{what}: dilation is not supported")
+    return Pool(side=pool, by="maximum")
+
+
+def _of_leaky(part: Any, what: str, weights: Op | None) -> Lif:
+    if part.state_quant or float(torch.as_tensor(part.graded_spikes_factor).detach().double().sub(1).abs().max()):
+        raise ParameterError(f"{what}: quantized membranes and graded spikes are not supported")
+    if part.state_function.__name__ != _RESETS[part.reset_mechanism]:
+        raise ParameterError(
+            f"{what}: reset_mechanism was changed after it was made, which its forward does not follow"
+        )
+    with torch.no_grad():
+        fires = tuple(part.spike_grad(torch.tensor([-1.0, 0.0, 1.0])).tolist())
+    if fires not in ((0, 0, 1), (0, 1, 1)):
+        raise ParameterError(f"{what}: its spike_grad gives {fires} for membranes below, at and above the threshold")
+    conv = isinstance(weights, Weights) and weights.geometry.kind == "conv"
+    if part.inhibition and (conv or torch.as_tensor(part.threshold).unique().numel() > 1):
+        raise ParameterError(f"{what}: inhibition is supported on dense layers with one threshold only")
+    threshold = numbers(plain(torch.as_tensor(part.threshold)), what, "threshold", above=0)
+    # its forward clamps decays too
+    beta = numbers(plain(decays(torch.as_tensor(part.beta))), what, "beta", least=0, most=1)
+    return neurons(
+        what,
+        threshold,
+        beta,
+        reset_mechanism=part.reset_mechanism,
+        reset_delay=True if part.reset_delay else "snntorch",
+        fire=">=" if fires[1] else ">",
+        winner_take_all=bool(part.inhibition),
+    )

@@ -1,0 +1,73 @@
+"""From a network to what a chip has to hold: the passes one after the other, and what each of them did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from math import prod
+
+from mapping.ir.graph import Graph
+from mapping.lower.bit_slice import bit_slice
+from mapping.lower.fold_norm import fold_norm
+from mapping.lower.fuse import fuse
+from mapping.lower.placement import Grid, bitlines, place
+from mapping.lower.plain_kernels import plain_kernels
+from mapping.lower.quantize import quantize
+from mapping.lower.stages import Stage, stages
+
+Pass = Callable[[Graph], Graph]
+TO_INTEGERS: tuple[Pass, ...] = (quantize, plain_kernels, fuse, fold_norm)
+TO_CELLS: tuple[Pass, ...] = (*TO_INTEGERS, bit_slice)
+
+
+def lower(graph: Graph, passes: Sequence[Pass] = TO_CELLS) -> list[Stage]:
+    """Return what arrays and the circuits behind them compute, layer by layer.
+
+    Raises
+    ------
+    ParameterError
+        If a pass cannot take the network; the node is named.
+    """
+    for step in passes:
+        graph = step(graph)
+    return stages(graph)
+
+
+def explain(graph: Graph, grids: Mapping[str, Grid]) -> str:
+    """Say what each pass does to a network, and how its layers lie on the arrays of chips, by their names."""
+    lines = []
+    for step in TO_CELLS:
+        before, graph = graph, step(graph)
+        changes = [
+            f"  {name}: {op} -> {graph.nodes.get(name, 'gone')}"
+            for name, op in before.nodes.items()
+            if str(graph.nodes.get(name)) != str(op)
+        ]
+        lines += [_title(step), *(changes or ["  nothing to do"])]
+    made = stages(graph)
+    lines += [_title(stages), *(f"  {stage.name}: {_read(stage)}" for stage in made), _title(place)]
+    for chip, grid in grids.items():
+        lines += [f"  {chip}, {stage.name}: {_placed(stage, grid)}" for stage in made]
+    return "\n".join(lines)
+
+
+def _title(step: Callable[..., object]) -> str:
+    assert step.__doc__ is not None
+    return f"{step.__name__}: {step.__doc__.splitlines()[0]}"
+
+
+def _read(stage: Stage) -> str:
+    pool = f", {stage.spec.pool_by} of {stage.spec.pool} x {stage.spec.pool}" if stage.spec.pool > 1 else ""
+    return (
+        f"{stage.n_positions} reads a frame{pool}, {prod(stage.out_shape) // stage.slices} neurons: {stage.activation}"
+    )
+
+
+def _placed(stage: Stage, grid: Grid) -> str:
+    n_out, n_in = stage.weights.shape
+    rows = place(n_in, n_out, grid)
+    used = sum(patch.n_rows * bitlines(patch, grid) for row in rows for patch in row)
+    n_tiles = len(rows) * len(rows[0])
+    lines = "2 bitlines an output" if grid.weights == "differential" else "1 bitline an output, 2 references an array"
+    share = used / (n_tiles * grid.rows * grid.cols)
+    arrays = f"{len(rows)} x {len(rows[0])} arrays of {grid.rows} x {grid.cols}"
+    return f"{n_in} inputs on wordlines, {n_out} outputs at {lines} -> {arrays}, {share:.0%} of their cells in use"
