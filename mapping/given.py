@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 
 from mapping.ann.network import Ann
-from mapping.ann.store import load_ann
 from mapping.bsnn.network import Network
 from mapping.chip import Chip, load_chip
 from mapping.importers.load import load_network
 from mapping.inputs import of_kind
+from mapping.store import load_ann
 from xbarsim.errors import FileError, ParameterError, shown
 from xbarsim.streams import whole_number
 

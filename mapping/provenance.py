@@ -152,11 +152,9 @@ def _wires(chip: Chip) -> str:
 
 def network_hash(network: Network | Ann) -> str:
     """Return the first digits of the SHA-256 of what a file holds of a network, the same before and after storing."""
-    from mapping.ann.network import Ann
-    from mapping.ann.store import stored_tensors as of_ann
-    from mapping.bsnn.store import stored_tensors
+    from mapping.store import stored_tensors
 
-    stored = of_ann(network) if isinstance(network, Ann) else stored_tensors(network)
+    stored = stored_tensors(network)
     numbers = (stored[name].detach().cpu().float().numpy() for name in sorted(stored))
     return digest(*numbers, np.array(network.spec.model_dump_json()))
 

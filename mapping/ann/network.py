@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mapping.ann.spec import AnnSpec
 from mapping.bsnn.encode import Checked, check_images, encode
-from mapping.bsnn.finite import CheckedModule, fault
+from mapping.bsnn.finite import CheckedModule, fault, tensors_of
 from mapping.bsnn.layers import as_numpy, fuse_pool, largest, layer_nodes
 from mapping.bsnn.spec import LayerSpec
 from mapping.ir import ops
@@ -69,6 +69,26 @@ class AnnLayer(nn.Module):
     def fault(self, name: str, x: Tensor) -> str | None:
         """Return what is wrong with numbers that are, or are to be, the parameter or buffer of that name; or None."""
         return fault(x, least=0) if name == "norm.running_var" else fault(x)
+
+    def stored(self) -> dict[str, Tensor]:
+        """Return what files hold: weights as whole numbers, and the real one that the largest stands for."""
+        levels = torch.round(self.weight.detach() / self.weight_scale()).to(torch.int8)
+        return tensors_of(self) | {"weight": levels, "largest": self.weight.detach().abs().max()}
+
+    def restored(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Undo :meth:`stored`."""
+        scale = tensors.pop("largest").double() / self.top_weight
+        return tensors | {"weight": tensors["weight"].double() * scale}
+
+    def misfit(self, name: str, given: Tensor, shape: tuple[int, ...]) -> str | None:
+        """Return why a tensor of a file is not what :meth:`stored` gives by that name; or None."""
+        if given.shape != shape:
+            return f"has shape {tuple(given.shape)}, not {shape}"
+        if name == "weight" and (
+            given.dtype != torch.int8 or int(given.short().abs().max()) not in (0, self.top_weight)
+        ):
+            return f"holds other than int8 from {-self.top_weight} to {self.top_weight}, of which the largest is one"
+        return fault(given, least=0) if name == "largest" else self.fault(name, given)
 
     def weight_scale(self) -> Tensor:
         """Return what a weight of 1 stands for: the largest |weight| is the largest whole number."""

@@ -28,10 +28,18 @@ class Layer(Protocol):
     def fault(self, name: str, x: Tensor) -> str | None:
         """Return what is wrong with numbers that are, or are to be, those of that name; or None."""
 
+    def stored(self) -> dict[str, Tensor]:
+        """Return what files hold of it."""
+
 
 def title(number: int, spec: LayerSpec) -> str:
     """Return what errors call a layer, the one of that number from 0 on."""
     return f"layer {number + 1} ({spec.kind}, {spec.out} outputs)"
+
+
+def tensors_of(layer: nn.Module) -> dict[str, Tensor]:
+    """Return what files hold of a layer: all that it computes with."""
+    return {k: v.detach().contiguous() for k, v in layer.state_dict().items() if not k.endswith("num_batches_tracked")}
 
 
 class CheckedModule(nn.Module):

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mapping.bsnn.finite import fault
+from mapping.bsnn.finite import fault, tensors_of
 from mapping.bsnn.norm import batch_norm
 from mapping.bsnn.spec import LayerSpec, Weights
 from mapping.ir import ops
@@ -150,6 +150,13 @@ def as_numpy(tensor: Tensor | None) -> np.ndarray:
     return numbers
 
 
+def _fits(given: Tensor, shape: Shape) -> bool:
+    try:
+        return tuple(torch.broadcast_shapes(given.shape, shape)) == shape
+    except RuntimeError:
+        return False
+
+
 def layer_nodes(
     name: str, spec: LayerSpec, norm: nn.BatchNorm2d | None, weights: ops.Weights, activation: ops.Activation
 ) -> dict[str, ops.Op]:
@@ -196,6 +203,42 @@ class SpikingLayer(nn.Module):
     def effective_weight(self) -> Tensor:
         """Return the weights that the layer computes with, (out, in, k, k)."""
         return quantize(self.weight, self.weights)
+
+    def stored(self) -> dict[str, Tensor]:
+        """Return what files hold: quantized weights as whole numbers."""
+        tensors = tensors_of(self)
+        if self._top is not None:
+            levels = torch.round(self.effective_weight().detach() * self._top)
+            tensors["weight"] = levels.to(torch.int8 if self._top < 128 else torch.int16)
+        return tensors
+
+    def restored(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Undo :meth:`stored`."""
+        return tensors if self._top is None else tensors | {"weight": tensors["weight"].double() / self._top}
+
+    def misfit(self, name: str, given: Tensor, shape: tuple[int, ...]) -> str | None:
+        """Return why a tensor of a file is not what :meth:`stored` gives by that name; or None."""
+        if name in ("beta", "threshold"):
+            if given.ndim not in (0, 3) or not _fits(given, self.spec.shapes(self.in_shape)[1]):
+                return f"has shape {tuple(given.shape)}, which is not one number, per channel or neuron"
+        elif given.shape != shape:
+            return f"has shape {tuple(given.shape)}, not {shape}"
+        wrong = self.fault(name, given)
+        if wrong is not None or name != "weight" or self._top is None:
+            return wrong
+        whole = given.double()
+        fine = (whole.round() == whole) & (whole.abs() <= self._top) & ((whole != 0) | (self.weights != "binary"))
+        allowed = {"binary": "-1 and +1", "ternary": "-1, 0 and +1"}.get(
+            str(self.weights), f"whole numbers from {-self._top} to {self._top}"
+        )
+        return None if bool(fine.all()) else f"holds values other than {allowed}, those of {self.weights} weights"
+
+    @property
+    def _top(self) -> int | None:
+        """The largest whole number that stands for a weight; None if weights are real."""
+        if self.weights == "float":
+            return None
+        return top_level(self.weights) if isinstance(self.weights, int) else 1
 
     def nodes(self, name: str) -> dict[str, ops.Op]:
         """Return the layer as nodes of a graph, with the weights that it computes with."""

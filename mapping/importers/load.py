@@ -9,10 +9,10 @@ from torch import nn
 
 from mapping.bsnn.from_graph import network_of
 from mapping.bsnn.network import Network
-from mapping.bsnn.store import load_file, shipped_network
 from mapping.importers.nir import graph_of_nir
 from mapping.importers.snntorch import graph_of_modules
 from mapping.resources import path_of
+from mapping.store import load_stored
 from xbarsim.errors import ParameterError
 from xbarsim.units import quantity
 
@@ -79,7 +79,7 @@ def load_network(
         network.name = path.name
         return network
     _refuse(str(source), input_shape=input_shape, t_steps=t_steps, **how)
-    return load_file(path) if path.suffix == ".safetensors" else shipped_network(str(source))
+    return load_stored(Network, source)
 
 
 def _refuse(source: str, **options: object) -> None:

@@ -27,7 +27,8 @@ def fault(
     if not wrong.any() and above is not None:
         wrong, what = numbers <= above, f"not above {above:g}"
     elif not wrong.any():
-        wrong, what = (numbers < least) | (numbers > most), f"not from {least:g} to {most:g}"
+        wrong = (numbers < least) | (numbers > most)
+        what = f"below {least:g}" if np.isinf(most) else f"not from {least:g} to {most:g}"
     if not wrong.any():
         return None
     first = x[wrong].flat[0].item()

@@ -11,14 +11,13 @@ from typing import Any, TypeVar, cast
 import torch
 
 from mapping.ann.network import Ann
-from mapping.ann.store import list_anns, load_ann
 from mapping.bsnn.network import Network
-from mapping.bsnn.store import list_networks
 from mapping.chip import Chip, list_chips, load_chip
 from mapping.dies import Past
 from mapping.given import refuse_nir
 from mapping.importers.load import load_network
 from mapping.resources import located
+from mapping.store import list_anns, list_networks, load_ann
 from mapping.study.spec import PAST, Study
 from xbarsim.drift import ROOM_TEMPERATURE
 from xbarsim.errors import FileError, ParameterError

@@ -11,9 +11,9 @@ import mapping as mp
 import xbarsim as xb
 from mapping.ann.network import Ann, rounded
 from mapping.ann.spec import AnnSpec, mobile_ann, paper_ann, vgg_ann
-from mapping.ann.store import list_anns, load_ann, save_ann
 from mapping.ann.train import train_ann
 from mapping.resources import data_folder
+from mapping.store import list_anns, load_ann, save_ann
 from tests.networks.test_training import small_task
 
 SMALL = AnnSpec(
@@ -247,11 +247,11 @@ def test_stored_network_is_the_same_network(tmp_path):
         (lambda t: t.pop("layers.0.largest"), "tensor 'layers.0.largest' is missing"),
         (lambda t: t.pop("layers.0.log_clip"), "tensor 'layers.0.log_clip' is missing"),
         (lambda t: t.update({"layers.1.weight": t["layers.1.weight"][:1]}), r"shape \(1, 24, 1, 1\), not \(2, 24, 1"),
-        (lambda t: t["layers.0.weight"].fill_(-128), r"layer 1 \(conv, 6 outputs\), tensor 'layers.0.weight': weights"),
-        (lambda t: t["layers.0.weight"].clamp_(-5, 5), "weights are int8 from -127 to 127, and the largest is one"),
-        (lambda t: t.update({"layers.0.weight": t["layers.0.weight"].float()}), "weights are int8"),
+        (lambda t: t["layers.0.weight"].fill_(-128), r"layer 1 \(conv, 6 outputs\), tensor 'layers.0.weight' holds other"),
+        (lambda t: t["layers.0.weight"].clamp_(-5, 5), "int8 from -127 to 127, of which"),
+        (lambda t: t.update({"layers.0.weight": t["layers.0.weight"].float()}), "holds other than int8"),
         (lambda t: t["layers.0.norm.bias"].fill_(float("nan")), "'layers.0.norm.bias' holds values that are not"),
-        (lambda t: t["layers.0.norm.running_var"].fill_(-1), "'layers.0.norm.running_var' holds values below 0"),
+        (lambda t: t["layers.0.norm.running_var"].fill_(-1), "'layers.0.norm.running_var' holds values that are below 0"),
         (lambda t: t.update({"extra": torch.zeros(1)}), "tensor 'extra' belongs to no layer"),
     ],
 )

@@ -9,7 +9,7 @@ import mapping as mp
 import xbarsim as xb
 from mapping.ann.network import pooled
 from mapping.ann.spec import AnnSpec
-from mapping.ann.store import load_ann, save_ann
+from mapping.store import load_ann, save_ann
 from tests.networks.test_ann import ODD, SMALL, as_trained, assert_matches_forward, naive_integers, trained
 from tests.networks.test_training import small_task
 

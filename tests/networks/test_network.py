@@ -99,7 +99,7 @@ def damaged(tmp_path, change, spec=None):
         (lambda t: t.update({"layers.1.weight": t["layers.1.weight"][:1]}), r"shape \(1, 24, 1, 1\), not \(2, 24, 1"),
         (
             lambda t: t["layers.0.weight"].fill_(3),
-            r"layer 1 \(conv, 6 outputs\), tensor 'layers.0.weight': a layer with binary weights holds values other",
+            r"layer 1 \(conv, 6 outputs\), tensor 'layers.0.weight' holds values other than -1 and",
         ),
         (lambda t: t["layers.0.norm.bias"].fill_(float("nan")), "'layers.0.norm.bias' holds values that are not"),
         (lambda t: t.update({"extra": torch.zeros(1)}), "tensor 'extra' belongs to no layer"),
