@@ -14,7 +14,7 @@ import torch
 from mapping.bsnn.chain import Gathered, square, zeros_around
 from mapping.bsnn.finite import fault
 from xbarsim.apart import check_apart
-from xbarsim.errors import UNREADABLE, FileError, ParameterError, brief
+from xbarsim.errors import UNREADABLE, FileError, ParameterError, brief, extra
 
 _READ = "import sys, nir; nir.read(sys.argv[1], type_check=False)"
 _FAR = 2.0  # from 1, as a gain that only the time step makes
@@ -22,10 +22,8 @@ _FAR = 2.0  # from 1, as a gain that only the time step makes
 
 def layers_of_nir(path: Path, dt: float, how: dict[str, Any]) -> tuple[list[Gathered], tuple[int, ...] | None]:
     """Gather the layers of a NIR file, and the shape of its input."""
-    try:
+    with extra("nir", f"{path}"):
         import nir
-    except ImportError:
-        raise ParameterError(f"{path}: reading NIR needs the package nir; install xbarsim[nir]") from None
     check_apart(path, _READ, "NIR")
     try:
         try:
