@@ -5,9 +5,6 @@ TORCH ?= torch==2.13.0
 SPIKINGJELLY := spikingjelly==0.0.0.0.14
 BIN := .venv/bin
 SMALL := not compiled and not slow
-# what the tests of circuits and devices need, where torch and mapping are not to be had
-CIRCUITS := numpy scipy numba pydantic quantiphy pandas xarray loky threadpoolctl matplotlib rich openpyxl distributed \
-	pytest pytest-xdist hypothesis mpmath
 
 .PHONY: setup report test test-slow test-nojit test-lowest test-circuits test-wheel lint bench notebooks clean
 .DELETE_ON_ERROR:
@@ -48,18 +45,21 @@ test-lowest:
 		-W default::DeprecationWarning -W default::PendingDeprecationWarning -W default::FutureWarning \
 		-W default::pytest.PytestUnraisableExceptionWarning
 
-# the tests of circuits and devices, by another Python: make test-circuits PYTHON=python3.14
+# the tests of circuits and devices, without torch, by another Python: make test-circuits PYTHON=python3.14
 test-circuits:
 	$(PYTHON) -m venv --clear .venv-circuits
-	.venv-circuits/bin/python -m pip install --quiet --only-binary :all: $(CIRCUITS)
+	.venv-circuits/bin/python -m pip install --quiet --only-binary :all: -e ".[files,cluster]" \
+		pytest pytest-xdist hypothesis mpmath
 	.venv-circuits/bin/python -m pytest -n 2 tests/circuits
 
-# a wheel in an environment of its own, outside this folder
+# a wheel in an environment of its own, outside this folder, at first without torch
 test-wheel: setup
 	$(PYTHON) -m venv --clear .venv-wheel
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation -w .venv-wheel/dist .
-	.venv-wheel/bin/python -m pip install --quiet "$(TORCH)"
 	.venv-wheel/bin/python -m pip install --quiet .venv-wheel/dist/*.whl
+	cd .venv-wheel && env -u PYTHONPATH ../.ci/bare
+	.venv-wheel/bin/python -m pip install --quiet "$(TORCH)"
+	.venv-wheel/bin/python -m pip install --quiet "$$(echo .venv-wheel/dist/*.whl)[networks]"
 	cd .venv-wheel && env -u PYTHONPATH bin/xbarsim report --images 50
 
 lint: setup

@@ -1,52 +1,29 @@
-"""The ``xbarsim`` command: a parser, and one call of the Python interface for each verb."""
+"""The verbs that networks and chips add to the ``xbarsim`` command."""
 
 from __future__ import annotations
 
 import json
-import os
-import signal
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mapping import (
-    cli_circuit,
-    cli_devices,
-    cli_network,
-    cli_paper,
-    cli_study,
-    cli_table1,
-    cli_terms,
-    cli_train,
-)
-from mapping.outputs import console, writable, write_text
-from xbarsim.errors import XbarsimError
+from mapping.cli_adcs import adcs
+from mapping.cli_network import import_network
+from mapping.cli_paper import paper
+from mapping.cli_study import study
+from mapping.cli_table1 import table1
+from mapping.cli_terms import terms
+from mapping.cli_train import search, train
+from xbarsim.cli.app import app, main
+from xbarsim.errors import extra
+from xbarsim.outputs import console, writable, write_text
 from xbarsim.units import quantity
 
-app = typer.Typer(
-    help="Circuit-exact memristive crossbars, and binarized spiking networks on them.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+__all__ = ["app", "main"]
 
 
-app.command()(cli_circuit.solve)
-app.command()(cli_circuit.spice)
-app.command()(cli_devices.devices)
-app.command()(cli_devices.adcs)
-app.command()(cli_train.train)
-app.command()(cli_train.search)
-app.command("import")(cli_network.import_network)
-app.command()(cli_paper.paper)
-app.command()(cli_study.study)
-app.command()(cli_table1.table1)
-app.command()(cli_terms.terms)
-
-
-@app.command()
 def report(
     network: Annotated[str, typer.Argument(help="Name or .safetensors file of a trained network.")] = "mnist-bsnn",
     chip: Annotated[
@@ -155,29 +132,16 @@ def report(
         write_text(json_file, json.dumps(values, indent=2))
 
 
-def main() -> None:
-    """Run the command; errors made on purpose become one line and exit status 2.
-
-    Ctrl-C gives 130, by typer; SIGTERM, as batch systems send it, ends a command in the same way and gives 143.
-    """
-    os.environ.setdefault("NUMBA_THREADING_LAYER", "workqueue")  # idle OpenMP threads would slow torch's down
-    terminated = []
-
-    def terminate(*_: object) -> None:
-        terminated.append(True)
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, terminate)
-    try:
-        app()
-    except XbarsimError as error:
-        print(f"xbarsim: {error}", file=sys.stderr)
-        sys.exit(2)
-    except SystemExit as end:
-        sys.exit(143 if terminated and end.code == 130 else end.code)
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-if __name__ == "__main__":
-    main()
+_VERBS: dict[str, Callable[..., None]] = {
+    "adcs": adcs,
+    "train": train,
+    "search": search,
+    "import": import_network,
+    "paper": paper,
+    "study": study,
+    "table1": table1,
+    "terms": terms,
+    "report": report,
+}
+for name, verb in _VERBS.items():
+    app.command(name)(extra("networks", name)(verb))

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from mapping.outputs import console, writable
 from xbarsim.errors import FileError, ParameterError
+from xbarsim.outputs import console, writable
 
 
 def import_network(
@@ -37,7 +37,7 @@ def import_network(
     from rich.text import Text
 
     import mapping as mp
-    from mapping.outputs import write_text
+    from xbarsim.outputs import write_text
 
     if source.suffix != ".nir":
         raise ParameterError(f"{source}: give a .nir file; other modules are taken over by mapping.load_network")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mapping.intervals import wilson
-from mapping.outputs import console, writable, write_text
 from mapping.render import percent, significant, with_interval
+from xbarsim.outputs import console, writable, write_text
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mapping.outputs import console, picture, writable, write_netcdf, write_picture, write_text
 from xbarsim.errors import InputWarning
+from xbarsim.outputs import console, picture, writable, write_netcdf, write_picture, write_text
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from mapping.outputs import console, picture, writable, write_picture, write_text
+from xbarsim.outputs import console, picture, writable, write_picture, write_text
 
 
 def table1(

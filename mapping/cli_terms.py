@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from mapping.definitions import DEFINITIONS
-from mapping.outputs import console, writable, write_text
 from xbarsim.errors import ParameterError
+from xbarsim.outputs import console, writable, write_text
 
 
 def terms(

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mapping.intervals import wilson
-from mapping.outputs import console, picture, writable, write_picture, write_text
 from mapping.render import with_interval
 from xbarsim.errors import ParameterError
+from xbarsim.outputs import console, picture, writable, write_picture, write_text
 
 if TYPE_CHECKING:
     import numpy as np

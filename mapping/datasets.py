@@ -13,7 +13,7 @@ import numpy as np
 
 from mapping.inputs import Counts, arranged, array_of, as_spikes
 from mapping.resources import data_folder, path_of
-from xbarsim.errors import UNREADABLE, FileError, ParameterError, brief, shown
+from xbarsim.errors import UNREADABLE, FileError, ParameterError, brief, extra, shown
 
 Split = Literal["train", "test"]
 
@@ -155,8 +155,9 @@ def _locate(name: str, file: str, folder: Path, may_fetch: bool) -> Path:
 
 def fetch(name: str, file: str) -> Path:
     """Download one IDX file into the cache folder, once; raise :class:`FileError` if the mirror cannot be reached."""
-    import pooch
-    import requests
+    with extra("networks", f"fetching {name}"):
+        import pooch
+        import requests
 
     cache = Path(pooch.os_cache("xbarsim")) / name
     pooch.get_logger().setLevel("WARNING")

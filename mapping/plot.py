@@ -9,7 +9,7 @@ import numpy as np
 
 from mapping.periphery.adc_laws import LAWS
 from mapping.periphery.sar_adc import SarAdc, published_adcs
-from xbarsim.errors import ParameterError
+from xbarsim.errors import ParameterError, extra
 from xbarsim.units import format_result
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ def _contours(
     return drawn
 
 
+@extra("networks", "mapping.adc_transfer")
 def adc_transfer(adc: SarAdc, seed: int = 0, ax: Axes | None = None) -> Axes:
     """Draw code against input of one converter, drawn from ``seed``, and of the ideal one; without noise."""
     from mapping.adc_test import one_converter
@@ -97,6 +98,7 @@ def adc_transfer(adc: SarAdc, seed: int = 0, ax: Axes | None = None) -> Axes:
     return axis
 
 
+@extra("networks", "mapping.adc_linearity")
 def adc_linearity(adc: SarAdc, seed: int = 0, axes: Sequence[Axes] | None = None) -> Figure:
     """Draw integral and differential nonlinearity [LSB] against code, of one converter drawn from ``seed``.
 

@@ -22,11 +22,11 @@ from mapping.definitions import DEFINITIONS
 from mapping.doubts import once
 from mapping.inputs import of_kind
 from mapping.intervals import Difference, Interval, accuracy_interval, difference
-from mapping.outputs import console, write_text
 from mapping.periphery.ledger import Ledger
 from mapping.provenance import Run
 from mapping.render import render
 from xbarsim.errors import ParameterError
+from xbarsim.outputs import console, write_text
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,7 +6,15 @@ from xbarsim.crossbar import Crossbar
 from xbarsim.device import Device, load_device
 from xbarsim.die import Die
 from xbarsim.drift import CustomDisturb, PowerLawDisturb, Retention, TableDisturb
-from xbarsim.errors import ConvergenceError, FileError, InputWarning, ParameterError, TrialError, XbarsimError
+from xbarsim.errors import (
+    ConvergenceError,
+    ExtraError,
+    FileError,
+    InputWarning,
+    ParameterError,
+    TrialError,
+    XbarsimError,
+)
 from xbarsim.faults import Faults
 from xbarsim.files import read_conductances, read_table
 from xbarsim.memory import MemoryRead, read_cell, read_margin
@@ -33,6 +41,7 @@ __all__ = [
     "CustomDisturb",
     "Device",
     "Die",
+    "ExtraError",
     "Faults",
     "FileError",
     "Flicker",

@@ -4,6 +4,8 @@ import csv
 import re
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from tokenize import TokenError
 from zipfile import BadZipFile
 
@@ -50,6 +52,10 @@ class TrialError(XbarsimError, RuntimeError):
     """A trial of a study failed, and the study was told to end then."""
 
 
+class ExtraError(XbarsimError, ImportError):
+    """A package is missing that one of xbarsim's extras brings."""
+
+
 class InputWarning(UserWarning):
     """What was given can be used, but is likely to mean something else."""
 
@@ -64,3 +70,23 @@ def brief(error: BaseException) -> str:
     """Return the first line of an error; of another library's not too much, as some quote the whole file."""
     text = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
     return str(text).splitlines()[0][: 200 if isinstance(error, XbarsimError) else 100]
+
+
+@contextmanager
+def extra(name: str, what: str) -> Iterator[None]:
+    """Raise :class:`ExtraError` where an import fails that an extra is there for; also a decorator of functions.
+
+    Parameters
+    ----------
+    name : str
+        The extra, as in ``pip install "xbarsim[networks]"``.
+    what : str
+        What needs it.
+    """
+    try:
+        yield
+    except ExtraError:
+        raise
+    except ImportError as error:
+        remedy = f'pip install "xbarsim[{name}]"'
+        raise ExtraError(f"{what} needs the extra {name} ({brief(error)}); run {remedy}") from error

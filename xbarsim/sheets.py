@@ -15,7 +15,7 @@ from zipfile import ZipFile, is_zipfile
 import numpy as np
 
 from xbarsim.apart import check_apart
-from xbarsim.errors import UNREADABLE, FileError, XbarsimError, brief
+from xbarsim.errors import UNREADABLE, FileError, XbarsimError, brief, extra
 from xbarsim.machine import check_memory
 
 Cell = str | float | None
@@ -116,10 +116,8 @@ def _separator(lines: list[str]) -> str:
 
 
 def _workbook(path: Path, name: str | None) -> Sheet:
-    try:
+    with extra("files", f"{path}"):
         import openpyxl
-    except ImportError:
-        raise FileError(f"{path}: needs openpyxl; pip install 'xbarsim[files]', or save as .csv") from None
     book = openpyxl.load_workbook(BytesIO(path.read_bytes()), read_only=True, data_only=True)
     filled = {sheet.title: list(sheet.iter_rows(values_only=True)) for sheet in book.worksheets}
     filled = {title: rows for title, rows in filled.items() if any(cell is not None for row in rows for cell in row)}

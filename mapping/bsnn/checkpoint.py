@@ -18,8 +18,8 @@ from mapping.bsnn.network import Network
 from mapping.bsnn.settings import TrainingSettings
 from mapping.bsnn.spec import FORMAT, from_format
 from mapping.bsnn.tensor_file import read_tensors, write_tensors
-from mapping.outputs import own_folder
 from xbarsim.errors import FileError, brief
+from xbarsim.outputs import own_folder
 
 _FILE = "run.safetensors"
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mapping.resources import path_of
-from xbarsim.errors import FileError, ParameterError, brief
+from xbarsim.errors import FileError, brief, extra
 
 if TYPE_CHECKING:
     import optuna
@@ -64,10 +64,8 @@ def trials(storage: str | Path) -> pd.DataFrame:
 
 def with_optuna() -> Any:
     """Return the package Optuna, which is installed for searches alone."""
-    try:
+    with extra("search", "a search"):
         import optuna
-    except ImportError:
-        raise ParameterError("a search needs the package optuna; install xbarsim[search]") from None
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     return optuna
 

@@ -11,9 +11,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from mapping.outputs import write
 from mapping.resources import path_of
 from xbarsim.errors import FileError, brief
+from xbarsim.outputs import write
 
 _KEYS = {"format", "spec", "training", "identity", "history"}
 

@@ -17,7 +17,7 @@ from mapping.ir.graph import Graph, layers_in
 from mapping.ir.ops import Input, Lif, Op, Pool, Weights
 from mapping.ir.shapes import Geometry
 from xbarsim.apart import check_apart
-from xbarsim.errors import UNREADABLE, FileError, ParameterError, brief
+from xbarsim.errors import UNREADABLE, FileError, ParameterError, brief, extra
 
 _READ = "import sys, nir; nir.read(sys.argv[1], type_check=False)"
 _FAR = 2.0  # from 1, as a gain that only the time step makes
@@ -25,10 +25,8 @@ _FAR = 2.0  # from 1, as a gain that only the time step makes
 
 def graph_of_nir(path: Path, shape: int | tuple[int, ...] | None, dt: float, how: dict[str, Any]) -> Graph:
     """Return the graph of a NIR file, for inputs of the shape given or of the file's own."""
-    try:
+    with extra("nir", f"{path}"):
         import nir
-    except ImportError:
-        raise ParameterError(f"{path}: reading NIR needs the package nir; install xbarsim[nir]") from None
     check_apart(path, _READ, "NIR")
     try:
         try:

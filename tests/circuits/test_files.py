@@ -248,7 +248,7 @@ def test_one_of_several(tmp_path):
 def test_worksheets_need_their_reader(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "openpyxl", None)
     (tmp_path / "r.xlsx").write_bytes(b"PK")
-    refused(xb.read_table, tmp_path / "r.xlsx", words=r"needs openpyxl; pip install 'xbarsim\[files\]'")
+    refused(xb.read_table, tmp_path / "r.xlsx", words=r'needs the extra files .*; run pip install "xbarsim\[files\]"')
 
 
 @pytest.mark.parametrize(

@@ -1,29 +1,11 @@
-import sys
-
 import numpy as np
 import pytest
 import torch
 
 import mapping as mp
 from mapping.bsnn.network import Network
-from mapping.cli import main
 
 torch.set_num_threads(2)
-
-
-@pytest.fixture
-def command(monkeypatch, capsys):
-    """The command in this process: given arguments, returns its exit status and what it wrote to stdout and stderr."""
-    monkeypatch.setenv("COLUMNS", "100")
-    monkeypatch.setenv("NO_COLOR", "1")
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["xbarsim", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        return end.value.code, *capsys.readouterr()
-
-    return run
 
 
 @pytest.fixture(scope="session")

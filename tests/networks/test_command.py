@@ -13,14 +13,9 @@ import numpy as np
 import pytest
 
 import mapping as mp
+from tests.command import run
 
 ROOT = Path(__file__).parents[2]
-
-
-def run(*arguments, cwd=None, **options):
-    command = [sys.executable, "-m", "mapping", *map(str, arguments)]
-    environment = os.environ | {"COLUMNS": "80", "NO_COLOR": "1"}
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, timeout=300, **options)
 
 
 @pytest.mark.compiled
@@ -217,6 +212,8 @@ def test_wheel_carries_data_and_works_elsewhere(tmp_path):
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", site, wheel]
     subprocess.run(install, check=True, capture_output=True)
     assert not (site / "tests").exists() and (site / "mapping" / "data" / "README.md").is_file()
+    for file in ("xbarsim/py.typed", "mapping/py.typed", "mapping/__init__.pyi"):  # or type checkers see nothing
+        assert (site / file).is_file()
     code = (
         "import mapping as mp; from mapping.resources import data_folder; x, y = mp.load_dataset('mnist');"
         "net = mp.load_network('mnist-bsnn'); mp.load_chip('paper-ann');"

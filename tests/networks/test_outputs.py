@@ -22,8 +22,8 @@ import mapping as mp
 import xbarsim as xb
 from mapping.bsnn.checkpoint import Run
 from mapping.cli import app
-from mapping.outputs import write, write_netcdf, write_picture, write_text
 from mapping.resources import data_folder
+from xbarsim.outputs import write, write_netcdf, write_picture, write_text
 
 
 @contextmanager
@@ -111,7 +111,7 @@ def test_links_devices_and_permissions_stay_what_they_are(tmp_path):
 
 BUSY = """
 import sys
-from mapping.outputs import write
+from xbarsim.outputs import write
 from xbarsim.errors import FileError
 contents = [bytes([k]) * 4_000_000 for k in (1, 2)]
 print("begun", flush=True)
@@ -174,7 +174,7 @@ def test_file_systems_without_locks(tmp_path, monkeypatch):
     def flock(*_):
         raise OSError(errno.ENOSYS, "Function not implemented")
 
-    monkeypatch.setattr("mapping.outputs.flock", flock)
+    monkeypatch.setattr("xbarsim.outputs.flock", flock)
     write_text(tmp_path / "x", "new")
     assert (tmp_path / "x").read_text() == "new\n" and names(tmp_path) == ["x"]
 

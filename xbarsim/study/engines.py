@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any
 
 from xbarsim.children import end_with
-from xbarsim.errors import ParameterError, XbarsimError, brief
+from xbarsim.errors import ParameterError, XbarsimError, brief, extra
 from xbarsim.study.outcome import Outcome, Task, attempt
 from xbarsim.study.plan import Job
 from xbarsim.version import __version__
@@ -115,10 +115,8 @@ def on_cluster(task: Task, jobs: Iterable[Job], address: str) -> Results:
     When a worker dies, Dask repeats all trials that it had. Those that have lost too many workers in this way are run
     again at the end, one at a time; one that is alone when it happens again has failed.
     """
-    try:
+    with extra("cluster", f"cluster = {address!r}"):
         from distributed import Client, KilledWorker, as_completed
-    except ImportError:
-        raise ParameterError('cluster: Dask is not installed; run: pip install "xbarsim[cluster]"') from None
     payload, waiting = packed(task), iter(jobs)
     try:
         client = Client(address, timeout="5s", set_as_default=False)

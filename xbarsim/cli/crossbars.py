@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mapping.outputs import console, picture, writable, write_picture, write_text
 from xbarsim.errors import ParameterError
+from xbarsim.outputs import console, picture, writable, write_picture, write_text
 from xbarsim.plausible import RANGE
 from xbarsim.sheets import KINDS
 

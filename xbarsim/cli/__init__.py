@@ -1,0 +1,1 @@
+"""The ``xbarsim`` command, as far as circuits and devices go."""
