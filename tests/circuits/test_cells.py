@@ -1,7 +1,6 @@
 """Non-linear cells: against a general root finder on the nodal equations, goldens, and limits that are known."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +9,8 @@ from hypothesis import strategies as st
 from scipy.optimize import brentq, root
 
 import xbarsim as xb
+from tests.oracles import GOLDEN
 
-GOLDEN = Path(__file__).parent / "golden"
 CURVE = xb.Table(v=[-1.0, -0.3, 0.0, 0.2, 0.5, 1.0], i=[-9e-6, -1e-6, 0.0, 1e-6, 5e-6, 2e-5])
 
 

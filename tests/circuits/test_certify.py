@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import xbarsim as xb
-from tests.circuits.certify import certify
-from tests.circuits.starmesh import (
+from tests.oracles.certify import certify
+from tests.oracles.starmesh import (
     branches,
     connected,
     exact_currents,

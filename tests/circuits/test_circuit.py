@@ -1,7 +1,6 @@
 """solve(): against goldens, against the naive dense twin, and against what any linear circuit obeys."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,9 +8,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import xbarsim as xb
-from tests.circuits.naive import solve_circuit
+from tests.oracles import GOLDEN
+from tests.oracles.naive_circuits import solve_circuit
 
-GOLDEN = Path(__file__).parent / "golden"
 resistance = st.sampled_from([0.0, 0.01, 1.0, 30.0, 2e3])
 
 

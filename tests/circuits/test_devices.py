@@ -10,7 +10,7 @@ from scipy import stats
 from scipy.signal import lfilter
 
 import xbarsim as xb
-from tests.circuits import naive
+from tests.oracles import naive_circuits
 from xbarsim.kernels.variation import autoregress
 from xbarsim.presets import load_preset
 from xbarsim.streams import stream
@@ -238,7 +238,7 @@ def test_broken_lines_equal_nodal_analysis(both):
     arrays["r_wordline"][1, 1] = arrays["r_driver"][4] = np.inf  # just before cell 2 of wordline 1; before cell 0
     arrays["r_sense"][0] = arrays["r_bitline"][1, 3] = np.inf  # after cell 5 of bitline 0; after cell 1 of bitline 3
     v = np.linspace(0.1, 0.3, 6)
-    *_, i_bitline = naive.solve_circuit(g, cut.replace(**arrays), v)
+    *_, i_bitline = naive_circuits.solve_circuit(g, cut.replace(**arrays), v)
     circuit = die.circuit(wires)
     assert circuit.crossbar.g.shape == (6, 4)
     np.testing.assert_allclose(
@@ -257,7 +257,7 @@ def test_bridged_lines_equal_nodal_analysis(both):
     bridges = [("wordline", (i, j), (i + 1, j), 20.0) for i, j in lines["bridged_wordlines"]]
     bridges += [("bitline", (i, j), (i, j + 1), 20.0) for j, i in lines["bridged_bitlines"]]
     v = np.linspace(0.1, 0.3, 6)
-    v_w, v_b, *_ = naive.solve_circuit(g, wires.replace(r_bitline=bitline), v, bridges=bridges)
+    v_w, v_b, *_ = naive_circuits.solve_circuit(g, wires.replace(r_bitline=bitline), v, bridges=bridges)
     circuit = die.circuit(wires)
     assert circuit.crossbar.g.shape == (9, 7)
     driven = np.zeros(9)
@@ -305,7 +305,7 @@ def test_random_line_faults_equal_nodal_analysis(block):
         die = make(faults=faults | {"r_short": 1e3}, d2d=0.5).fabricate((m, n), seed=solved)
         g = die.program(rng.integers(0, 2, (m, n)))
         try:
-            v_w, v_b, *_ = naive.solve_circuit(g, cut, v, bridges=bridges)
+            v_w, v_b, *_ = naive_circuits.solve_circuit(g, cut, v, bridges=bridges)
         except np.linalg.LinAlgError:  # a piece without any path, which solve() refuses too
             continue
         circuit = die.circuit(wires)

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import xbarsim as xb
-from tests.circuits import naive
 from tests.circuits.test_devices import EVERYTHING, WIRES, make
+from tests.oracles import naive_circuits
 from xbarsim.drift import BOLTZMANN
 from xbarsim.kernels.disturb import power_law, ratios
 from xbarsim.kernels.elementary import expm1, log1p
@@ -110,7 +110,7 @@ def test_disturb_kernel_equals_the_published_law(reads, cycles):
     for v, n in reads:
         law.advance(state, np.ones(1, bool), np.array([v]), np.array([n * 25e-9]), 300.0)
     v, n = zip(*reads)
-    expected = naive.disturbed(law, v, 25e-9 * np.array(n))
+    expected = naive_circuits.disturbed(law, v, 25e-9 * np.array(n))
     assert law.ratio(state, np.ones(1, bool))[0] == pytest.approx(expected, rel=1e-7)
 
 
@@ -142,7 +142,7 @@ def test_reads_move_low_resistance_cells_and_stop_at_their_hrs():
     v = np.array([[0.3, 0.3, -0.3, 0.3]])
     die.advance(v, n_reads=4e7)
     ratio = die.conductance / start
-    np.testing.assert_allclose(ratio[0, [0, 2]], naive.disturbed(PUBLISHED, [0.3], [1.0]), rtol=1e-9)
+    np.testing.assert_allclose(ratio[0, [0, 2]], naive_circuits.disturbed(PUBLISHED, [0.3], [1.0]), rtol=1e-9)
     assert ratio[0, 1] == ratio[0, 3] == 1  # in HRS, and stuck
     np.testing.assert_array_equal(die.reads, np.full((1, 4), 4e7))
     die.advance(v * 3, n_reads=1e12)
@@ -214,7 +214,7 @@ def test_low_voltages_disturb_too_if_they_last():
         onset = PUBLISHED.t0 * PUBLISHED.onset ** (1 / p)
         for _ in range(3):
             die.advance(np.full((2, 2), v), n_reads=0.5 * onset / faster / 25e-9, temperature=350.0)
-        expected = naive.disturbed(PUBLISHED, [v], [1.5 * onset])
+        expected = naive_circuits.disturbed(PUBLISHED, [v], [1.5 * onset])
         np.testing.assert_allclose(die.conductance, 1e-5 * expected, rtol=1e-9)
         assert np.all(die.conductance < 1e-5 * (1 - 1e-3)) and die.reads.max() == 0
 
@@ -419,13 +419,13 @@ def test_first_order_noise_is_the_slope_of_the_circuit():
             for sign in (1, -1):
                 changed = g.copy()
                 changed[i, j] *= 1 + sign * step
-                *_, i_bitline = naive.solve_circuit(changed, WIRES, v)
+                *_, i_bitline = naive_circuits.solve_circuit(changed, WIRES, v)
                 ends.append(i_bitline[j])
             slope = (ends[0] - ends[1]) / (2 * step * g[i, j])
             own[j] += (slope * sigma[i, j]) ** 2
             dg[i, j] = rng.normal() * 1e-9
     np.testing.assert_allclose(noise.variance(v, solution.v_cell), own, rtol=1e-6)
-    *_, after = naive.solve_circuit(g + dg, WIRES, v)
+    *_, after = naive_circuits.solve_circuit(g + dg, WIRES, v)
     full = np.einsum("kij,ij,ij->k", xb.sensitivities(crossbar), solution.v_cell, dg)
     np.testing.assert_allclose(full, after - solution.i_bitline, rtol=1e-4)
     np.testing.assert_allclose(noise.shift(solution.v_cell, dg), full, atol=0.1 * np.abs(full).max())

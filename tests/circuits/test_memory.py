@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import xbarsim as xb
-from tests.circuits.naive import solve_circuit
+from tests.oracles.naive_circuits import solve_circuit
 from xbarsim.errors import NoPathError
 
 G = np.random.default_rng(0).uniform(1e-6, 1e-4, (4, 5))

@@ -9,7 +9,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.linalg import splu
 
 import xbarsim as xb
-from tests.circuits.naive import solve_circuit
+from tests.oracles.naive_circuits import solve_circuit
 from xbarsim.circuit import resistances, wire_conductances
 from xbarsim.kernels.certificate import certify
 from xbarsim.kernels.chebyshev import sweep, sweeps_needed

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.linalg import expm
 
 import xbarsim as xb
-from tests.circuits.naive import solve_circuit
+from tests.oracles.naive_circuits import solve_circuit
 
 resistance = st.sampled_from([0.0, 0.01, 1.0, 30.0, 2e3])
 LINES = ("r_wordline", "r_bitline", "r_driver", "r_sense")

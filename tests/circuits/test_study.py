@@ -19,7 +19,7 @@ import pytest
 import xarray as xr
 
 import xbarsim as xb
-from tests.circuits.study_script import AXES, TRIALS, loss, study
+from tests.oracles.study_script import AXES, TRIALS, loss, study
 from xbarsim.streams import stream
 from xbarsim.study.identity import describe
 from xbarsim.study.store import DAMAGED, check
@@ -54,7 +54,7 @@ def expected():
 
 def start(store, workers, result, **environment):
     env = os.environ | {"PYTHONPATH": ROOT} | environment
-    call = "from tests.circuits.study_script import main; main()"
+    call = "from tests.oracles.study_script import main; main()"
     command = [sys.executable, "-W", "ignore", "-c", call, store, str(workers), result]
     return subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
 

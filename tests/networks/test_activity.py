@@ -9,8 +9,8 @@ import torch
 import mapping as mp
 import xbarsim as xb
 from mapping.bsnn.encode import encode
-from tests.circuits.naive import solve_circuit
-from tests.networks.naive import average_pool, conv_same
+from tests.oracles.naive_circuits import solve_circuit
+from tests.oracles.naive_networks import average_pool, conv_same
 
 mpl.use("Agg")
 

@@ -19,8 +19,8 @@ from mapping.lower.placement import first_row, place
 from mapping.periphery.ledger import Ledger
 from mapping.periphery.neuron_circuit import DigitalNeuron
 from mapping.tile import Tile
-from tests.circuits import naive
 from tests.circuits.test_devices import EVERYTHING
+from tests.oracles import naive_circuits
 
 WIRES = xb.Wires(r_wordline=20, r_bitline=20, r_driver=100, r_sense=50)
 PUBLISHED = {"kind": "power-law"}
@@ -308,7 +308,7 @@ def test_halving_the_spike_rate_halves_the_accumulated_read_time(tiny, chip):
     law, checked = xb.PowerLawDisturb(), 0
     for i, j in np.argwhere((drops[1] > 2e-6) & (counts[1] > 0))[:40]:
         t, v = counts[1][i, j] * 25e-9, 0.3 * voltages.active[i, j]
-        assert drops[1][i, j] == pytest.approx(1e-5 * naive.disturbed(law, [v], [t]), rel=1e-6)
+        assert drops[1][i, j] == pytest.approx(1e-5 * naive_circuits.disturbed(law, [v], [t]), rel=1e-6)
         checked += 1
     assert checked > 5 and np.all(drops[1] >= drops[0] - 1e-12)
 

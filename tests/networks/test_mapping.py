@@ -14,7 +14,7 @@ from mapping.engines.tensors import forward
 from mapping.lower.fold_norm import fold
 from mapping.lower.placement import cell_bits, decoder, place
 from mapping.periphery.neuron_circuit import DigitalNeuron
-from tests.networks.naive import rebuilt
+from tests.oracles.naive_networks import rebuilt
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import mapping as mp
 import xbarsim as xb
 from mapping.bsnn.encode import encode
 from mapping.bsnn.network import Network
-from tests.networks.naive import rebuilt, run_network
 from tests.networks.test_training import SMALL
+from tests.oracles.naive_networks import rebuilt, run_network
 
 
 def assert_matches_naive(network, images):

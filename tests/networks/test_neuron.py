@@ -14,7 +14,7 @@ from mapping.bsnn.norm import batch_norm
 from mapping.bsnn.spec import LayerSpec, NeuronSpec
 from mapping.datasets import events
 from mapping.kernels.norm import channel_sums
-from tests.networks.naive import average_pool, conv_same, naive_lif, run_neurons
+from tests.oracles.naive_networks import average_pool, conv_same, naive_lif, run_neurons
 
 VARIANTS = {
     "native": {},

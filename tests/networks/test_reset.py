@@ -18,7 +18,7 @@ from mapping.bsnn.checkpoint import Run
 from mapping.bsnn.events import ideal_layers, list_inputs
 from mapping.bsnn.neuron import lif
 from mapping.bsnn.spec import LayerSpec, NetworkSpec, NeuronSpec
-from tests.networks.naive import run_network
+from tests.oracles.naive_networks import run_network
 
 GOLDEN = Path("../shared/data/snn-chip/golden.npz")
 

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import mapping as mp
-from tests.circles import circles
+from tests.oracles.circles import circles
 
 ROOT = Path(mp.__file__).parent
 PARTS = ("SarAdc", "SenseAmp", "ChargeNeuron", "PassiveNeuron", "DigitalNeuron", "Driver", "Link", "CurrentLimit")

@@ -16,7 +16,7 @@ from mapping.table1 import measure as measuring
 from mapping.table1 import page, statements
 from mapping.table1.challenges import CHALLENGES
 from mapping.table1.render import _cells, _lines
-from tests.circuits.naive import solve_circuit
+from tests.oracles.naive_circuits import solve_circuit
 
 mpl.use("Agg")
 

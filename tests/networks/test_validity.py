@@ -17,8 +17,8 @@ from mapping.cost.timing import settling_time
 from mapping.dies import Past
 from mapping.periphery.driver import Driver
 from mapping.periphery.neuron_circuit import DigitalNeuron
-from tests.circuits import naive
 from tests.circuits.test_devices import make
+from tests.oracles import naive_circuits
 from xbarsim.drift import BOLTZMANN, PUBLISHED_RANGE
 from xbarsim.presets import load_preset
 from xbarsim.validity import Exposure, Range, Valid
@@ -45,7 +45,7 @@ def test_heat_shortens_times_and_is_refused_without_an_activation_energy():
         change(law, [(0.3, 250.0)], 358.0)
     warm = law.replace(activation_energy="0.5 eV")
     longer = 250.0 * np.exp(0.5 / 8.617333262e-5 * (1 / 300 - 1 / 358))
-    expected = 1 - naive.disturbed(law, [0.3], [longer])
+    expected = 1 - naive_circuits.disturbed(law, [0.3], [longer])
     assert change(warm, [(0.3, 250.0)], 358.0) == pytest.approx(expected, rel=1e-9) and expected > 0.192
     assert change(law.replace(activation_energy=0), [(0.3, 250.0)], 358.0) == change(law, [(0.3, 250.0)])
 

@@ -1,6 +1,6 @@
 """Random circuits over everything that solve() takes, each against elimination by the star-mesh rule.
 
-python -m tests.circuits.certify --circuits 100000 --seed 1
+python -m tests.oracles.certify --circuits 100000 --seed 1
 """
 
 import argparse
@@ -9,7 +9,7 @@ import time
 import numpy as np
 
 import xbarsim as xb
-from tests.circuits.starmesh import floating_lines, oracle, random_circuit
+from tests.oracles.starmesh import floating_lines, oracle, random_circuit
 
 ALLOWED = 1e-9  # of the largest current
 
