@@ -52,7 +52,7 @@ test-lowest:
 test-circuits:
 	$(PYTHON) -m venv --clear .venv-circuits
 	.venv-circuits/bin/python -m pip install --quiet --only-binary :all: $(CIRCUITS)
-	.venv-circuits/bin/python -m pytest -n 2 tests/circuits
+	.venv-circuits/bin/python -m pytest -n 2 tests/unit/xbarsim
 
 # a wheel in an environment of its own, outside this folder
 test-wheel: setup

@@ -24,7 +24,7 @@ from xbarsim.streams import stream
 from xbarsim.study.identity import describe
 from xbarsim.study.store import DAMAGED, check
 
-ROOT = str(Path(__file__).parents[2])
+ROOT = str(Path(__file__).parents[4])
 
 
 def noisy(rng, gain, offset):
@@ -79,7 +79,7 @@ class TestNumbers:
         assert data["gain"].attrs == {"units": "S"} and data["sum"].attrs == {"units": "A"}
         assert (data["error"] == "").all()
         assert data.attrs["seed"] == "9" and data.attrs["version_xbarsim"] == xb.__version__
-        assert data.attrs["function"] == "tests.circuits.test_study.noisy"
+        assert data.attrs["function"] == "tests.unit.xbarsim.study.test_store.noisy"
 
     def test_monte_carlo_is_a_sweep_without_axes(self):
         data = xb.monte_carlo(lambda rng: {"x": rng.normal()}, 5, seed=2, workers=1)

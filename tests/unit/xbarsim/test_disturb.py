@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import xbarsim as xb
-from tests.circuits.test_devices import EVERYTHING, WIRES, make
 from tests.oracles import naive_circuits
+from tests.unit.xbarsim.test_variation import EVERYTHING, WIRES, make
 from xbarsim.drift import BOLTZMANN
 from xbarsim.kernels.disturb import power_law, ratios
 from xbarsim.kernels.elementary import expm1, log1p
