@@ -44,7 +44,7 @@ test-lowest:
 	.venv-lowest/bin/python -m pip install --quiet "$(TORCH)" -c .venv-lowest/lowest.txt
 	.venv-lowest/bin/python -m pip install --quiet -e ".[dev]" -c .venv-lowest/lowest.txt
 	.venv-lowest/bin/python -m pip install --quiet --no-deps $(SPIKINGJELLY)
-	.venv-lowest/bin/python -m pytest -n 2 --ignore tests/networks/test_golden.py \
+	.venv-lowest/bin/python -m pytest -n 2 --ignore tests/integration/test_golden.py \
 		-W default::DeprecationWarning -W default::PendingDeprecationWarning -W default::FutureWarning \
 		-W default::pytest.PytestUnraisableExceptionWarning
 

@@ -9,7 +9,6 @@ import sys
 import time
 from contextlib import closing
 from copy import deepcopy
-from pathlib import Path
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -50,7 +49,7 @@ def study(tmp_path, tiny):
     network, images = tiny
     mp.save_network(network.float(), tmp_path / "tiny.safetensors")
     np.savez(tmp_path / "data.npz", images=images, labels=np.arange(len(images)) % 3)
-    shipped = (Path(__file__).parents[2] / "data/chips/paper-bsnn.toml").read_text()
+    shipped = (mp.resources.data_folder() / "chips/paper-bsnn.toml").read_text()
     small = shipped.replace("rows = 256", "rows = 8").replace("cols = 64", "cols = 6")
     (tmp_path / "small.toml").write_text(small)
     return mp.Study(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import xbarsim as xb
-from tests.networks.test_command import run
+from tests.integration.test_command import run
 from xbarsim import plot
 
 mpl.use("Agg")

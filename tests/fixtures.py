@@ -1,3 +1,5 @@
+"""Fixtures of networks and chips, for every room and for what crosses rooms."""
+
 import sys
 
 import numpy as np

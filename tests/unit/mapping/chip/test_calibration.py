@@ -21,8 +21,8 @@ from mapping.neurons import Neurons
 from mapping.periphery.ledger import Ledger
 from mapping.periphery.neuron_circuit import DigitalNeuron
 from mapping.trims import find_trims
-from tests.networks.test_mapping import assert_same_spikes
 from tests.oracles.naive_networks import rebuilt
+from tests.unit.mapping.mapped.test_mapping import assert_same_spikes
 
 WIRES = xb.Wires(r_wordline=100, r_bitline=100, r_driver=500, r_sense=200)
 approx = partial(pytest.approx, rel=1e-9, abs=0)  # its own absolute tolerance is above energies and times

@@ -15,7 +15,7 @@ from safetensors.torch import load, load_file, save_file
 
 import mapping as mp
 import xbarsim as xb
-from tests.networks.test_training import SMALL, small_task
+from tests.unit.mapping.training.test_training import SMALL, small_task
 
 pytestmark = pytest.mark.compiled
 EPOCHS = mp.TrainingSettings(epochs=2, batch_size=20, n_validation=100)
@@ -84,8 +84,8 @@ def test_what_was_changed_on_purpose_says_so(whole, tmp_path):
 TRAIN = """
 import sys
 import mapping as mp
-from tests.networks.test_checkpoint import LONG
-from tests.networks.test_training import SMALL, small_task
+from tests.unit.mapping.training.test_checkpoint import LONG
+from tests.unit.mapping.training.test_training import SMALL, small_task
 
 network = mp.train(SMALL, *small_task(), LONG, checkpoint=sys.argv[1])
 mp.save_network(network, sys.argv[1] + "/net.safetensors")

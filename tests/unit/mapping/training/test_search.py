@@ -13,8 +13,8 @@ import pytest
 import mapping as mp
 import xbarsim as xb
 from mapping.bsnn import search, search_storage
-from tests.networks.test_processes import until, working
-from tests.networks.test_training import SMALL, small_task
+from tests.integration.test_processes import until, working
+from tests.unit.mapping.training.test_training import SMALL, small_task
 
 PLAN = mp.Search(
     recipe=mp.Recipe(
@@ -184,7 +184,7 @@ def test_a_trial_that_another_search_took_for_a_killed_one_is_made_up_for(tmp_pa
 SHARED = """
 import sys
 import mapping as mp
-from tests.networks.test_search import PLAN, data
+from tests.unit.mapping.training.test_search import PLAN, data
 
 print(len(mp.search(PLAN, *data(), sys.argv[1], n_trials=8)))
 """

@@ -12,9 +12,9 @@ from mapping import paper
 from mapping.ann.spec import AnnSpec
 from mapping.network import map_ann
 from mapping.periphery.neuron_circuit import DigitalNeuron
-from tests.networks.test_ann import ODD, as_trained
-from tests.networks.test_command import run
-from tests.networks.test_depthwise import DEPTHWISE
+from tests.integration.test_command import run
+from tests.unit.mapping.networks.test_ann import ODD, as_trained
+from tests.unit.mapping.networks.test_depthwise import DEPTHWISE
 
 
 @pytest.fixture

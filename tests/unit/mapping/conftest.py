@@ -1,0 +1,3 @@
+from tests.fixtures import chip, command, digits, tiny
+
+__all__ = ["chip", "command", "digits", "tiny"]
