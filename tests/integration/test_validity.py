@@ -17,8 +17,8 @@ from mapping.cost.timing import settling_time
 from mapping.dies import Past
 from mapping.periphery.driver import Driver
 from mapping.periphery.neuron_circuit import DigitalNeuron
+from tests.builders.devices import make
 from tests.oracles import naive_circuits
-from tests.unit.xbarsim.test_variation import make
 from xbarsim.drift import BOLTZMANN, PUBLISHED_RANGE
 from xbarsim.presets import load_preset
 from xbarsim.validity import Exposure, Range, Valid

@@ -19,8 +19,8 @@ from mapping.lower.placement import first_row, place
 from mapping.periphery.ledger import Ledger
 from mapping.periphery.neuron_circuit import DigitalNeuron
 from mapping.tile import Tile
+from tests.builders.devices import EVERYTHING
 from tests.oracles import naive_circuits
-from tests.unit.xbarsim.test_variation import EVERYTHING
 
 WIRES = xb.Wires(r_wordline=20, r_bitline=20, r_driver=100, r_sense=50)
 PUBLISHED = {"kind": "power-law"}
