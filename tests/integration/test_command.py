@@ -181,7 +181,7 @@ def test_interrupt_ends_cleanly():
 @pytest.mark.compiled
 def test_train_writes_a_network_that_loads(tmp_path):
     images, labels = mp.load_dataset("mnist")
-    from tests.unit.mapping.inputs.test_datasets import write_idx
+    from tests.builders.idx import write_idx
 
     write_idx(tmp_path, "train", images[:400], labels[:400])
     write_idx(tmp_path, "test", images[400:500], labels[400:500])

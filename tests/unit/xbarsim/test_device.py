@@ -1,9 +1,15 @@
 """Parameters of devices: what is accepted, and how the rest is refused."""
 
+import copy
+import json
+import pickle
+
+import numpy as np
 import pytest
 
 import xbarsim as xb
-from tests.builders.devices import make
+from tests.builders.devices import PAPER, make
+from xbarsim.device import Device
 
 
 @pytest.mark.parametrize(
@@ -95,3 +101,65 @@ def test_bad_sample_files(tmp_path, text, message):
         make(d2d={"samples_hrs": path})
     with pytest.raises(xb.FileError, match="No such file"):
         make(d2d={"samples_hrs": tmp_path / "none.csv"})
+
+
+def test_devices_hold_no_number_that_nobody_gave():
+    device = xb.load_device("pcm-ibm")
+    with pytest.raises(xb.ParameterError, match=r"Device\.v_read is missing: .* for example v_read = \"0\.2 V\""):
+        device.v_read  # noqa: B018
+    assert "v_read" not in device.model_dump() and "v_read" not in repr(device) and device.t_read == 250e-9
+    given = device.replace(v_read="0.2 V")
+    assert given.v_read == given.model_dump()["v_read"] == 0.2 and given != device
+    assert given.replace(v_read=None) == device == xb.load_device("pcm-ibm", v_read=None)
+    for one in (device, given):
+        same = [copy.deepcopy(one), pickle.loads(pickle.dumps(one)), one.replace()]
+        assert all(other == one and hash(other) == hash(one) for other in same) and xb.Device(**one.model_dump()) == one
+        assert json.loads(one.model_dump_json())["g_lrs"] == 25e-6
+    for given in ({"v_read": 0}, {"t_read": "1 V"}, {"v_read": "fast"}):
+        with pytest.raises(xb.ParameterError, match=f"Device.{next(iter(given))}"):
+            device.replace(**given)
+
+
+def test_what_is_left_out_is_not_there():
+    device = xb.Device(g_lrs=1e-5, on_off_ratio=10)
+    assert not hasattr(device, "v_read") and getattr(device, "t_read", None) is None
+    assert device.replace(i_lrs="3 uA", v_read=0.3).g_lrs == pytest.approx(1e-5)
+    for read, message in (({}, "v_read is missing"), ({"v_read": 0}, "v_read = 0: give a voltage above 0 V")):
+        with pytest.raises(xb.ParameterError, match=message):
+            device.replace(i_lrs="3 uA", **read)
+
+
+def test_device_by_current_or_conductance():
+    device = Device(**PAPER)
+    assert device.g_lrs == pytest.approx(1e-5) and device.g_hrs == pytest.approx(1e-6)
+    np.testing.assert_allclose(device.program([[1, 0]], seed=0), [[1e-5, 1e-6]])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"on_off_ratio": 1}, r"Device\.on_off_ratio = 1: input should be greater than 1"),
+        ({"v_read": "3 uA"}, r"'3 uA' has the unit 'A' where V is expected; write it in V"),
+        ({"d2d": -0.1}, r"Device\.d2d\.spread\.lrs = -0\.1: input should be greater than or equal to 0"),
+        ({"g_lrs": 1e-5}, "give g_lrs or i_lrs, not both"),
+        ({"i_lrs": -1.0}, r"Device\.i_lrs = -1\.0: give a current above 0 A"),
+        ({"t_read": True}, "True is no quantity"),
+        ({"spread": 1}, r"Device\.spread is not a field; the fields are g_lrs"),
+    ],
+)
+def test_bad_devices(change, message):
+    with pytest.raises(xb.ParameterError, match=message):
+        Device(**(PAPER | change))
+
+
+def test_bad_bits():
+    die = Device(**PAPER).fabricate((2, 2), seed=0)
+    with pytest.raises(xb.ParameterError, match="other than 0 and 1"):
+        die.program([[0, 1], [1, 2]])
+    with pytest.raises(xb.ParameterError, match=r"shape \(1, 2\); the die has \(2, 2\)"):
+        die.program([[0, 1]])
+
+
+def test_negative_seeds():
+    with pytest.raises(xb.ParameterError, match="seed = -1"):
+        Device(**PAPER, d2d=0.1).fabricate((2, 2), seed=-1)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.builders.devices import EVERYTHING, LARGE, make
+from xbarsim.streams import stream
 
 
 def life(key):
@@ -125,3 +126,10 @@ def test_memory_does_not_grow_with_the_number_of_trials():
 
     peak(2)
     assert peak(60) < 1.1 * peak(5)
+
+
+def test_streams_are_keyed_not_ordered():
+    one = stream(7, "d2d", 1, 2).random(4)
+    stream(7, "d2d", 1, 3).random(9)
+    np.testing.assert_array_equal(one, stream(7, "d2d", 1, 2).random(4))
+    assert not np.array_equal(one, stream(7, "c2c", 1, 2).random(4))

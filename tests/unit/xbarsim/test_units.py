@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import xbarsim as xb
-from xbarsim.units import format_quantity, parse_quantity
+from xbarsim.units import format_quantity, format_result, parse_quantity
 
 PREFIX = dict(zip("yzafpnumckKMGTPEZY", (-24, -21, -18, -15, -12, -9, -6, -3, -2, 3, 3, 6, 9, 12, 15, 18, 21, 24)))
 PREFIX |= {"": 0, "\u00b5": -6, "\u03bc": -6}
@@ -128,11 +128,30 @@ def test_what_is_written_is_read(value, unit):
     assert parse_quantity(format_quantity(value, unit, digits=6), unit) == pytest.approx(value, rel=1e-5)
 
 
-def test_areas_with_both_micro_signs():
-    from mapping.periphery.driver import Driver
+@pytest.mark.parametrize(
+    ("text", "unit", "value"),
+    [
+        ("3 uA", "A", 3e-6),
+        ("100 kOhm", "Ohm", 1e5),
+        ("2", "V", 2.0),
+        ("25 ns", "s", 25e-9),
+        ("1 day", "s", 86400.0),
+        ("10years", "s", 315576000.0),
+        ("1.5 h", "s", 5400.0),
+        ("300 K", "K", 300.0),
+        ("300K", "K", 300.0),
+        ("85 C", "K", 358.15),
+        ("85 c", "K", 358.15),
+        ("2 Weeks", "s", 1209600.0),
+        ("-40 °C", "K", 233.15),
+        ("1.1 eV", "eV", 1.1),
+    ],
+)
+def test_quantities_are_read(text, unit, value):
+    assert parse_quantity(text, unit) == pytest.approx(value)
 
-    fields = {"dac_bits": 8, "power_per_bit": "3.9 uW"}
-    areas = [Driver(**fields, area=f"0.166 {mu}m^2").area for mu in "u\u00b5\u03bc"]
-    np.testing.assert_allclose(areas, 0.166e-12, rtol=1e-15)
-    with pytest.raises(xb.ParameterError, match="write 0.166"):
-        Driver(**fields, area="0,166 um^2")
+
+def test_quantities_are_written():
+    assert [format_quantity(1.23456e-7, "J"), format_quantity(1e5, "Ohm")] == ["123 nJ", "100 kOhm"]
+    assert [format_quantity(x, "J") for x in (4.9e-9, 2.0, 0.0)] == ["4.9 nJ", "2 J", "0 J"]
+    assert [format_result(x, "J") for x in (4.9e-9, 2.0, 0.0, 99.96e-9)] == ["4.90 nJ", "2.00 J", "0 J", "100 nJ"]
