@@ -93,6 +93,7 @@ mp.save_network(network, sys.argv[1] + "/net.safetensors")
 LONG = mp.TrainingSettings(epochs=60, batch_size=20, n_validation=100, learning_rate=0.02)
 
 
+@pytest.mark.compiled
 @pytest.mark.slow
 def test_training_that_is_killed_twenty_times_is_the_same_bit_for_bit(tmp_path):
     """Each time at a random moment, the writing of checkpoints included."""
