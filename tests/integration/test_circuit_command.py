@@ -8,7 +8,7 @@ import pytest
 
 import xbarsim as xb
 from tests.builders.crossbars import G, expected
-from tests.integration.test_command import run
+from tests.builders.processes import run
 
 WIRES = ("--r-wordline", "2", "--r-bitline", "2 Ohm", "--r-driver", "0.1 kOhm", "--r-sense", "50")
 

@@ -13,14 +13,9 @@ import numpy as np
 import pytest
 
 import mapping as mp
+from tests.builders.processes import run
 
 ROOT = Path(__file__).parents[2]
-
-
-def run(*arguments, cwd=None, **options):
-    command = [sys.executable, "-m", "mapping", *map(str, arguments)]
-    environment = os.environ | {"COLUMNS": "80", "NO_COLOR": "1"}
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, timeout=300, **options)
 
 
 @pytest.mark.compiled

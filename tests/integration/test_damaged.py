@@ -24,8 +24,8 @@ from scipy.io import savemat
 import mapping as mp
 import xbarsim as xb
 from mapping.resources import data_folder
-from tests.unit.mapping.training.test_search import PLAN
-from tests.unit.mapping.training.test_search import data as task
+from tests.builders.tasks import PLAN
+from tests.builders.tasks import data as task
 
 IMAGES, LABELS = np.arange(3 * 64, dtype=np.uint8).reshape(3, 8, 8), np.array([0, 1, 2])
 

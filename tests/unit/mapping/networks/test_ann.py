@@ -14,7 +14,7 @@ from mapping.ann.spec import AnnSpec, mobile_ann, paper_ann, vgg_ann
 from mapping.ann.store import list_anns, load_ann, save_ann
 from mapping.ann.train import train_ann
 from mapping.resources import data_folder
-from tests.unit.mapping.training.test_training import small_task
+from tests.builders.tasks import small_task
 
 SMALL = AnnSpec(
     input_shape=(1, 4, 4),

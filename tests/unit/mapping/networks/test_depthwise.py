@@ -10,8 +10,8 @@ import xbarsim as xb
 from mapping.ann.network import pooled
 from mapping.ann.spec import AnnSpec
 from mapping.ann.store import load_ann, save_ann
+from tests.builders.tasks import small_task
 from tests.unit.mapping.networks.test_ann import ODD, SMALL, as_trained, assert_matches_forward, naive_integers, trained
-from tests.unit.mapping.training.test_training import small_task
 
 DEPTHWISE = AnnSpec(  # one after the other, and between plain ones
     input_shape=(2, 9, 7),

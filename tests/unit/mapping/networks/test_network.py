@@ -11,8 +11,8 @@ import mapping as mp
 import xbarsim as xb
 from mapping.bsnn.encode import encode
 from mapping.bsnn.network import Network
+from tests.builders.tasks import SMALL
 from tests.oracles.naive_networks import rebuilt, run_network
-from tests.unit.mapping.training.test_training import SMALL
 
 
 def assert_matches_naive(network, images):

@@ -1,21 +1,15 @@
-"""Checkpoints of training: one process at a time, damaged ones refused, killed runs going on bit for bit."""
-
-import random
-import signal
-import subprocess
-import sys
-import time
+"""Checkpoints of training: one process at a time, and damaged ones are refused."""
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
-from safetensors.torch import load, load_file, save_file
+from safetensors.torch import load, save_file
 
 import mapping as mp
 import xbarsim as xb
-from tests.unit.mapping.training.test_training import SMALL, small_task
+from tests.builders.tasks import SMALL, small_task
 
 pytestmark = pytest.mark.compiled
 EPOCHS = mp.TrainingSettings(epochs=2, batch_size=20, n_validation=100)
@@ -79,44 +73,3 @@ def test_what_was_changed_on_purpose_says_so(whole, tmp_path):
     save_file(tensors, path, metadata=metadata)
     changed = mp.load_network(path).layers[1].effective_weight()
     assert np.array_equal(changed.detach(), tensors["layers.1.weight"])
-
-
-TRAIN = """
-import sys
-import mapping as mp
-from tests.unit.mapping.training.test_checkpoint import LONG
-from tests.unit.mapping.training.test_training import SMALL, small_task
-
-network = mp.train(SMALL, *small_task(), LONG, checkpoint=sys.argv[1])
-mp.save_network(network, sys.argv[1] + "/net.safetensors")
-"""
-LONG = mp.TrainingSettings(epochs=60, batch_size=20, n_validation=100, learning_rate=0.02)
-
-
-@pytest.mark.compiled
-@pytest.mark.slow
-def test_training_that_is_killed_twenty_times_is_the_same_bit_for_bit(tmp_path):
-    """Each time at a random moment, the writing of checkpoints included."""
-    calm, killed = tmp_path / "calm", tmp_path / "killed"
-    command = [sys.executable, "-c", TRAIN]
-    subprocess.run([*command, calm], check=True)
-    moments, kills = random.Random(1), 0
-    while kills < 20:
-        run = subprocess.Popen([*command, killed])
-        path, epochs = killed / "run.safetensors", moments.randrange(1, 4)
-        seen, stamps = None, 0
-        while stamps < epochs and run.poll() is None:  # not before some epochs, so that it gets on
-            now = path.stat().st_mtime_ns if path.exists() else None
-            seen, stamps = now, stamps + (now != seen)
-            time.sleep(0.001)
-        time.sleep(moments.uniform(0, 0.1))
-        if run.poll() is not None:
-            break
-        run.send_signal(signal.SIGKILL)
-        run.wait()
-        kills += 1
-    subprocess.run([*command, killed], check=True)
-    assert kills == 20
-    assert sorted(path.name for path in killed.iterdir()) == ["net.safetensors", "run.safetensors"]
-    expected, found = load_file(calm / "net.safetensors"), load_file(killed / "net.safetensors")
-    assert expected.keys() == found.keys() and all(np.array_equal(expected[name], found[name]) for name in expected)

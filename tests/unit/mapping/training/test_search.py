@@ -1,29 +1,16 @@
 """Searches: reproducible, continued, shared; what befalls their storage is said in one line and costs no trial."""
 
-import os
-import signal
 import sqlite3
 import subprocess
 import sys
 from contextlib import closing
 
-import numpy as np
 import pytest
 
 import mapping as mp
 import xbarsim as xb
 from mapping.bsnn import search, search_storage
-from tests.integration.test_processes import until, working
-from tests.unit.mapping.training.test_training import SMALL, small_task
-
-PLAN = mp.Search(
-    recipe=mp.Recipe(
-        network=SMALL, training=mp.TrainingSettings(epochs=3, batch_size=20, n_validation=60, learning_rate=0.01)
-    ),
-    space=mp.SearchSpace(threshold=(0.5, 3.0), learning_rate=(5e-3, 3e-2)),
-    images=200,
-    test_images=100,
-)
+from tests.builders.tasks import PLAN, SMALL, data, small_task, states
 
 
 @pytest.mark.compiled
@@ -100,11 +87,6 @@ def test_search_in_two_processes(tmp_path):
         PLAN, data, data, tmp_path / "two.db", n_trials=6, processes=2, progress=lambda n, best: done.append((n, best))
     )
     assert 6 <= len(found) <= 7 and done[-1] == (len(found), found.validation_accuracy.max())
-
-
-def data():
-    images, labels = small_task()
-    return (images[:300], labels[:300]), (images[300:], labels[300:])
 
 
 def delete(path):
@@ -184,7 +166,7 @@ def test_a_trial_that_another_search_took_for_a_killed_one_is_made_up_for(tmp_pa
 SHARED = """
 import sys
 import mapping as mp
-from tests.unit.mapping.training.test_search import PLAN, data
+from tests.builders.tasks import PLAN, data
 
 print(len(mp.search(PLAN, *data(), sys.argv[1], n_trials=8)))
 """
@@ -211,57 +193,6 @@ def test_training_that_diverges_is_a_pruned_trial(tmp_path, monkeypatch):
     diverged = found[found.validation_accuracy.isna()]
     assert 0 < len(diverged) < 12 and set(diverged.state) == {"PRUNED"} and (diverged.learning_rate > 1e9).all()
     assert mp.accuracy_contours(found)
-
-
-def states(path):
-    with closing(sqlite3.connect(path)) as file:
-        return [state for (state,) in file.execute("SELECT state FROM trials")]
-
-
-def trained(path):
-    """Return how many trials have finished an epoch."""
-    with closing(sqlite3.connect(path)) as file:
-        return file.execute("SELECT count(DISTINCT trial_id) FROM trial_intermediate_values").fetchone()[0]
-
-
-@pytest.mark.compiled
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-@pytest.mark.parametrize(
-    "number",
-    [signal.SIGTERM, *(pytest.param(number, marks=pytest.mark.slow) for number in (signal.SIGINT, signal.SIGKILL))],
-    ids=lambda number: number.name,
-)
-def test_trials_of_a_search_that_ends_early_have_failed(number, tmp_path):
-    """At once; of one that was killed, when the next search finds that it has shown no sign of life."""
-    path, digits = tmp_path / "search.db", tmp_path / "digits.npz"
-    images, labels = mp.load_dataset("mnist")
-    np.savez(digits, images=images[:300], labels=labels[:300])
-    options = {
-        "processes": 2,
-        "epochs": 1000,
-        "images": 300,
-        "validation": 20,
-        "dataset": digits,
-        "test-dataset": digits,
-    }
-    command = [sys.executable, "-m", "mapping", "search", path, *(f"--{k}={v}" for k, v in options.items())]
-    run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
-    try:
-        working(run)
-        until(lambda: trained(path) == 2, 60, "no trials")
-        if number == signal.SIGINT:
-            os.killpg(run.pid, number)  # as a terminal does
-        else:
-            run.send_signal(number)
-        text = run.communicate(timeout=60)[0].decode()
-    finally:
-        run.kill()
-    assert "Traceback" not in text, text
-    assert run.returncode in (128 + number, -number)
-    if number == signal.SIGKILL:
-        assert "RUNNING" in states(path)
-    else:
-        until(lambda: "FAIL" in states(path) and "RUNNING" not in states(path), 10, states(path))
 
 
 @pytest.mark.compiled

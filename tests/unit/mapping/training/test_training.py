@@ -12,24 +12,7 @@ from mapping.bsnn.encode import encode
 from mapping.bsnn.layers import weighted_input
 from mapping.bsnn.network import Network
 from mapping.bsnn.train import choose_device, settle_norms, shifted
-
-
-def small_task():
-    rng = np.random.default_rng(0)
-    labels = np.arange(400) % 2
-    images = rng.uniform(0, 0.4, (400, 4, 4)) + 0.6 * (labels[:, None, None] == (np.arange(4) >= 2))
-    return images, labels
-
-
-SMALL = mp.NetworkSpec(
-    input_shape=(1, 4, 4),
-    layers=[mp.LayerSpec(kind="conv", out=6, kernel=3, pool=2, batch_norm=True), mp.LayerSpec(kind="dense", out=2)],
-    beta=0.8,
-    threshold=2.0,
-    slope=2.0,
-    dropout=0.1,
-    t_steps=5,
-)
+from tests.builders.tasks import SMALL, small_task
 
 
 def test_training_learns_repeats_and_resumes_exactly(tmp_path):
