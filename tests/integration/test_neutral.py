@@ -12,7 +12,7 @@ from mapping.ann.spec import AnnSpec
 from mapping.bsnn.network import Network
 from mapping.network import map_ann
 from mapping.periphery.neuron_circuit import DigitalNeuron
-from tests.unit.mapping.networks.test_ann import as_trained
+from tests.builders.anns import as_trained
 
 CHARGE = mp.ChargeNeuron(
     mirror_ratio=0.01, v_supply=1.0, energy_per_spike=1e-15, t_reset=1e-9, area=3e-11, capacitance_density=2e-3

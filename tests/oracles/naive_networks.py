@@ -159,3 +159,25 @@ def rebuilt(network, **changes):
     missing, unknown = other.load_state_dict(kept, strict=False)
     assert not unknown and {name.split(".")[-1] for name in missing} <= HYPER
     return other.eval()
+
+
+def naive_integers(network, image):
+    """The definition in loops: image (c, h, w) in whole numbers; returns the outputs of every layer."""
+    outputs, x, top = [], np.asarray(image, object), 2**network.spec.activation_bits - 1
+    layers = network.integer_layers()
+    for number, layer in enumerate(layers):
+        x = x.reshape(layer.in_shape)
+        channels, height, width = layer.in_shape
+        spec, y = layer.spec, np.empty(layer.out_shape)
+        pad = spec.kernel // 2 if spec.padding is None else spec.padding
+        for out, row, col in np.ndindex(*layer.out_shape):
+            total = 0
+            for down, right in np.ndindex(spec.pool, spec.pool):
+                top_row, left_col = ((p * spec.pool + q) * spec.stride - pad for p, q in ((row, down), (col, right)))
+                for k, (c, i, j) in enumerate(np.ndindex(channels, spec.kernel, spec.kernel)):
+                    if 0 <= top_row + i < height and 0 <= left_col + j < width:
+                        total += int(layer.weights[out, k]) * int(x[c, top_row + i, left_col + j])
+            y[out, row, col] = layer.gain[out] * (total / spec.pool**2) + layer.offset[out]
+        x = y if number == len(layers) - 1 else np.clip(np.rint(y), 0, top).astype(int)
+        outputs.append(x)
+    return outputs

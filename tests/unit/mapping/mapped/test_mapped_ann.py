@@ -12,9 +12,8 @@ from mapping import paper
 from mapping.ann.spec import AnnSpec
 from mapping.network import map_ann
 from mapping.periphery.neuron_circuit import DigitalNeuron
+from tests.builders.anns import DEPTHWISE, ODD, as_trained
 from tests.builders.processes import run
-from tests.unit.mapping.networks.test_ann import ODD, as_trained
-from tests.unit.mapping.networks.test_depthwise import DEPTHWISE
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Networks of ReLU neurons: whole numbers against loops and the quantized forward pass, training, files, specs."""
+"""Networks of ReLU neurons: whole numbers against loops and the quantized forward pass, files, specs."""
 
 import json
 
@@ -10,66 +10,11 @@ from safetensors.torch import load, save_file
 import mapping as mp
 import xbarsim as xb
 from mapping.ann.network import Ann, rounded
-from mapping.ann.spec import AnnSpec, mobile_ann, paper_ann, vgg_ann
+from mapping.ann.spec import mobile_ann, paper_ann, vgg_ann
 from mapping.ann.store import list_anns, load_ann, save_ann
-from mapping.ann.train import train_ann
 from mapping.resources import data_folder
-from tests.builders.tasks import small_task
-
-SMALL = AnnSpec(
-    input_shape=(1, 4, 4),
-    layers=[mp.LayerSpec(kind="conv", out=6, kernel=3, pool=2, batch_norm=True), mp.LayerSpec(kind="dense", out=2)],
-)
-ODD = AnnSpec(  # stride, padding, bias, a pool whose area is no power of two, dense after dense
-    input_shape=(2, 16, 6),
-    layers=[
-        mp.LayerSpec(kind="conv", out=4, kernel=3, pool=2, batch_norm=True),
-        mp.LayerSpec(kind="conv", out=5, kernel=2, padding=1, bias=True),
-        mp.LayerSpec(kind="conv", out=3, kernel=3, stride=2, padding=2, pool=3, bias=True, batch_norm=True),
-        mp.LayerSpec(kind="dense", out=7, batch_norm=True),
-        mp.LayerSpec(kind="dense", out=3, bias=True),
-    ],
-)
-SETTINGS = mp.TrainingSettings(epochs=4, batch_size=20, learning_rate=0.02, n_validation=100, shift=1, seed=5)
-
-
-def as_trained(spec, seed=1):
-    """An Ann whose every parameter and average has moved, two scales of batch norm being negative."""
-    torch.manual_seed(seed)
-    network = Ann(spec)
-    for layer in network.layers:
-        if layer.bias is not None:
-            torch.nn.init.normal_(layer.bias, std=0.2)
-        if layer.norm is not None:
-            for value, mean in ((layer.norm.weight, 1.0), (layer.norm.bias, 0.3), (layer.norm.running_mean, 0.1)):
-                torch.nn.init.normal_(value, mean, 0.3)
-            layer.norm.weight.data[0] *= -1
-            torch.nn.init.uniform_(layer.norm.running_var, 0.05, 0.3)
-        if layer.log_clip is not None:
-            layer.log_clip.data += 0.3 * torch.randn(()) - 2
-    return network.eval()
-
-
-def naive_integers(network, image):
-    """The definition in loops: image (c, h, w) in whole numbers; returns the outputs of every layer."""
-    outputs, x, top = [], np.asarray(image, object), 2**network.spec.activation_bits - 1
-    layers = network.integer_layers()
-    for number, layer in enumerate(layers):
-        x = x.reshape(layer.in_shape)
-        channels, height, width = layer.in_shape
-        spec, y = layer.spec, np.empty(layer.out_shape)
-        pad = spec.kernel // 2 if spec.padding is None else spec.padding
-        for out, row, col in np.ndindex(*layer.out_shape):
-            total = 0
-            for down, right in np.ndindex(spec.pool, spec.pool):
-                top_row, left_col = ((p * spec.pool + q) * spec.stride - pad for p, q in ((row, down), (col, right)))
-                for k, (c, i, j) in enumerate(np.ndindex(channels, spec.kernel, spec.kernel)):
-                    if 0 <= top_row + i < height and 0 <= left_col + j < width:
-                        total += int(layer.weights[out, k]) * int(x[c, top_row + i, left_col + j])
-            y[out, row, col] = layer.gain[out] * (total / spec.pool**2) + layer.offset[out]
-        x = y if number == len(layers) - 1 else np.clip(np.rint(y), 0, top).astype(int)
-        outputs.append(x)
-    return outputs
+from tests.builders.anns import ODD, SMALL, as_trained, assert_matches_forward
+from tests.oracles.naive_networks import naive_integers
 
 
 @pytest.mark.parametrize("bits", [(8, 8), (2, 1), (4, 3)], ids=str)
@@ -91,19 +36,6 @@ def test_shipped_network_matches_loops(digits):
     images = digits[0][:1]
     for mine, expected in zip(network.integers(images), naive_integers(network, images)):
         np.testing.assert_allclose(mine[0], expected, rtol=1e-12, atol=0)
-
-
-def assert_matches_forward(network, images):
-    network = network.double()
-    top = network.spec.top_activation
-    whole, steps = network.integers(images), [1 / top] + [layer.step().item() for layer in network.layers]
-    x = torch.from_numpy(network.levels(images))
-    for layer, mine, step_in, step in zip(network.layers, whole, steps, steps[1:]):
-        real = layer(x.double() * step_in).detach().numpy() / step
-        np.testing.assert_allclose(real, mine, rtol=1e-9, atol=1e-9)  # a tie would differ by 1
-        x = torch.from_numpy(mine)
-    logits = network(torch.from_numpy(network.levels(images)).double() / top)[-1]
-    np.testing.assert_array_equal(network.predict(images), logits.flatten(1).argmax(1))
 
 
 @pytest.mark.parametrize("bits", [(8, 8), (2, 1), (4, 3)], ids=str)
@@ -144,61 +76,6 @@ def test_gradients_pass_rounding_and_reach_the_clip_level():
     layer(torch.full((1, 1, 4, 4), 1e3)).sum().backward()  # far above or below: the clip level or 0
     n_clipped = int((layer(torch.full((1, 1, 4, 4), 1e3)) > 0).sum())
     assert n_clipped and layer.log_clip.grad.item() == pytest.approx(n_clipped * layer.log_clip.exp().item(), rel=1e-5)
-
-
-def trained(spec=SMALL, **changes):
-    return train_ann(spec, *small_task(), SETTINGS.replace(**changes))
-
-
-def test_training_learns_and_repeats():
-    calls, (images, labels) = [], small_task()
-    network = train_ann(SMALL, images, labels, SETTINGS, lambda *state: calls.append(state))
-    assert np.mean(network.predict(images) == labels) > 0.95
-    assert [call[:2] for call in calls] == [(epoch, batch) for epoch in range(4) for batch in range(1, 16)]
-    assert calls[-1][2] < calls[14][2]
-    record = network.metadata
-    assert record["seed"] == 5 and record["trained_epochs"] == 4 and record["seconds"] >= 0
-    held_out = np.random.default_rng([5, 0]).permutation(400)[:100]
-    assert record["validation_accuracy"] == np.mean(network.predict(images[held_out]) == labels[held_out])
-    again, other = trained(), trained(seed=6)
-    for name, value in network.state_dict().items():
-        assert torch.equal(value, again.state_dict()[name]), name
-    assert any(not torch.equal(value, other.state_dict()[name]) for name, value in network.state_dict().items())
-
-
-@pytest.mark.parametrize("bits", [(2, 8), (8, 1), (3, 2)], ids=str)
-def test_few_bits_learn(bits):
-    network = trained(SMALL.replace(weight_bits=bits[0], activation_bits=bits[1]), shift=0)
-    images, labels = small_task()
-    assert np.mean(network.predict(images) == labels) > 0.9
-
-
-def test_settings_count():
-    last = trained(n_validation=0)
-    assert last.metadata["best_epoch"] == 4 and last.metadata["validation_accuracy"] is None
-    plain = trained(epochs=1).state_dict()
-    for change in ({"schedule": "constant"}, {"shift": 0}):
-        assert any(
-            not torch.equal(value, plain[name]) for name, value in trained(epochs=1, **change).state_dict().items()
-        )
-
-
-@pytest.mark.parametrize(
-    ("images", "labels", "changes", "message"),
-    [
-        (None, np.zeros(3, int), {}, r"labels have the shape \(3,\) and type int64; 400 images"),
-        (None, np.full(400, 2), {}, "labels go from 2 to 2; the network has classes 0 to 1"),
-        (np.zeros((400, 5, 5)), None, {}, r"the network takes \(n, 1, 4, 4\)"),
-        (np.zeros((400, 1, 1, 4, 4)), None, {}, "images have 5 dimensions"),
-        (None, None, {"batch_size": 301}, "400 images are fewer than both together"),
-        (None, None, {"patience": 2}, "patience = 2 is not offered for an Ann"),
-        (None, None, {"activity_l1": 0.1}, "activity_l1 = 0.1 is not offered"),
-    ],
-)
-def test_bad_training_sets_and_settings(images, labels, changes, message):
-    x, y = small_task()
-    with pytest.raises(xb.ParameterError, match=message):
-        train_ann(SMALL, x if images is None else images, y if labels is None else labels, SETTINGS.replace(**changes))
 
 
 @pytest.mark.parametrize(

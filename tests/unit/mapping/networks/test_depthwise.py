@@ -10,20 +10,9 @@ import xbarsim as xb
 from mapping.ann.network import pooled
 from mapping.ann.spec import AnnSpec
 from mapping.ann.store import load_ann, save_ann
+from tests.builders.anns import DEPTHWISE, ODD, SMALL, as_trained, assert_matches_forward, trained
 from tests.builders.tasks import small_task
-from tests.unit.mapping.networks.test_ann import ODD, SMALL, as_trained, assert_matches_forward, naive_integers, trained
-
-DEPTHWISE = AnnSpec(  # one after the other, and between plain ones
-    input_shape=(2, 9, 7),
-    layers=[
-        mp.LayerSpec(kind="conv", out=2, kernel=2, padding=1, pool=2, depthwise=True, batch_norm=True),
-        mp.LayerSpec(kind="conv", out=6, kernel=1, bias=True, batch_norm=True),
-        mp.LayerSpec(kind="conv", out=6, kernel=3, depthwise=True, bias=True, batch_norm=True),
-        mp.LayerSpec(kind="conv", out=6, kernel=3, stride=2, padding=1, depthwise=True, batch_norm=True),
-        mp.LayerSpec(kind="conv", out=3, kernel=3, batch_norm=True),
-        mp.LayerSpec(kind="dense", out=3),
-    ],
-)
+from tests.oracles.naive_networks import naive_integers
 
 
 def naive_depthwise(kernels, x, spec):
