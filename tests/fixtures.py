@@ -2,6 +2,8 @@
 
 import sys
 
+import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,15 @@ import mapping as mp
 from mapping.bsnn.network import Network
 from mapping.cli import main
 
+mpl.use("Agg")
 torch.set_num_threads(2)
+
+
+@pytest.fixture
+def closed():
+    """Close all figures in the end."""
+    yield
+    plt.close("all")
 
 
 @pytest.fixture
@@ -58,3 +68,23 @@ def tiny():
 def chip():
     """The 1-bit chip on arrays small enough that every layer of ``tiny`` needs several."""
     return mp.load_chip("paper-bsnn").replace(rows=8, cols=6)
+
+
+@pytest.fixture
+def study(tmp_path, tiny):
+    """Two points of three dies of a small network on small arrays, with images and labels of its own."""
+    network, images = tiny
+    mp.save_network(network.float(), tmp_path / "tiny.safetensors")
+    np.savez(tmp_path / "data.npz", images=images, labels=np.arange(len(images)) % 3)
+    shipped = (mp.resources.data_folder() / "chips/paper-bsnn.toml").read_text()
+    small = shipped.replace("rows = 256", "rows = 8").replace("cols = 64", "cols = 6")
+    (tmp_path / "small.toml").write_text(small)
+    return mp.Study(
+        network=str(tmp_path / "tiny.safetensors"),
+        chip=str(tmp_path / "small.toml"),
+        dataset=str(tmp_path / "data.npz"),
+        images="all",
+        trials=3,
+        seed=4,
+        axes=[mp.Axis(name="d2d", label="spread", sets=["chip.device.d2d"], values=[0.1, 0.6])],
+    )

@@ -1,5 +1,6 @@
 """What is killed at random moments goes on where it was, and leaves nothing behind."""
 
+import json
 import os
 import random
 import signal
@@ -14,7 +15,9 @@ import pytest
 from safetensors.torch import load_file
 
 import mapping as mp
+from mapping.study.table import rows
 from tests.builders.processes import until, working
+from tests.builders.studies import write
 from tests.builders.tasks import states
 
 
@@ -101,3 +104,26 @@ def test_training_that_is_killed_twenty_times_is_the_same_bit_for_bit(tmp_path):
     assert sorted(path.name for path in killed.iterdir()) == ["net.safetensors", "run.safetensors"]
     expected, found = load_file(calm / "net.safetensors"), load_file(killed / "net.safetensors")
     assert expected.keys() == found.keys() and all(np.array_equal(expected[name], found[name]) for name in expected)
+
+
+@pytest.mark.slow
+def test_a_killed_command_goes_on_where_it_was(study, tmp_path):
+    path = write(study.replace(trials=40), tmp_path / "mine.toml")
+    store, result = tmp_path / "store", tmp_path / "out.json"
+    command = [sys.executable, "-m", "mapping", "study", str(path), "--store", str(store), "--workers", "1"]
+    command += ["--json", str(result)]
+    environment = os.environ | {"NUMBA_NUM_THREADS": "1"}
+    first = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    log = store / "study.sqlite-wal"
+    while not log.exists() or log.stat().st_size < 100_000:  # about ten trials
+        assert time.monotonic() < deadline and first.poll() is None
+        time.sleep(0.01)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    with closing(sqlite3.connect(store / "study.sqlite")) as database:
+        assert 0 < database.execute("SELECT count(*) FROM results").fetchone()[0] < 80
+    assert not result.exists()
+    assert subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, timeout=300).returncode == 0
+    whole = rows(mp.run_study(study.replace(trials=40), workers=1))
+    assert json.loads(result.read_text())["trials"] == whole

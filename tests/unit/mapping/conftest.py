@@ -1,3 +1,3 @@
-from tests.fixtures import chip, command, digits, tiny
+from tests.fixtures import chip, closed, command, digits, study, tiny
 
-__all__ = ["chip", "command", "digits", "tiny"]
+__all__ = ["chip", "closed", "command", "digits", "study", "tiny"]

@@ -2,7 +2,6 @@
 
 import json
 
-import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -18,13 +17,7 @@ from mapping.table1.challenges import CHALLENGES
 from mapping.table1.render import _cells, _lines
 from tests.oracles.naive_circuits import solve_circuit
 
-mpl.use("Agg")
-
-
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("closed")
 
 
 def test_bitline_current_is_that_of_the_circuit(chip):
