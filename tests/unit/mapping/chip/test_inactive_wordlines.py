@@ -5,8 +5,8 @@ import pytest
 
 import xbarsim as xb
 from tests.builders.chips import READOUTS, approx, mapped_on, on, wired, with_readout
+from tests.builders.spikes import assert_same_spikes
 from tests.oracles.readouts import T_READ, UNIT, V_READ, assert_runs_like, inputs_of, joules, of_outputs, read_out
-from tests.unit.mapping.mapped.test_mapping import assert_same_spikes
 
 
 @pytest.fixture

@@ -1,6 +1,4 @@
-"""Conventional networks on chips: whole numbers on an ideal chip, what is charged, the paper's figures beside ours."""
-
-import json
+"""Conventional networks on chips: whole numbers on an ideal chip, and what is charged."""
 
 import numpy as np
 import pytest
@@ -8,12 +6,10 @@ import torch
 
 import mapping as mp
 import xbarsim as xb
-from mapping import paper
 from mapping.ann.spec import AnnSpec
 from mapping.network import map_ann
 from mapping.periphery.neuron_circuit import DigitalNeuron
 from tests.builders.anns import DEPTHWISE, ODD, as_trained
-from tests.builders.processes import run
 
 
 @pytest.fixture
@@ -184,43 +180,6 @@ def test_the_shipped_ann_keeps_its_accuracy_on_the_chip_of_the_paper(digits):
     images, labels = digits
     report = map_ann(mp.load_ann("mnist-ann"), mp.load_chip("paper-ann")).evaluate(images, labels)
     assert report.accuracy >= report.ideal_accuracy - 0.02 and report.ideal_accuracy > 0.97
-
-
-def test_compatibility_accounting_is_what_its_text_says():
-    """The figures that the issue of the paper's accounting is about, from currents counted by hand."""
-    chip = mp.load_chip("paper-ann")
-    lrs, hrs, adc = 0.3 * 3e-6, 0.3 * 0.3e-6, 40e-6
-    ann = 25600 * (lrs + hrs) + (4 * 256 * 64 - 51200) * hrs
-    bsnn = 12800 * (lrs + hrs) + (2 * 256 * 64 - 25600) * hrs
-    for name, bits, power, converters in (("ann", 8, ann, 32 * adc), ("bsnn", 1, bsnn, 16 * adc / 128)):
-        line = paper.compatibility(name, chip, chip.readout.replace(n_bits=bits))
-        total = power + converters
-        assert line.tops_per_watt == pytest.approx(51200 / (total * 25e-9) * 1e-12, rel=1e-9)
-        assert line.adc_power_share == pytest.approx(converters / total, rel=1e-9)
-    assert round(paper.compatibility("ann", chip, chip.readout).tops_per_watt, 1) == 73.4
-    assert round(paper.without_adc(), 1) == 77.7
-
-
-@pytest.mark.compiled
-def test_the_command_sets_the_figures_side_by_side(tmp_path):
-    result = run("paper", "--images", 20, "--json", "p.json", cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
-    for text in (
-        "Headline",
-        "Table 3",
-        "77.7 TOPS/W",
-        "meets all four",
-        "14 two-state cells",
-        "does not state its own",
-    ):
-        assert text in " ".join(result.stdout.split())
-    values = json.loads((tmp_path / "p.json").read_text())
-    lines = {(line["network"], line["accounting"]): line for line in values["headline"]}
-    assert set(lines) == {(n, a) for n in ("ann", "bsnn") for a in ("full", "compatibility")}
-    assert lines["ann", "compatibility"]["adc_power_share"] == pytest.approx(0.0459, abs=1e-4)
-    assert lines["bsnn", "full"]["paper_tops_per_watt"] == 153
-    assert lines["ann", "full"]["adc_power_share"] > 10 * lines["bsnn", "full"]["adc_power_share"]
-    assert len(values["table3"]) == 4 and values["ann"]["recorded_accuracy"] > 0.99
 
 
 @pytest.mark.parametrize("inputs", ["dac", "bit-serial"])

@@ -6,14 +6,14 @@ import torch
 
 import mapping as mp
 import xbarsim as xb
-from mapping.bsnn.encode import encode, is_analog
+from mapping.bsnn.encode import encode
 from mapping.bsnn.network import Network
 from mapping.cost import CONVENTIONS
 from mapping.cost.pricing import energies
 from mapping.engines.tensors import forward
 from mapping.lower.fold_norm import fold
-from mapping.lower.placement import cell_bits, decoder, place
 from mapping.periphery.neuron_circuit import DigitalNeuron
+from tests.builders.spikes import assert_same_spikes
 from tests.oracles.naive_networks import rebuilt
 
 
@@ -26,44 +26,6 @@ def ideal(chip):
 def sar(chip):
     adc = mp.SarAdc(n_bits=8, f_sample=40e6, power=40e-6, columns_per_adc=2)
     return chip.replace(readout=adc, neuron=DigitalNeuron(energy_per_add=1e-13, energy_per_update=3.3e-12))
-
-
-def assert_same_spikes(network, mapped, images):
-    """Compare layer by layer on the software network's own inputs; a membrane within 1e-6 of its threshold is a tie."""
-    x = torch.from_numpy(encode(images, network.spec, seed=mapped.seed)).double()
-    analog = is_analog(images, network.spec)
-    for layer, on_chip, theta in zip(network.layers, mapped.layers, [layer.threshold for layer in fold(network)]):
-        expected = network_spikes(network, layer, x)
-        spikes = forward(on_chip, x.numpy(), analog)[0]
-        differs = (spikes != expected.numpy()).any(0)
-        if differs.any():
-            gap = tie_gap(network, layer, x, theta)
-            assert gap[differs].max() < 1e-6
-        x, analog = expected, False
-    assert x.sum() > 0
-
-
-def network_spikes(network, layer, x):
-    from mapping.bsnn.neuron import lif
-
-    with torch.no_grad():
-        current = layer(x.flatten(0, 1))
-    current = current.reshape(*x.shape[:2], *current.shape[1:])
-    return lif(current, layer.threshold, layer.beta, layer.neuron, network.t_steps)[0]
-
-
-def tie_gap(network, layer, x, theta):
-    """Return the smallest |U / theta - 1| of each neuron over time."""
-    spec, u, s = network.spec, 0.0, 0.0
-    with torch.no_grad():
-        current = layer(x.flatten(0, 1))
-    current = current.reshape(*x.shape[:2], *current.shape[1:]).numpy()
-    gap = np.full(current.shape[1:], np.inf)
-    for t in range(spec.t_steps):
-        u = spec.beta * u + current[min(t, len(current) - 1)] - s * spec.threshold
-        s = u >= spec.threshold
-        gap = np.minimum(gap, np.abs(u / spec.threshold - 1))
-    return gap
 
 
 @pytest.mark.parametrize("weights", ["differential", "reference"])
@@ -316,37 +278,6 @@ def test_a_small_full_scale_clips_and_says_so(tiny, sar):
     report = mp.map_network(network, sar.replace(readout__full_scale=1e-6)).evaluate(images, np.zeros(7, int))
     assert 0.1 < report.fraction_clipped <= 1
     assert mp.map_network(network, sar).evaluate(images, np.zeros(7, int)).fraction_clipped == 0
-
-
-@pytest.mark.parametrize("weights", ["differential", "reference"])
-def test_placement_covers_every_weight_once(chip, weights):
-    chip = chip.replace(weights=weights)
-    matrix = np.where(np.random.default_rng(0).random((7, 19)) < 0.5, -1, 1).astype(np.int8)
-    rebuilt = np.zeros(matrix.shape)
-    for row in place(19, 7, chip):
-        for patch in row:
-            bits = cell_bits(matrix, patch, chip).astype(float)
-            assert bits.shape == (chip.rows, chip.cols)
-            decode = decoder(patch, chip)
-            used = bits[chip.rows - patch.n_rows :, : decode.shape[1]]
-            rebuilt[patch.outputs, patch.rows] += decode @ used.T
-            assert not bits[: chip.rows - patch.n_rows].any() and not bits[:, decode.shape[1] :].any()
-    unit = 1.0 if weights == "differential" else 0.5
-    np.testing.assert_array_equal(rebuilt, unit * matrix)
-
-
-def test_folding_is_exact(tiny):
-    network, images = tiny
-    layer, folded = network.layers[0], fold(network)[0]
-    x = torch.from_numpy(images)
-    norm = layer.norm
-    gain = (torch.sqrt(norm.running_var + norm.eps) / norm.weight.abs()).detach().numpy()[:, None, None]
-    from mapping.bsnn.layers import weighted_input
-
-    kernel = torch.from_numpy(folded.weights.reshape(4, 2, 3, 3)).double()
-    plain = weighted_input(x, kernel, 2).numpy() + folded.constant[:, None, None]
-    np.testing.assert_allclose(plain, layer(x).detach().numpy() * gain, rtol=0, atol=1e-12)
-    np.testing.assert_allclose(folded.threshold, network.spec.threshold * gain)
 
 
 def test_what_cannot_be_mapped_is_refused(tiny, chip):
