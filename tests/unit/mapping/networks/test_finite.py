@@ -1,7 +1,6 @@
 """Numbers that are not real, finite or in range are refused, by module and tensor, whatever the way in."""
 
 import json
-import warnings
 from copy import deepcopy
 from itertools import pairwise
 from pathlib import Path
@@ -18,11 +17,9 @@ import mapping as mp
 import xbarsim as xb
 from mapping.bsnn.spec import NeuronSpec
 from mapping.lower.fold_norm import fold
+from tests.builders.snntorch_runs import snn
 
 nir = pytest.importorskip("nir")
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    snn = pytest.importorskip("snntorch")
 
 PAPER = Path("../shared/data/nir-paper")
 ANYWHERE = [float("nan"), float("inf"), -float("inf"), 1e300, "complex"]
