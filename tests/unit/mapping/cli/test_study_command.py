@@ -9,7 +9,6 @@ import xarray as xr
 
 import mapping as mp
 import xbarsim as xb
-import xbarsim.plot
 from mapping.intervals import accuracy_interval
 from mapping.render import significant
 from mapping.study.results import warned

@@ -9,7 +9,6 @@ import xarray as xr
 
 import mapping as mp
 import xbarsim as xb
-import xbarsim.plot
 from mapping.solved import Solved
 from mapping.study.run import prepared
 from mapping.study.setting import Setting, varied
