@@ -41,7 +41,7 @@ test-lowest:
 	.venv-lowest/bin/python -m pip install --quiet "$(TORCH)" -c .venv-lowest/lowest.txt
 	.venv-lowest/bin/python -m pip install --quiet -e ".[dev]" -c .venv-lowest/lowest.txt
 	.venv-lowest/bin/python -m pip install --quiet --no-deps $(SPIKINGJELLY)
-	.venv-lowest/bin/python -m pytest -n 2 --ignore tests/networks/test_golden.py \
+	.venv-lowest/bin/python -m pytest -n 2 --ignore tests/integration/test_golden.py \
 		-W default::DeprecationWarning -W default::PendingDeprecationWarning -W default::FutureWarning \
 		-W default::pytest.PytestUnraisableExceptionWarning
 
@@ -50,7 +50,7 @@ test-circuits:
 	$(PYTHON) -m venv --clear .venv-circuits
 	.venv-circuits/bin/python -m pip install --quiet --only-binary :all: -e ".[files,cluster]" \
 		pytest pytest-xdist hypothesis mpmath
-	.venv-circuits/bin/python -m pytest -n 2 tests/circuits
+	.venv-circuits/bin/python -m pytest -n 2 tests/unit/xbarsim
 
 # a wheel in an environment of its own, outside this folder, at first without torch
 test-wheel: setup

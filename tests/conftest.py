@@ -4,6 +4,7 @@ import sys
 import pytest
 from hypothesis import settings
 
+pytest.register_assert_rewrite("tests.builders", "tests.oracles")
 os.environ.setdefault("NUMBA_THREADING_LAYER", "workqueue")
 settings.register_profile("suite", derandomize=True)  # the same examples in every run; campaigns choose others
 settings.load_profile("suite")
