@@ -24,9 +24,9 @@ from training import SnnTorch, high_water
 
 import mapping as mp
 import xbarsim as xb
-from mapping.bsnn.encode import encode
-from mapping.bsnn.events import list_inputs
-from mapping.engines.events import run
+from mapping.engines.event_engine import run
+from mapping.networks.encode import encode
+from mapping.networks.event_layers import list_inputs
 
 ROUNDS, BATCHES = 3, (10, 25, 50, 100, 250)
 DISTURB = xb.PowerLawDisturb(t0=1.0, c=0.03)  # slow enough that no array is solved again

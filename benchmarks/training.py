@@ -21,9 +21,9 @@ import torch.nn.functional as F
 from torch import nn
 
 import mapping as mp
-from mapping.bsnn.encode import encode
-from mapping.bsnn.network import Network
-from mapping.bsnn.train import keep_freed_memory, training_step
+from mapping.networks.encode import encode
+from mapping.networks.network import Network
+from mapping.training.train import keep_freed_memory, training_step
 
 BATCH, IMAGES = 128, 60_000
 

@@ -1,5 +1,5 @@
 """``python -m mapping`` is the ``xbarsim`` command."""
 
-from mapping.cli import main
+from mapping.cli.verbs import main
 
 main()

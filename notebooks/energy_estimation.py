@@ -25,9 +25,9 @@ import numpy as np
 import pandas as pd
 
 import mapping as mp
-from mapping.chip import MODULES
+from mapping.chip.chip import MODULES
+from mapping.chip.periphery.sar_adc import published_adcs
 from mapping.cost import CONVENTIONS
-from mapping.periphery.sar_adc import published_adcs
 
 QUICK = "XBARSIM_QUICK" in os.environ
 IMAGES, SCALES = (20, [0.6, 1, 1.5]) if QUICK else (500, [0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.25, 1.5])

@@ -27,8 +27,8 @@ import numpy as np
 import pandas as pd
 
 import mapping as mp
-from mapping import paper
 from mapping.cost import CONVENTIONS
+from mapping.study.paper import headline as paper
 
 QUICK = "XBARSIM_QUICK" in os.environ
 n_software, n_chip, n_other = (100, 10, 2) if QUICK else (10_000, 500, 50)

@@ -13,7 +13,7 @@ settings.load_profile("suite")
 @pytest.fixture
 def command(monkeypatch, capsys):
     """The command in this process: given arguments, returns its exit status and what it wrote to stdout and stderr."""
-    from mapping.cli import main
+    from mapping.cli.verbs import main
 
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setenv("NO_COLOR", "1")

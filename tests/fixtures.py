@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import mapping as mp
-from mapping.bsnn.network import Network
+from mapping.networks.network import Network
 
 mpl.use("Agg")
 torch.set_num_threads(2)

@@ -7,8 +7,8 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from mapping.chip import MODULES, Chip
-from mapping.periphery.ledger import Ledger
+from mapping.chip.chip import MODULES, Chip
+from mapping.chip.periphery.ledger import Ledger
 from xbarsim.errors import ParameterError, shown
 from xbarsim.parameters import Parameters
 

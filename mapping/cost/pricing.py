@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from mapping.chip import Chip, modules_of
+from mapping.chip.chip import Chip, modules_of
+from mapping.chip.periphery.ledger import Inventory, Ledger, Reads
+from mapping.chip.periphery.part import times
 from mapping.cost.accounting import Accounting
-from mapping.periphery.ledger import Inventory, Ledger, Reads
-from mapping.periphery.part import times
 
 
 def energies(chip: Chip, ledger: Ledger, accounting: Accounting) -> dict[str, float]:

@@ -7,8 +7,8 @@ from math import log
 
 import numpy as np
 
-from mapping.chip import Chip
-from mapping.periphery.ledger import Inventory
+from mapping.chip.chip import Chip
+from mapping.chip.periphery.ledger import Inventory
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ from typing import Protocol
 
 import numpy as np
 
-from mapping.ageing import Ageing
-from mapping.codecs import Codec
+from mapping.chip.ageing import Ageing
+from mapping.chip.layer import MappedLayer
+from mapping.chip.periphery.ledger import Ledger
+from mapping.engines.codecs import Codec
 from mapping.kernels.inference import Events
-from mapping.layer import MappedLayer
-from mapping.periphery.ledger import Ledger
 
 Shared = dict[int, Events]  # what dies of one chip make of the same images, from the number of the first one on
 

@@ -8,14 +8,14 @@ from typing import Literal
 import numpy as np
 from torch import Tensor
 
-from mapping.activity import Counts
-from mapping.ageing import Ageing
-from mapping.codecs import Codec
+from mapping.chip.activity import Counts
+from mapping.chip.ageing import Ageing
+from mapping.chip.layer import MappedLayer
+from mapping.chip.periphery.ledger import Ledger
 from mapping.engines.base import Engine, Shared, Task
-from mapping.engines.events import EventEngine, wordline_counts
-from mapping.engines.tensors import TensorEngine
-from mapping.layer import MappedLayer
-from mapping.periphery.ledger import Ledger
+from mapping.engines.codecs import Codec
+from mapping.engines.event_engine import EventEngine, wordline_counts
+from mapping.engines.tensor_engine import TensorEngine
 from xbarsim.errors import ParameterError, shown
 from xbarsim.threads import in_threads
 

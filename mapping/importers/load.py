@@ -7,12 +7,12 @@ from typing import Literal
 
 from torch import nn
 
-from mapping.bsnn.from_graph import network_of
-from mapping.bsnn.network import Network
 from mapping.importers.nir import graph_of_nir
 from mapping.importers.snntorch import graph_of_modules
-from mapping.resources import path_of
-from mapping.store import load_stored
+from mapping.inputs.resources import path_of
+from mapping.networks.from_graph import network_of
+from mapping.networks.network import Network
+from mapping.networks.store import load_stored
 from xbarsim.errors import ParameterError
 from xbarsim.units import quantity
 

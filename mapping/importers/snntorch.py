@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from mapping.bsnn.finite import decays, plain
 from mapping.importers.fields import input_shape, neurons, numbers, square, zeros_around
 from mapping.ir.graph import Graph, layers_in
 from mapping.ir.ops import Input, Lif, Norm, Op, Pool, Weights
 from mapping.ir.shapes import Geometry
+from mapping.networks.finite import decays, plain
 from xbarsim.errors import ParameterError
 
 _KNOWN = (

@@ -32,7 +32,7 @@ class Reach(NamedTuple):
     """Which positions of a kernel each pixel takes part in.
 
     rows : (height, 3), first row of positions, one past the last, and kernel row at the first of all
-    cols : (width, 4), first, one past the last, phase, and tap at the first; see ``mapping.kernels.events``
+    cols : (width, 4), first, one past the last, phase, and tap at the first; see ``mapping.kernels.event_conv``
     kernel, stride, taps, n_rows, n_cols, n_lines : of the kernel, its positions, and currents at each of them
     """
 

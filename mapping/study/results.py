@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mapping.chip import MODULES
-from mapping.definitions import DEFINITIONS
-from mapping.doubts import once
-from mapping.intervals import accuracy_interval, wilson
+from mapping.chip.chip import MODULES
+from mapping.cost.checks import once
+from mapping.cost.definitions import DEFINITIONS
+from xbarsim.intervals import accuracy_interval, wilson
 from xbarsim.study.outcome import Array
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from mapping.report import Report
+    from mapping.cost.report import Report
 
 RESULTS = (  # of a report, one number for each trial
     "accuracy", "ideal_accuracy", "tops_per_watt", "synaptic_tops_per_watt", "adc_power_share", "energy_per_inference",

@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mapping.ann.network import Ann
-from mapping.bsnn.encode import check_images, check_labels
-from mapping.bsnn.network import Network
-from mapping.chip import MODULES
+from mapping.chip.chip import MODULES
 from mapping.cost.accounting import convention
-from mapping.datasets import HASHES, load_dataset
-from mapping.given import Source, trained_for
-from mapping.inputs import of_kind, told
+from mapping.cost.provenance import chip_text, data_hash, network_hash, now
+from mapping.inputs.arrays import of_kind, told
+from mapping.inputs.datasets import HASHES, load_dataset
+from mapping.inputs.resources import located
+from mapping.inputs.sample import Sample
 from mapping.lower.plan import lower
-from mapping.provenance import chip_text, data_hash, network_hash, now
-from mapping.resources import located
-from mapping.sample import Sample
+from mapping.mapped.given import Source, trained_for
+from mapping.networks.ann import Ann
+from mapping.networks.encode import check_images, check_labels
+from mapping.networks.network import Network
 from mapping.study.results import DESCRIPTIONS, RESULTS, with_intervals
 from mapping.study.setting import Setting, chip_of, network_of, varied
-from mapping.study.spec import Study, load_study
+from mapping.study.study_spec import Study, load_study
 from mapping.study.task import ChipTask
 from xbarsim.errors import ParameterError
 from xbarsim.study.conduct import conduct
@@ -86,7 +86,7 @@ def run_study(study: Study | Source, *, store: str | Path | None = None, **optio
         images="; ".join(sorted(samples)),
         n_images=", ".join(sorted({str(len(labels)) for _, labels, _ in task.data.values()})),
         date=now(),
-        definitions="mapping.definitions",
+        definitions="mapping.cost.definitions",
     )
 
 

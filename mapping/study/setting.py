@@ -10,15 +10,15 @@ from typing import Any, TypeVar, cast
 
 import torch
 
-from mapping.ann.network import Ann
-from mapping.bsnn.network import Network
-from mapping.chip import Chip, list_chips, load_chip
-from mapping.dies import Past
-from mapping.given import refuse_nir
+from mapping.chip.chip import Chip, list_chips, load_chip
 from mapping.importers.load import load_network
-from mapping.resources import located
-from mapping.store import list_anns, list_networks, load_ann
-from mapping.study.spec import PAST, Study
+from mapping.inputs.resources import located
+from mapping.mapped.dies import Past
+from mapping.mapped.given import refuse_nir
+from mapping.networks.ann import Ann
+from mapping.networks.network import Network
+from mapping.networks.store import list_anns, list_networks, load_ann
+from mapping.study.study_spec import PAST, Study
 from xbarsim.drift import ROOM_TEMPERATURE
 from xbarsim.errors import FileError, ParameterError
 from xbarsim.parameters import relative_to

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mapping.render import significant
+from mapping.cost.tables import significant
 from mapping.study.results import DESCRIPTIONS
 from xbarsim.study.dataset import NOT_DONE
 from xbarsim.units import format_quantity, format_result, format_time

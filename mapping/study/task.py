@@ -6,17 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from mapping.ann.network import Ann
-from mapping.bsnn.network import Network
-from mapping.dies import age
+from mapping.chip.array import Solve
+from mapping.chip.port_cache import Solved
 from mapping.engines.base import Shared
-from mapping.network import map_ann, map_network
-from mapping.sample import Sample
-from mapping.solved import Solved
+from mapping.inputs.sample import Sample
+from mapping.mapped.dies import age
+from mapping.mapped.mapped_network import map_ann, map_network
+from mapping.networks.ann import Ann
+from mapping.networks.network import Network
 from mapping.study.results import numbers
 from mapping.study.setting import Setting, varied
-from mapping.study.spec import Study
-from mapping.tile import Solve
+from mapping.study.study_spec import Study
 from xbarsim.ports import reduce
 from xbarsim.study.outcome import Array
 from xbarsim.study.plan import Value

@@ -5,9 +5,9 @@ import torch
 
 import mapping as mp
 import xbarsim as xb
-from mapping.bsnn.encode import encode
-from mapping.engines.tensors import forward
+from mapping.engines.tensor_engine import forward
 from mapping.lower.placement import first_row
+from mapping.networks.encode import encode
 
 WIRES = xb.Wires(r_wordline=20, r_bitline=20, r_driver=100, r_sense=50)
 PUBLISHED = {"kind": "power-law"}

@@ -4,9 +4,9 @@ import numpy as np
 import torch
 
 import mapping as mp
-from mapping.ann.network import Ann
-from mapping.ann.spec import AnnSpec
-from mapping.ann.train import train_ann
+from mapping.networks.ann import Ann
+from mapping.networks.ann_spec import AnnSpec
+from mapping.training.ann_train import train_ann
 from tests.builders.tasks import small_task
 
 

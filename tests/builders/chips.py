@@ -7,7 +7,7 @@ import torch
 
 import mapping as mp
 import xbarsim as xb
-from mapping.periphery.neuron_circuit import DigitalNeuron
+from mapping.chip.periphery.neuron_circuit import DigitalNeuron
 
 WIRES = xb.Wires(r_wordline=100, r_bitline=100, r_driver=500, r_sense=200)
 approx = partial(pytest.approx, rel=1e-9, abs=0)  # its own absolute tolerance is above energies and times

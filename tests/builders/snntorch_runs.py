@@ -5,7 +5,7 @@ import warnings
 import pytest
 import torch
 
-from mapping.bsnn.neuron import lif
+from mapping.networks.dynamics import lif
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

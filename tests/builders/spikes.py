@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 
-from mapping.bsnn.encode import encode, is_analog
-from mapping.engines.tensors import forward
+from mapping.engines.tensor_engine import forward
 from mapping.lower.plan import lower
+from mapping.networks.encode import encode, is_analog
 
 
 def assert_same_spikes(network, mapped, images):
@@ -25,7 +25,7 @@ def assert_same_spikes(network, mapped, images):
 
 
 def network_spikes(network, layer, x):
-    from mapping.bsnn.neuron import lif
+    from mapping.networks.dynamics import lif
 
     with torch.no_grad():
         current = layer(x.flatten(0, 1))

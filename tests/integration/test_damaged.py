@@ -23,7 +23,7 @@ from scipy.io import savemat
 
 import mapping as mp
 import xbarsim as xb
-from mapping.resources import data_folder
+from mapping.inputs.resources import data_folder
 from tests.builders.tasks import PLAN
 from tests.builders.tasks import data as task
 

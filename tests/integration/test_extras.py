@@ -10,7 +10,7 @@ import pytest
 
 import mapping as mp
 import xbarsim as xb
-from mapping.bsnn.search_storage import with_optuna
+from mapping.training.search_storage import with_optuna
 
 BARE = """
 import json, sys
@@ -30,7 +30,7 @@ def said(function, *arguments):
 """
 COMMANDS = """
 import contextlib, io
-from mapping.cli import main
+from mapping.cli.verbs import main
 done = []
 for arguments in json.loads(sys.argv[1]):
     sys.argv, out, error = ["xbarsim", *arguments], io.StringIO(), io.StringIO()

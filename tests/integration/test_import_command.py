@@ -10,7 +10,7 @@ from safetensors import safe_open
 
 import mapping as mp
 import xbarsim as xb
-from mapping.bsnn.network import Network
+from mapping.networks.network import Network
 
 nir = pytest.importorskip("nir")
 

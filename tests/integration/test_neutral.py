@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 import mapping as mp
 import xbarsim as xb
-from mapping.ann.spec import AnnSpec
-from mapping.bsnn.network import Network
-from mapping.network import map_ann
-from mapping.periphery.neuron_circuit import DigitalNeuron
+from mapping.chip.periphery.neuron_circuit import DigitalNeuron
+from mapping.mapped.mapped_network import map_ann
+from mapping.networks.ann_spec import AnnSpec
+from mapping.networks.network import Network
 from tests.builders.anns import as_trained
 
 CHARGE = mp.ChargeNeuron(

@@ -19,7 +19,7 @@ import xarray as xr
 
 import mapping as mp
 import xbarsim as xb
-from mapping.bsnn.checkpoint import Run
+from mapping.training.checkpoint import Run
 from xbarsim.outputs import write, write_netcdf, write_picture, write_text
 
 

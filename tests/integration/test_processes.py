@@ -29,7 +29,7 @@ SEARCH = """
 import sys
 import numpy as np
 import mapping as mp
-from mapping.bsnn.search import Search, SearchSpace
+from mapping.training.search import Search, SearchSpace
 
 if __name__ == "__main__":
     recipe = mp.load_recipe("mnist-bsnn").changed(epochs=1000, n_validation=20, batch_size=20)

@@ -14,10 +14,10 @@ from safetensors.torch import load, save_file
 
 import mapping as mp
 import xbarsim as xb
-from mapping.bsnn.checkpoint import Run
-from mapping.bsnn.events import ideal_layers, list_inputs
-from mapping.bsnn.neuron import lif
-from mapping.bsnn.spec import LayerSpec, NetworkSpec, NeuronSpec
+from mapping.networks.dynamics import lif
+from mapping.networks.event_layers import ideal_layers, list_inputs
+from mapping.networks.spec import LayerSpec, NetworkSpec, NeuronSpec
+from mapping.training.checkpoint import Run
 from tests.oracles.naive_networks import run_network
 
 GOLDEN = Path("../shared/data/snn-chip/golden.npz")
@@ -271,7 +271,7 @@ def test_a_learned_decay_of_an_earlier_version_is_clamped_as_it_was(tmp_path):
 
 def test_searches_of_earlier_versions_go_on_as_what_they_were(tmp_path):
     pytest.importorskip("optuna")
-    from mapping.bsnn.search import Search, _study
+    from mapping.training.search import Search, _study
 
     recipe = mp.load_recipe("mnist-bsnn").changed(n_validation=1000)
     plans = [Search(recipe=recipe.changed(reset_delay=delay)) for delay in ("snntorch", False)]

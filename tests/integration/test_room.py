@@ -8,7 +8,7 @@ import pytest
 
 import mapping as mp
 import xbarsim as xb
-from mapping.ann.spec import AnnSpec
+from mapping.networks.ann_spec import AnnSpec
 
 N = 10**9
 IMAGES = np.zeros((3, 1, 8, 8))

@@ -10,9 +10,9 @@ import pytest
 
 import mapping as mp
 import xbarsim as xb
-from mapping.adc_test import Linearity
-from mapping.bsnn.network import Network
-from mapping.network import MappedNetwork
+from mapping.chip.periphery.adc_test import Linearity
+from mapping.mapped.mapped_network import MappedNetwork
+from mapping.networks.network import Network
 
 ROOT = Path(mp.__file__).parents[1]
 

@@ -5,10 +5,10 @@ import pytest
 
 import mapping as mp
 import xbarsim as xb
+from mapping.chip.periphery.driver import Driver
+from mapping.chip.periphery.neuron_circuit import DigitalNeuron
 from mapping.cost.timing import settling_time
-from mapping.dies import Past
-from mapping.periphery.driver import Driver
-from mapping.periphery.neuron_circuit import DigitalNeuron
+from mapping.mapped.dies import Past
 from tests.builders.anns import small_ann
 from tests.builders.devices import make
 from xbarsim.validity import Exposure

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 import mapping as mp
 import xbarsim as xb
-from mapping.bsnn.encode import check_images
-from mapping.bsnn.network import Network
-from mapping.given import as_ann, as_chip, as_network
+from mapping.mapped.given import as_ann, as_chip, as_network
+from mapping.networks.encode import check_images
+from mapping.networks.network import Network
 from xbarsim.parameters import Parameters
 
 mpl.use("Agg")

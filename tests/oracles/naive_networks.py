@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from mapping.bsnn.network import Network
+from mapping.networks.network import Network
 
 HYPER = {"beta", "threshold"}  # tensors of a layer that its specification sets
 

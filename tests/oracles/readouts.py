@@ -4,11 +4,11 @@ import numpy as np
 
 import mapping as mp
 import xbarsim as xb
-from mapping.bsnn.encode import encode
 from mapping.cost import CONVENTIONS
 from mapping.cost.pricing import energies
-from mapping.engines.tensors import forward
+from mapping.engines.tensor_engine import forward
 from mapping.lower.placement import first_row
+from mapping.networks.encode import encode
 
 V_READ, T_READ, UNIT = 0.3, 25e-9, 0.3 * (1e-5 - 1e-6)  # of the paper's device; a pair's unit of current
 

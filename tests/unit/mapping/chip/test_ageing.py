@@ -5,10 +5,10 @@ import pytest
 
 import mapping as mp
 import xbarsim as xb
-from mapping.activity import Activity
-from mapping.ageing import CellVoltages, wear
+from mapping.chip.activity import Activity
+from mapping.chip.ageing import CellVoltages, wear
+from mapping.chip.array import Tile
 from mapping.lower.placement import place
-from mapping.tile import Tile
 from tests.builders.ageing import PUBLISHED, WIRES, array_voltages, events, layer_reads, mapped_on, tiles_of
 from tests.oracles import naive_circuits
 

@@ -5,8 +5,8 @@ import pytest
 
 import mapping as mp
 import xbarsim as xb
-from mapping.engines.tensors import forward
-from mapping.trims import find_trims
+from mapping.chip.calibration_codes import find_trims
+from mapping.engines.tensor_engine import forward
 from tests.builders.chips import approx, mapped_on, on, wired, with_readout
 from tests.oracles.readouts import (
     UNIT,

@@ -86,7 +86,7 @@ def test_changes_of_a_part_are_made_together_and_equal_sets_have_one_hash():
 
 
 def test_areas_with_both_micro_signs():
-    from mapping.periphery.driver import Driver
+    from mapping.chip.periphery.driver import Driver
 
     fields = {"dac_bits": 8, "power_per_bit": "3.9 uW"}
     areas = [Driver(**fields, area=f"0.166 {mu}m^2").area for mu in "u\u00b5\u03bc"]

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 import mapping as mp
-from mapping.bsnn.network import Network
 from mapping.cost.pricing import areas
+from mapping.networks.network import Network
 
 
 def dense(n_in, n_out):

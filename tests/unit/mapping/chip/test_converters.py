@@ -6,9 +6,9 @@ import torch
 
 import mapping as mp
 import xbarsim as xb
+from mapping.chip.periphery.ledger import Ledger
 from mapping.engines import tensors as by_tensors
-from mapping.engines.tensors import forward
-from mapping.periphery.ledger import Ledger
+from mapping.engines.tensor_engine import forward
 from tests.builders.chips import approx, mapped_on, on, wired
 from tests.oracles.readouts import UNIT, assert_runs_like, inputs_of, of_outputs, pairs, read_out, solved
 

@@ -7,9 +7,9 @@ from scipy import stats
 
 import mapping as mp
 import xbarsim as xb
-from mapping.engines.tensors import forward
+from mapping.chip.neurons import Neurons
+from mapping.engines.tensor_engine import forward
 from mapping.lower.placement import first_row
-from mapping.neurons import Neurons
 from tests.builders.chips import approx, mapped_on, wired
 from tests.oracles.naive_networks import rebuilt
 from tests.oracles.readouts import (

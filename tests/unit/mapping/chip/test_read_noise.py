@@ -7,11 +7,11 @@ from scipy import stats
 
 import mapping as mp
 import xbarsim as xb
-from mapping.bsnn.encode import encode
+from mapping.chip.periphery.ledger import Ledger
+from mapping.chip.periphery.neuron_circuit import DigitalNeuron
 from mapping.engines import tensors as by_tensors
-from mapping.engines.tensors import forward
-from mapping.periphery.ledger import Ledger
-from mapping.periphery.neuron_circuit import DigitalNeuron
+from mapping.engines.tensor_engine import forward
+from mapping.networks.encode import encode
 from tests.builders.ageing import WIRES, array_voltages, layer_reads, mapped_on
 
 

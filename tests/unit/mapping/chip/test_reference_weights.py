@@ -6,7 +6,7 @@ import torch
 
 import mapping as mp
 import xbarsim as xb
-from mapping.engines.tensors import forward
+from mapping.engines.tensor_engine import forward
 from tests.builders.chips import approx, mapped_on, wired
 from tests.oracles.readouts import T_READ, UNIT, inputs_of, joules, neurons, of_outputs, solved, unfolded
 

@@ -8,11 +8,11 @@ import torch
 
 import mapping as mp
 import xbarsim as xb
-from mapping.ageing import Ageing
-from mapping.bsnn.encode import encode
+from mapping.chip.ageing import Ageing
+from mapping.chip.periphery.ledger import Ledger
+from mapping.chip.periphery.neuron_circuit import DigitalNeuron
 from mapping.engines import tensors as by_tensors
-from mapping.periphery.ledger import Ledger
-from mapping.periphery.neuron_circuit import DigitalNeuron
+from mapping.networks.encode import encode
 from tests.builders.ageing import PUBLISHED, WIRES, events, mapped_on, tiles_of
 from tests.builders.devices import EVERYTHING
 

@@ -7,7 +7,7 @@ import pytest
 
 import mapping as mp
 import xbarsim as xb
-from mapping.engines.tensors import forward
+from mapping.engines.tensor_engine import forward
 from tests.builders.chips import approx, mapped_on, on, wired
 from tests.oracles.naive_networks import rebuilt
 from tests.oracles.readouts import inputs_of, joules, neurons, of_outputs, read_out

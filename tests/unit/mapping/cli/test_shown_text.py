@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import mapping as mp
-from mapping.cli import app
-from mapping.resources import data_folder
+from mapping.cli.verbs import app
+from mapping.inputs.resources import data_folder
 
 ODD = "[/]x [bold] :smile: [red]y[/red]"
 

@@ -9,14 +9,14 @@ import xarray as xr
 
 import mapping as mp
 import xbarsim as xb
-from mapping.intervals import accuracy_interval
-from mapping.render import significant
+from mapping.cost.tables import significant
 from mapping.study.results import warned
 from mapping.study.run import prepared
 from mapping.study.setting import Setting
 from mapping.study.table import rows
 from mapping.study.task import ChipTask
 from tests.builders.studies import write
+from xbarsim.intervals import accuracy_interval
 
 pytestmark = pytest.mark.usefixtures("closed")
 

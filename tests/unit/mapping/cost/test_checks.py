@@ -3,7 +3,7 @@
 import numpy as np
 
 import mapping as mp
-from mapping.periphery.neuron_circuit import DigitalNeuron
+from mapping.chip.periphery.neuron_circuit import DigitalNeuron
 from tests.builders.anns import small_ann
 
 

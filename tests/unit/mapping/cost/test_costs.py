@@ -9,11 +9,11 @@ import pytest
 
 import mapping as mp
 import xbarsim as xb
-from mapping.chip import MODULES, modules_of
+from mapping.chip.chip import MODULES, modules_of
+from mapping.chip.periphery.ledger import Inventory, Ledger, Reads
+from mapping.chip.periphery.part import Part
 from mapping.cost.accounting import Accounting
 from mapping.cost.pricing import areas, energies
-from mapping.periphery.ledger import Inventory, Ledger, Reads
-from mapping.periphery.part import Part
 
 mpl.use("Agg")
 

@@ -10,9 +10,9 @@ import pytest
 
 import mapping as mp
 import xbarsim as xb
-from mapping.bsnn.network import Network
-from mapping.intervals import accuracy_interval, wilson
-from mapping.provenance import network_hash
+from mapping.cost.provenance import network_hash
+from mapping.networks.network import Network
+from xbarsim.intervals import accuracy_interval, wilson
 from xbarsim.version import __version__
 
 

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 import mapping as mp
 import xbarsim as xb
-from mapping.bsnn import tables
-from mapping.bsnn.network import Network
+from mapping.chip.periphery.neuron_circuit import DigitalNeuron
 from mapping.cost.timing import layer_timing
-from mapping.engines.tensors import forward
+from mapping.engines.tensor_engine import forward
 from mapping.kernels.taps import deliver
-from mapping.periphery.neuron_circuit import DigitalNeuron
+from mapping.networks import event_tables as tables
+from mapping.networks.network import Network
 from xbarsim.threads import in_threads
 
 WIRES = xb.Wires(r_wordline=100, r_bitline=100, r_driver=500, r_sense=200)

@@ -7,7 +7,7 @@ import torch
 
 import mapping as mp
 import xbarsim as xb
-from mapping.bsnn.encode import encode
+from mapping.networks.encode import encode
 from tests.oracles.naive_circuits import solve_circuit
 
 pytestmark = pytest.mark.usefixtures("closed")

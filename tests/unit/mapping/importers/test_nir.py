@@ -9,7 +9,7 @@ from torch import nn
 
 import mapping as mp
 import xbarsim as xb
-from mapping.datasets import events
+from mapping.inputs.datasets import events
 from tests.builders.snntorch_runs import STEPS, assert_same_spikes, run_snntorch, snn
 
 nir = pytest.importorskip("nir")

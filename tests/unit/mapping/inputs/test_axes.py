@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 import mapping as mp
 import xbarsim as xb
-from mapping.bsnn.encode import check_images, check_labels
-from mapping.bsnn.network import Network
+from mapping.networks.encode import check_images, check_labels
+from mapping.networks.network import Network
 
 LETTERS = "ntchw"
 FEW = settings(max_examples=60, deadline=None)

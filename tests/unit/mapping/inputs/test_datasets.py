@@ -10,7 +10,7 @@ import pytest
 
 import mapping as mp
 import xbarsim as xb
-from mapping import datasets
+from mapping.inputs import datasets
 from tests.builders.idx import write_idx
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mapping.bsnn.decode import first_spike, loss, penalty, scores
+from mapping.networks.decode import first_spike, loss, penalty, scores
 
 
 def test_decoders_and_their_losses():

@@ -5,9 +5,9 @@ import pytest
 
 import mapping as mp
 import xbarsim as xb
-from mapping.bsnn.encode import encode
-from mapping.bsnn.spec import LayerSpec
-from mapping.datasets import events
+from mapping.inputs.datasets import events
+from mapping.networks.encode import encode
+from mapping.networks.spec import LayerSpec
 
 NETWORK = mp.NetworkSpec(
     input_shape=(1, 3, 4), layers=[LayerSpec(kind="dense", out=2)], beta=0.5, threshold=1, t_steps=2000

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mapping.draws import noise_key, normal
+from mapping.chip.draws import noise_key, normal
 from mapping.kernels.normal import fill_images
 
 

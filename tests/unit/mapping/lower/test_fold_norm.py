@@ -12,7 +12,7 @@ def test_folding_is_exact(tiny):
     x = torch.from_numpy(images)
     norm = layer.norm
     gain = (torch.sqrt(norm.running_var + norm.eps) / norm.weight.abs()).detach().numpy()[:, None, None]
-    from mapping.bsnn.layers import weighted_input
+    from mapping.networks.layers import weighted_input
 
     kernel = torch.from_numpy(folded.weights.reshape(4, 2, 3, 3)).double()
     plain = weighted_input(x, kernel, 2).numpy() + folded.constant[:, None, None]

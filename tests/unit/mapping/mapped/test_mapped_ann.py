@@ -6,9 +6,9 @@ import torch
 
 import mapping as mp
 import xbarsim as xb
-from mapping.ann.spec import AnnSpec
-from mapping.network import map_ann
-from mapping.periphery.neuron_circuit import DigitalNeuron
+from mapping.chip.periphery.neuron_circuit import DigitalNeuron
+from mapping.mapped.mapped_network import map_ann
+from mapping.networks.ann_spec import AnnSpec
 from tests.builders.anns import DEPTHWISE, ODD, as_trained
 
 

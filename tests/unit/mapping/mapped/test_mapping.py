@@ -6,13 +6,13 @@ import torch
 
 import mapping as mp
 import xbarsim as xb
-from mapping.bsnn.encode import encode
-from mapping.bsnn.network import Network
+from mapping.chip.periphery.neuron_circuit import DigitalNeuron
 from mapping.cost import CONVENTIONS
 from mapping.cost.pricing import energies
-from mapping.engines.tensors import forward
+from mapping.engines.tensor_engine import forward
 from mapping.lower.plan import lower
-from mapping.periphery.neuron_circuit import DigitalNeuron
+from mapping.networks.encode import encode
+from mapping.networks.network import Network
 from tests.builders.spikes import assert_same_spikes
 from tests.oracles.naive_networks import rebuilt
 

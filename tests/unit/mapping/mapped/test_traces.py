@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import mapping as mp
-from mapping.bsnn.encode import encode
+from mapping.networks.encode import encode
 from tests.oracles.naive_networks import average_pool, conv_same
 
 

@@ -9,10 +9,10 @@ from safetensors.torch import load, save_file
 
 import mapping as mp
 import xbarsim as xb
-from mapping.ann.network import Ann, rounded
-from mapping.ann.spec import mobile_ann, paper_ann, vgg_ann
-from mapping.resources import data_folder
-from mapping.store import list_anns, load_ann, save_ann
+from mapping.inputs.resources import data_folder
+from mapping.networks.ann import Ann, rounded
+from mapping.networks.ann_spec import mobile_ann, paper_ann, vgg_ann
+from mapping.networks.store import list_anns, load_ann, save_ann
 from tests.builders.anns import ODD, SMALL, as_trained, assert_matches_forward
 from tests.oracles.naive_networks import naive_integers
 

@@ -7,9 +7,9 @@ from safetensors.torch import load
 
 import mapping as mp
 import xbarsim as xb
-from mapping.ann.network import pooled
-from mapping.ann.spec import AnnSpec
-from mapping.store import load_ann, save_ann
+from mapping.networks.ann import pooled
+from mapping.networks.ann_spec import AnnSpec
+from mapping.networks.store import load_ann, save_ann
 from tests.builders.anns import DEPTHWISE, ODD, SMALL, as_trained, assert_matches_forward, trained
 from tests.builders.tasks import small_task
 from tests.oracles.naive_networks import naive_integers

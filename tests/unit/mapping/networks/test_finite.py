@@ -15,8 +15,8 @@ from torch import nn
 
 import mapping as mp
 import xbarsim as xb
-from mapping.bsnn.spec import NeuronSpec
 from mapping.lower.plan import lower
+from mapping.networks.spec import NeuronSpec
 from tests.builders.snntorch_runs import snn
 
 nir = pytest.importorskip("nir")

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from mapping.bsnn.layers import SpikingLayer, fuse_pool, quantize, weighted_input
-from mapping.bsnn.norm import batch_norm
-from mapping.bsnn.spec import LayerSpec, NeuronSpec
 from mapping.kernels.norm import channel_sums
+from mapping.networks.batch_norm import batch_norm
+from mapping.networks.layers import SpikingLayer, fuse_pool, quantize, weighted_input
+from mapping.networks.spec import LayerSpec, NeuronSpec
 from tests.oracles.naive_networks import average_pool, conv_same
 
 
@@ -46,7 +46,7 @@ def test_pooling_fused_into_the_kernel_is_exact(pool, stride):
     ("side", "stride", "padding"), [(6, 2, 2), (5, 1, 2), (5, 1, 0), (4, 3, 1), (3, 3, 0), (1, 1, 0)]
 )
 def test_event_driven_convolution_and_its_gradients(side, stride, padding):
-    from mapping.bsnn.layers import _EventConv
+    from mapping.networks.layers import _EventConv
 
     generator = torch.Generator().manual_seed(0)
     x = torch.rand(5, 3, 9, 11, dtype=torch.float64, generator=generator)

@@ -9,8 +9,8 @@ from safetensors.torch import load, save_file
 
 import mapping as mp
 import xbarsim as xb
-from mapping.bsnn.encode import encode
-from mapping.bsnn.network import Network
+from mapping.networks.encode import encode
+from mapping.networks.network import Network
 from tests.builders.tasks import SMALL
 from tests.oracles.naive_networks import rebuilt, run_network
 

@@ -6,8 +6,8 @@ import torch
 
 import mapping as mp
 import xbarsim as xb
-from mapping.bsnn.neuron import back_step_by_step, lif, step_by_step
-from mapping.bsnn.spec import LayerSpec, NeuronSpec
+from mapping.networks.dynamics import back_step_by_step, lif, step_by_step
+from mapping.networks.spec import LayerSpec, NeuronSpec
 from tests.oracles.naive_networks import naive_lif, run_neurons
 
 VARIANTS = {

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import xbarsim as xb
-from mapping.ann.train import train_ann
+from mapping.training.ann_train import train_ann
 from tests.builders.anns import SETTINGS, SMALL, trained
 from tests.builders.tasks import small_task
 

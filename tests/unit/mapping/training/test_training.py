@@ -8,10 +8,10 @@ from safetensors.torch import load, save_file
 
 import mapping as mp
 import xbarsim as xb
-from mapping.bsnn.encode import encode
-from mapping.bsnn.layers import weighted_input
-from mapping.bsnn.network import Network
-from mapping.bsnn.train import choose_device, settle_norms, shifted
+from mapping.networks.encode import encode
+from mapping.networks.layers import weighted_input
+from mapping.networks.network import Network
+from mapping.training.train import choose_device, settle_norms, shifted
 from tests.builders.tasks import SMALL, small_task
 
 

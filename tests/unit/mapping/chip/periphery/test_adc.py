@@ -6,10 +6,10 @@ import pytest
 import torch
 
 import xbarsim as xb
-from mapping.adc_test import linearity, one_converter, sine_test
-from mapping.periphery.adc_laws import LAWS, survey_envelope
-from mapping.periphery.converters import Converters
-from mapping.periphery.sar_adc import SarAdc, published_adcs
+from mapping.chip.periphery.adc_laws import LAWS, survey_envelope
+from mapping.chip.periphery.adc_test import linearity, one_converter, sine_test
+from mapping.chip.periphery.converters import Converters
+from mapping.chip.periphery.sar_adc import SarAdc, published_adcs
 from xbarsim.streams import stream
 
 SENSES = ("bitline", "difference")
@@ -319,7 +319,7 @@ def test_plots():
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    from mapping.plot import adc_energy, adc_linearity, adc_transfer
+    from mapping.figures.adc_figures import adc_energy, adc_linearity, adc_transfer
 
     real = adc(4, mismatch=0.1, sense="difference")
     ideal, drawn = adc_transfer(real, seed=2).lines

@@ -3,7 +3,7 @@
 import pytest
 
 import mapping as mp
-from mapping import paper
+from mapping.study.paper import headline as paper
 
 
 def test_compatibility_accounting_is_what_its_text_says():

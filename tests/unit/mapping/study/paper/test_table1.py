@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 
 import mapping as mp
-from mapping.intervals import accuracy_interval
+from mapping.study.paper import measure as measuring
+from mapping.study.paper import page, statements
+from mapping.study.paper.challenges import CHALLENGES
+from mapping.study.paper.table_text import _cells, _lines
 from mapping.study.results import with_intervals
 from mapping.study.run import prepared
 from mapping.study.task import ChipTask
-from mapping.table1 import measure as measuring
-from mapping.table1 import page, statements
-from mapping.table1.challenges import CHALLENGES
-from mapping.table1.render import _cells, _lines
 from tests.oracles.naive_circuits import solve_circuit
+from xbarsim.intervals import accuracy_interval
 
 pytestmark = pytest.mark.usefixtures("closed")
 

@@ -1,0 +1,174 @@
+"""The neurons of a layer as circuits: thresholds with offsets, leaks with spread, votes of row tiles."""
+
+from __future__ import annotations
+
+from math import prod
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mapping.chip.chip import Chip
+from mapping.chip.draws import noise_key, normal
+from mapping.chip.periphery.ledger import Ledger
+from mapping.ir.ops import Lif
+from mapping.lower.stages import Stage
+from mapping.networks.dynamics import lif
+from xbarsim.streams import stream
+
+
+class Neurons:
+    """All neurons of a layer, in units of a weight; of each row tile, if row tiles decide by themselves.
+
+    Parameters
+    ----------
+    layer : Stage
+    neurons : Lif
+        Of the stage, in units of a weight.
+    chip : Chip
+    t_steps : int
+    last : bool
+        Whether no layer follows.
+    n_row_tiles : int
+    key : (seed, die, layer number)
+        Of what is drawn.
+    dtype : torch.dtype
+
+    Attributes
+    ----------
+    spec : NeuronSpec
+        Which recurrence they follow.
+    n_votes : int
+        How many membranes decide about one output.
+    capacitance : float
+        Of one membrane [F]; that of a charge neuron without one is such that the largest threshold lies at half its
+        supply.
+    v_unit : float
+        What a unit of weight moves it by [V].
+    offset : array, (n_votes out, 1, 1)
+        Of each comparator, as drawn [V].
+    trim, scale : array, the same shape, or float
+        What calibration subtracts from offsets [V], and multiplies thresholds and constants by.
+    """
+
+    serial = False  # frames are time steps
+
+    def __init__(
+        self,
+        layer: Stage,
+        neurons: Lif,
+        chip: Chip,
+        t_steps: int,
+        last: bool,
+        n_row_tiles: int,
+        key: tuple[int, int, int],
+        dtype: torch.dtype,
+    ) -> None:
+        self._layer, self._chip, self._t_steps, self._key, self._dtype = layer, chip, t_steps, key, dtype
+        self.spec = neurons.neuron
+        self._row_tiles = n_row_tiles
+        self.last = last
+        self.n_votes = n_row_tiles if chip.merging == "majority" else 1
+        share = 1 / self.n_votes
+        self.threshold, self.constant = (
+            self._repeated(x * share) for x in (neurons.threshold, layer.constant.reshape(-1, 1, 1))
+        )
+        self.beta = self._repeated(neurons.beta)
+        spread = chip.neuron.leak_spread
+        if spread:
+            shape = (self.n_votes * layer.out_shape[0], *layer.out_shape[1:])
+            z = stream(key[0], "leak", *key[1:]).standard_normal(shape)
+            self.beta = np.where(self.beta > 0, self.beta ** np.maximum(1 + spread * z, 0), 0.0)
+        z = stream(key[0], "comparators", *key[1:]).standard_normal((self.n_votes * layer.spec.out, 1, 1))
+        self.offset = z * chip.readout.decision_spread
+        self.trim: np.ndarray | float = 0.0
+        self.scale: np.ndarray | float = 1.0
+        self.set_unit(1.0)
+
+    def _repeated(self, x: np.ndarray) -> np.ndarray:
+        per_channel = np.broadcast_to(x, (self._layer.spec.out, *x.shape[1:]))
+        return np.concatenate([per_channel] * self.n_votes)
+
+    def set_unit(self, gain: float) -> None:
+        """Set what a unit of weight moves membranes by; ``gain`` is what arrives of it at passive ones."""
+        charge = self._chip.unit_current * self._chip.device.t_read * gain
+        largest, pool = float(self.threshold.max()), self._layer.spec.pool**2
+        self.capacitance, self.v_unit = self._chip.neuron.membrane(charge, largest, pool)
+        if self._chip.merging == "charge-sharing":
+            self.v_unit /= self._row_tiles
+
+    def fire(self, current: Tensor, first: int) -> tuple[Tensor, Tensor, float]:
+        """Run all time steps; return spikes and membranes, (t_steps, n, out, height, width), and how many were reset.
+
+        Parameters
+        ----------
+        current : Tensor, (t_steps or 1, n, n_votes out, height, width)
+            From the arrays.
+        first : int
+            Number of the first image, part of the key of comparator noise.
+        """
+        constant, threshold, level, beta = map(self._tensor, self.parameters())
+        noise = self._noise(current.shape[1], first)
+        spikes, membrane = lif(current + constant, threshold, beta, self.spec, self._t_steps, level=level, noise=noise)
+        if self.n_votes == 1:
+            return spikes, membrane, float(spikes.sum(dtype=torch.float64))
+        votes, parts = (x.unflatten(2, (self.n_votes, -1)).sum(2) for x in (spikes, membrane))
+        return (2 * votes > self.n_votes).to(votes), parts, float(votes.sum(dtype=torch.float64))
+
+    def parameters(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return constants, thresholds, where comparators fire, and decays, (n_votes out, 1 or height, 1 or width)."""
+        level = threshold = self.threshold * self.scale
+        if self.offset.any():
+            shifted = threshold + (self.offset - self.trim) / self.v_unit
+            level = np.maximum(shifted, 1e-30)  # one below 0 fires at any membrane above 0
+        return self.constant * self.scale, threshold, level, self.beta
+
+    @property
+    def noise(self) -> float:
+        """Standard deviation of a comparator's noise, in units of a weight."""
+        noise = self._chip.readout.decision_noise
+        return noise / self.v_unit if noise else 0.0
+
+    @property
+    def noise_key(self) -> np.ndarray:
+        """Key of that noise."""
+        seed, *key = self._key
+        return noise_key(seed, "comparator noise", *key)
+
+    def tally(self, spikes: np.ndarray) -> tuple[float, float]:
+        """Return how many spikes there are, and positions and time steps with any."""
+        return float(spikes.sum()), float(np.count_nonzero(spikes.any(2)))
+
+    def count(self, n: int, fired: float, places: float, reset: float, ledger: Ledger) -> None:
+        """Count what the neurons did and sent.
+
+        Parameters
+        ----------
+        n : int
+            Images.
+        fired, places : float
+            Spikes, and positions and time steps with any.
+        reset : float
+            Membranes that crossed their threshold: spikes, or votes for them.
+        ledger : Ledger
+            Added to.
+        """
+        outputs = n * self._t_steps * prod(self._layer.out_shape)
+        ledger.updates += outputs * self.n_votes
+        ledger.resets += reset
+        if self._chip.neuron.mirrors:
+            times = outputs / self._layer.spec.out * self._layer.spec.pool**2  # as large as the reads of a pool
+            ledger.mirrored += float(np.abs(self.constant * self.scale).sum()) * times * self._chip.unit_current
+        ledger.spikes += fired
+        ledger.collided += fired - places
+        ledger.sent += 0.0 if self.last else fired
+
+    def _noise(self, n: int, first: int) -> Tensor | None:
+        if not self.noise:
+            return None
+        shape = (self.n_votes * self._layer.out_shape[0], *self._layer.out_shape[1:])
+        z = normal(self.noise_key, first, n, self._t_steps, shape)
+        return torch.from_numpy(z).to(self._dtype) * self.noise
+
+    def _tensor(self, x: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(x)).to(self._dtype)

@@ -1,0 +1,1 @@
+"""The verbs that networks and chips add to the ``xbarsim`` command."""

@@ -1,0 +1,120 @@
+"""The verb that runs a network on chips."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xbarsim.outputs import console, writable, write_text
+from xbarsim.units import quantity
+
+
+def report(
+    network: Annotated[str, typer.Argument(help="Name or .safetensors file of a trained network.")] = "mnist-bsnn",
+    chip: Annotated[
+        list[str] | None,
+        typer.Option(help="Name or .toml file of a chip; repeat to compare.", show_default="paper-ann, paper-bsnn"),
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            help="Name, folder with IDX files, or .npz file.", show_default="what the network was trained for"
+        ),
+    ] = None,
+    axes: Annotated[
+        str | None, typer.Option(help="Order of the axes in an .npz file, from n, t, c, h, w: tnchw, ntchw, ...")
+    ] = None,
+    images: Annotated[
+        str | None,
+        typer.Option(
+            help="How many test images, drawn with the seed, of each class as many; or 'first:N', or 'all'.",
+            show_default="1000, or all if there are fewer",
+        ),
+    ] = None,
+    dies: Annotated[int, typer.Option(min=1, help="How many dies to fabricate.")] = 1,
+    reads: Annotated[float, typer.Option(min=0, help="Reads of every array before, as these images cause them.")] = 0,
+    time: Annotated[str, typer.Option(help="Time since programming, for example '1 day'.")] = "0",
+    temperature: Annotated[str, typer.Option(help="During that time and those reads, for example '85 C'.")] = "300 K",
+    refresh: Annotated[
+        float | None,
+        typer.Option(
+            min=0, help="Let reads age the arrays meanwhile; solve again beyond this change, in units of the LRS."
+        ),
+    ] = None,
+    accounting: Annotated[
+        str,
+        typer.Option(
+            help="How energy and operations are counted: full, core, one-operation, all-columns, arrays-on, used-cells."
+        ),
+    ] = "full",
+    seed: Annotated[int, typer.Option(min=0, help="Root seed of all that is drawn.")] = 0,
+    explained: Annotated[
+        bool, typer.Option("--explain", help="Also say how layers become arrays: what each step does, and why.")
+    ] = False,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write the reports to this file.")] = None,
+) -> None:
+    """Run a trained network on chips: accuracy, TOPS/W, energy, ADC power share."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+    import mapping as mp
+    from mapping.cost.accounting import convention
+    from mapping.cost.tables import render
+    from mapping.inputs.arrays import told
+    from mapping.lower.plan import explain, lower
+    from mapping.mapped.dies import Past, evaluate_dies
+    from mapping.mapped.given import refuse_nir, trained_for
+    from mapping.networks.encode import check_images, check_labels
+
+    writable(json_file)
+    chips = [mp.load_chip(name) for name in chip or ("paper-ann", "paper-bsnn")]
+    refuse_nir(network)
+    net = mp.load_network(network)
+    dataset = dataset or trained_for(net, network, "--dataset")
+    x, y = mp.load_dataset(dataset, axes=axes)
+    sample = mp.Sample.of(y, images or min(1000, len(y)), seed=seed, dataset=dataset)
+    x, y = x[sample.index], y[sample.index]
+    x = check_images(x, net.spec, told(x))  # refuses images that do not fit before the arrays are solved,
+    y = check_labels(y, len(x), net.spec.n_classes)  # labels of other classes,
+    lower(net.graph())  # and weights that no cell holds
+    convention(accounting)
+    if explained:
+        console().print(explain(net.graph(), {one.name: one for one in chips}), markup=False, soft_wrap=True)
+    past = Past(reads, quantity(time, "s", "--time"), quantity(temperature, "K", "--temperature"))
+    for one in chips:
+        past.check(one, refresh)
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    reports = []
+    with Progress(*columns, console=console(stderr=True), transient=True) as bar:
+        for one in chips:
+            task = bar.add_task(f"{one.name}: solving arrays (the first run also compiles)", total=dies * len(x))
+
+            def show(die: int, done: int, name: str = one.name, task: TaskID = task) -> None:
+                bar.update(task, description=f"{name}: images, die {die + 1} of {dies}", advance=done)
+
+            reports.append(
+                evaluate_dies(
+                    net,
+                    one,
+                    x,
+                    y,
+                    n_dies=dies,
+                    seed=seed,
+                    past=past,
+                    refresh=refresh,
+                    accounting=accounting,
+                    sample=sample,
+                    progress=show,
+                )
+            )
+    console().print(render(reports))
+    if json_file is not None:
+        values = {
+            "network": network,
+            "dataset": dataset,
+            "reports": [r.to_dict() for r in reports],
+            "differences": [r.difference(reports[0]).to_dict() for r in reports[1:]],
+        }
+        write_text(json_file, json.dumps(values, indent=2))

@@ -1,0 +1,1 @@
+"""Plots of converters, activity and reports; each draws on the axes given."""

@@ -1,0 +1,1 @@
+"""Images, spikes and labels as users give them, and data sets."""

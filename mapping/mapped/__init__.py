@@ -1,0 +1,1 @@
+"""Networks on chips: placed, run, aged, and compared over dies."""

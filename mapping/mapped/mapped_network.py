@@ -1,0 +1,369 @@
+"""Networks on a chip: placed, run, and accounted for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+import torch
+
+from mapping.chip.activity import Counts
+from mapping.chip.ageing import Ageing
+from mapping.chip.array import Solve
+from mapping.chip.chip import Chip
+from mapping.chip.layer import MappedLayer
+from mapping.chip.periphery.ledger import Ledger
+from mapping.cost.accounting import Accounting, convention
+from mapping.cost.checks import doubts
+from mapping.cost.provenance import Run
+from mapping.cost.report import LayerReport, Report
+from mapping.cost.timing import layer_timing
+from mapping.engines.base import Shared
+from mapping.engines.codecs import Codec, Coding, LevelCodec, SpikeCodec
+from mapping.engines.evaluation import Evaluation
+from mapping.engines.executor import EngineName, Progress
+from mapping.engines.tensor_engine import forward
+from mapping.inputs.sample import Sample
+from mapping.lower.plan import lower
+from mapping.lower.stages import Stage
+from mapping.mapped.given import Source, as_ann, as_chip, as_network, check_mapping
+from mapping.mapped.mapped_layers import MappedLayers, check_replication
+from mapping.networks.ann import Ann
+from mapping.networks.encode import check_images, check_labels
+from mapping.networks.network import Network
+from xbarsim.drift import ROOM_TEMPERATURE
+from xbarsim.errors import ParameterError
+from xbarsim.ports import reduce
+
+
+def map_network(
+    network: Network | Source,
+    chip: Chip | Source,
+    *,
+    seed: int = 0,
+    die: int = 0,
+    dtype: torch.dtype = torch.float32,
+    images: np.ndarray | None = None,
+    solve: Solve = reduce,
+    axes: str | None = None,
+) -> MappedNetwork:
+    """Place a network on a chip: fold, cut into arrays, program, reduce each array to its exact ports, calibrate.
+
+    Parameters
+    ----------
+    network : Network, or its name or file
+        Trained, with binary weights.
+    chip : Chip, or its name or file
+    seed : int
+        Root seed of everything that is drawn.
+    die : int
+        Which of the chips of that seed.
+    dtype : torch.dtype
+        Precision of inference, ``torch.float32`` or ``torch.float64``.
+    images : array, optional
+        The calibration set of converters with ``full_scale = "calibrated"``.
+    solve : callable, optional
+        Reduces arrays to their ports; a :class:`mapping.chip.port_cache.Solved` keeps those of chips that have arrays in common.
+    axes : str, optional
+        The order of the axes of ``images``, see :meth:`mapping.Network.predict`.
+
+    Returns
+    -------
+    MappedNetwork
+    """
+    network, chip = as_network(network), as_chip(chip)
+    check_mapping(seed, die, dtype, solve)
+    images = None if images is None else check_images(images, network.spec, axes)
+    if chip.full_scale_needs_images and images is None:
+        raise ParameterError(f"{chip.name}: SarAdc.full_scale = 'calibrated' needs images; give some to map_network")
+    stages = lower(network.graph())
+    codec = SpikeCodec(network, chip, seed, stages[-1].activation)
+    return _placed(codec, stages, chip, seed, die, dtype, images, solve)
+
+
+def map_ann(
+    network: Ann | Source,
+    chip: Chip | Source,
+    *,
+    inputs: Coding = "dac",
+    seed: int = 0,
+    die: int = 0,
+    dtype: torch.dtype = torch.float32,
+    images: np.ndarray | None = None,
+    solve: Solve = reduce,
+) -> MappedNetwork:
+    """Place a conventional network on a chip.
+
+    A weight of n bits, sign and magnitude, takes n - 1 pairs of bitlines, one for each bit of its magnitude; codes of
+    all its bitlines are shifted, added and subtracted digitally. Inputs are levels of a DAC, or their bits are read one
+    after the other, and shifted and added too.
+
+    A depthwise convolution takes the arrays of a plain one: the weights for channels that an output does not read are
+    pairs of cells in the HRS. They count as cells in use (``utilization``) and as operations that inputs cause
+    (``synaptic_operations``), but not as operations of the network (TOPS/W).
+
+    Parameters
+    ----------
+    network : Ann, or its name or file
+    chip : Chip, or its name or file
+        With a SarAdc and differential weights.
+    inputs : {"dac", "bit-serial"}
+    seed, die, dtype
+        As for :func:`mapping.map_network`.
+    images : array, optional
+        The calibration set of converters with ``full_scale = "calibrated"``.
+    solve : callable, optional
+        Reduces arrays to their ports; a :class:`mapping.chip.port_cache.Solved` keeps those of chips that have arrays in common.
+
+    Returns
+    -------
+    MappedNetwork
+
+    Raises
+    ------
+    ParameterError
+        If the chip has no converters, has copies of more layers than there are, or needs images and has none.
+    """
+    network, chip = as_ann(network), as_chip(chip)
+    check_mapping(seed, die, dtype, solve)
+    images = None if images is None else network.checked(images)
+    if not chip.neuron.digital:
+        raise ParameterError(f"{chip.name}: {chip.neuron.kind} neurons give spikes; an Ann needs a sar-adc")
+    if chip.calibration is not None and chip.calibration.threshold_bits:
+        raise ParameterError(f"{chip.name}: Calibration.threshold_bits: an Ann has no thresholds; leave it out")
+    if inputs not in ("dac", "bit-serial"):
+        raise ParameterError(f"inputs = {inputs!r}: give 'dac' or 'bit-serial'")
+    if chip.full_scale_needs_images and images is None:
+        raise ParameterError(f"{chip.name}: SarAdc.full_scale = 'calibrated' needs images; give some to map_ann")
+    return _placed(LevelCodec(network, chip, inputs), lower(network.graph()), chip, seed, die, dtype, images, solve)
+
+
+def _placed(
+    codec: Codec,
+    stages: Sequence[Stage],
+    chip: Chip,
+    seed: int,
+    die: int,
+    dtype: torch.dtype,
+    images: np.ndarray | None,
+    solve: Solve,
+) -> MappedNetwork:
+    """Return stages on arrays, their converters fitted to images if they are calibrated so."""
+    check_replication(chip, len(stages))
+    layers = [
+        MappedLayer(stage, chip, codec.planes, stage is stages[-1], seed, die, k, dtype, solve)
+        for k, stage in enumerate(stages)
+    ]
+    mapped = MappedNetwork(codec, chip, layers, seed)
+    if chip.full_scale_needs_images and images is not None:
+        mapped.fit_full_scale(images)
+    return mapped
+
+
+class MappedNetwork(MappedLayers):
+    """A network, spiking or conventional, on the arrays of a chip; made by :func:`map_network` and :func:`map_ann`."""
+
+    def spikes(self, images: np.ndarray, *, engine: EngineName = "auto", axes: str | None = None) -> list[np.ndarray]:
+        """Return the spikes of every layer, each (t_steps, n, channels, height, width), 0 or 1."""
+        return self.inference.outputs(self.checked(images, axes), engine=engine)
+
+    def integers(self, images: np.ndarray, axes: str | None = None) -> list[np.ndarray]:
+        """Return the outputs of every layer of a conventional network, as :meth:`mapping.Ann.integers` does."""
+        return [outputs[0] for outputs in self.inference.outputs(self.checked(images, axes))]
+
+    def fit_full_scale(self, images: np.ndarray) -> None:
+        """Set the full scale of each layer's converters, one layer after the other, to the currents of some images."""
+        x, analog = self.codec.encoded(self.checked(images), 0)
+        for layer in self.layers:
+            layer.fit_full_scale(x.reshape(-1, *layer.layer.in_shape))
+            outputs, _, _ = forward(layer, x, analog)
+            if layer is not self.layers[-1]:
+                x, analog = self.codec.passed_on(outputs)
+
+    def evaluate(
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        *,
+        accounting: str | Accounting = "full",
+        engine: EngineName = "auto",
+        refresh: float | None = None,
+        ageing_by: Literal["step", "batch"] = "step",
+        batch_size: int | None = None,
+        temperature: float | str = ROOM_TEMPERATURE,
+        ideal: np.ndarray | None = None,
+        inputs: Shared | None = None,
+        sample: Sample | None = None,
+        progress: Progress | None = None,
+        axes: str | None = None,
+    ) -> Report:
+        """Classify images on the chip and account for what that costs; changes nothing on the chip.
+
+        Parameters
+        ----------
+        images : array, (n, h, w), (n, c, h, w) or spikes (n, t_steps, c, h, w)
+        labels : int array, (n,)
+        accounting : str or Accounting
+            How energy and operations are counted, see ``mapping.cost.CONVENTIONS``.
+        engine : {"auto", "events", "tensors"}
+            How currents are added up: spike by spike, or as dense tensors; the same but for membranes within rounding
+            of a threshold. Unless told, spike by spike if all that the chip is made of can be run so.
+        refresh : float, optional
+            Let the reads age the arrays while they happen, from the present state on: images of a batch together. An
+            array is solved again when one of its conductances has moved by more than this, in units of the LRS; 0 for
+            whenever any has. Their cells see the average voltages of the batch in which they were last solved, so that
+            what they lose depends a little on ``batch_size``. Afterwards the chip is as it was before. Without it the
+            arrays stay as they are, telegraph and 1/f noise included.
+        ageing_by : {"step", "batch"}
+            Whether that happens after every time step, which only tensors do, or after every batch; cells then see the
+            average voltages of the first 10 images of a batch.
+        batch_size : int, optional
+            Images that age the arrays together; 25 by steps and a quarter of them by batches unless told.
+        temperature : float or str
+            At which they age [K], see :meth:`age`.
+        ideal : int array, (n,), optional
+            What the network in software says, if that is known already.
+        inputs : dict, optional
+            Empty for the first die of a chip, and given to all others with the same images: work that they share.
+        sample : Sample, optional
+            Which images these are, for the report.
+        progress : callable, optional
+            Called with the number of images done since its last call.
+        axes : str, optional
+            The order of the axes of ``images`` if it is another one, see :meth:`mapping.Network.predict`.
+
+        Returns
+        -------
+        Report
+        """
+        how = Evaluation(
+            accounting=convention(accounting),
+            engine=engine,
+            refresh=refresh,
+            ageing_by=ageing_by,
+            batch_size=batch_size,
+            temperature=temperature,
+        )
+        self.inference.engine(how.needed)  # refuses what cannot be run
+        images, n_classes = self.checked(images, axes), self.network.spec.n_classes
+        labels, sample = check_labels(labels, len(images), n_classes), Sample.checked(sample, len(images))
+        if how.refresh is not None:
+            self._check_reads_age()
+            self.chip.device.check_temperature(how.temperature, time=True, reads=True)
+        ideal = check_labels(self.codec.ideal(images) if ideal is None else ideal, len(images), n_classes, "ideal")
+        t_steps = self.codec.t_steps
+        step_time = max(layer_timing(self.chip, layer.inventory, t_steps).busy for layer in self.layers)
+        ageing = None
+        if how.refresh is not None:
+            ageing = Ageing(how.refresh, how.temperature, step_time, how.ageing_by)
+        truncated, classes, ledgers = self._truncated, [], [Ledger() for _ in self.layers]
+        size = how.batch(len(images))
+        kept = self._keep() if ageing else None
+        try:
+            for start in range(0, len(images), size):
+                batch = images[start : start + size]
+                if ageing is None or ageing.by == "step":
+                    given, costs = self.inference.classify(
+                        batch, start, engine=engine, ageing=ageing, inputs=inputs, progress=progress
+                    )
+                else:
+                    given, costs = self._classify_and_age(batch, start, ageing, progress)
+                for ledger, cost in zip(ledgers, costs):
+                    ledger.add(cost)
+                classes.append(given)
+            truncated, warned = max(truncated, self._truncated), tuple(doubts(self.layers, ledgers))
+        finally:
+            if kept:
+                self._restore(kept)
+        counted, updates = how.accounting, 1 / t_steps if self.codec.serial else 1.0
+        rows = tuple(
+            LayerReport.of(
+                layer,
+                ledger,
+                len(images),
+                counted,
+                held=layer.number == 0 and self.codec.held(images),
+                updates=updates,
+            )
+            for layer, ledger in zip(self.layers, ledgers)
+        )
+        correct = np.concatenate(classes) == labels
+        report = self._report(images, labels, correct, ideal == labels, counted, sample, rows)
+        report = replace(
+            report,
+            refresh_tolerance=how.refresh,
+            refreshes=float(ageing.refreshes if ageing else 0),
+            truncated_cells=float(truncated),
+            warnings=warned,
+        ).with_calibration(self.layers, counted)
+        if self.chip.calibration is None or ageing:
+            return report
+        without = self._untrimmed(lambda: self.inference.classify(images, engine=engine)[0]) == labels
+        return replace(report, accuracy_uncalibrated=float(np.mean(without)), correct_uncalibrated=without[None])
+
+    def _classify_and_age(
+        self, images: np.ndarray, first: int, ageing: Ageing, progress: Progress | None
+    ) -> tuple[np.ndarray, list[Ledger]]:
+        """Classify a batch by events, then let its reads age the arrays."""
+        counts: list[Counts] = []
+        result = self.inference.classify(images, first, engine="events", counted=counts, progress=progress)
+        rows = [(layer, row) for layer in self.layers for row in layer.row_tiles]
+        if any(tile not in ageing.voltages for tile in self._tiles):
+            activities = (part for of_layer in self._activities(images[:10]) for part in of_layer)
+            ageing.see(zip((row for _, row in rows), activities))
+        before = ageing.refreshes
+        seen = ((row, counts[layer.number].of(row.rows)) for layer, row in rows)
+        ageing.wear(seen, len(images) * ageing.step_time * self.codec.t_steps)
+        if ageing.refreshes > before:
+            for layer in self.layers:
+                layer.assemble()
+        return result
+
+    def _report(
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        correct: np.ndarray,
+        ideal_correct: np.ndarray,
+        counted: Accounting,
+        sample: Sample | None,
+        rows: tuple[LayerReport, ...],
+    ) -> Report:
+        """Return the report of what images showed, and of what the arrays have become."""
+        faults = [tile.die.faults for tile in self._tiles]
+        return Report(
+            run=Run.of(self.network, self.chip, images, labels, seed=self.seed, die=self.layers[0].die, sample=sample),
+            chip=self.chip.name,
+            accounting=str(counted),
+            n_images=len(images),
+            seed=self.seed,
+            first_layer=self.codec.told(images),
+            accuracy=float(np.mean(correct)),
+            ideal_accuracy=float(np.mean(ideal_correct)),
+            layers=rows,
+            t_steps=self.codec.t_steps,
+            macs_per_step=self.codec.macs_per_step,
+            past="; ".join(self._past) or "fresh",
+            faulty_cells=float(sum(np.count_nonzero(cells) for cells in faults if cells is not None)),
+            faulty_lines=float(sum(tile.die.faulty_lines for tile in self._tiles)),
+            noise_beyond_range=float(np.mean([tile.beyond_range for tile in self._tiles])),
+            pulses_per_cell=float(np.mean([tile.die.pulses.mean() for tile in self._tiles])),
+            operations_per_mac=counted.operations_per_mac,
+            pipelined=self.chip.pipelined,
+            bit_serial=self.codec.serial,
+            correct=correct[None],
+            ideal_correct=ideal_correct,
+        )
+
+    def _untrimmed(self, classify: Callable[[], np.ndarray]) -> np.ndarray:
+        """Return what is classified with all trims taken out."""
+        trims = [layer.trims for layer in self.layers]
+        try:
+            for layer in self.layers:
+                layer.trim(layer.untrimmed)
+            return classify()
+        finally:
+            for layer, trim in zip(self.layers, trims):
+                layer.trim(trim)

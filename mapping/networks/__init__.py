@@ -1,0 +1,1 @@
+"""Networks in software, spiking and conventional: specifications, layers, files."""

@@ -1,0 +1,1 @@
+"""Training of networks, and the search for what trains them best."""
