@@ -31,7 +31,7 @@ from .inputs.datasets import events as events
 from .inputs.datasets import load_dataset as load_dataset
 from .inputs.sample import Sample as Sample
 from .ir.neuron import NeuronSpec as NeuronSpec
-from .mapped.dies import Past as Past
+from .mapped.dies import History as History
 from .mapped.dies import evaluate_dies as evaluate_dies
 from .mapped.mapped_network import MappedNetwork as MappedNetwork
 from .mapped.mapped_network import map_ann as map_ann

@@ -57,7 +57,7 @@ print(f"power: {ports.power(np.full(256, 0.3)):.4e} W, from the solve: {solution
 # Column i of the transfer matrix is what arrives at the sense nodes when wordline i fires alone. Being linear, the
 # array loses the same share of it whether other wordlines fire or not: the silent ones are held at 0 V, and the
 # voltage that the current raises on a bitline drives part of it back through their cells. Sparse spikes do not cure
-# IR drop where silent wordlines are grounded. They cure its power: the energy of a read follows the number of spikes.
+# IR drop where inactive wordlines are grounded. They cure its power: the energy of a read follows the number of spikes.
 
 # %%
 loss = 1 - ports.transfer.sum(0) / crossbar.g.sum(1)

@@ -93,7 +93,7 @@ plt.show()
 # %% [markdown]
 # ## Calibration
 #
-# IR drop shrinks the weights of full arrays. Trims of the gain of each output of each array, 5 bits here, and of the
+# IR drop shrinks the weights of full arrays. Codes for the gain of each output of each array, 5 bits here, and for the
 # thresholds bring them back as long as their range lasts.
 
 # %%

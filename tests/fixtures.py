@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import mapping as mp
+from mapping.inputs.resources import data_folder
 from mapping.networks.network import Network
 
 mpl.use("Agg")
@@ -58,7 +59,7 @@ def study(tmp_path, tiny):
     network, images = tiny
     mp.save_network(network.float(), tmp_path / "tiny.safetensors")
     np.savez(tmp_path / "data.npz", images=images, labels=np.arange(len(images)) % 3)
-    shipped = (mp.resources.data_folder() / "chips/paper-bsnn.toml").read_text()
+    shipped = (data_folder() / "chips/paper-bsnn.toml").read_text()
     small = shipped.replace("rows = 256", "rows = 8").replace("cols = 64", "cols = 6")
     (tmp_path / "small.toml").write_text(small)
     return mp.Study(

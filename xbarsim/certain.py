@@ -10,7 +10,7 @@ from xbarsim.cells import Cell
 from xbarsim.circuit import Resistances
 from xbarsim.elimination import eliminated_cells, eliminated_reads
 from xbarsim.errors import ConvergenceError
-from xbarsim.kernels.bound import doubts, drawn, line_conductances
+from xbarsim.kernels.bound import drawn, line_conductances, uncertainties
 from xbarsim.kernels.schur import CONVERGED, ROUNDED
 from xbarsim.reads import Outcome, nonlinear_reads
 from xbarsim.solution import LARGEST_RESIDUAL
@@ -49,21 +49,21 @@ def certain_reads(
     rows, columns = line_conductances(g)
     line = max(rows.max(), columns.max())
 
-    def doubt(outcome: Outcome, tol: float, rows: np.ndarray) -> tuple[float, float]:
+    def uncertainty(outcome: Outcome, tol: float, rows: np.ndarray) -> tuple[float, float]:
         held = float(limit == LARGEST_RESIDUAL)  # a loose tolerance is what was asked for
         found = outcome.i_wordline, outcome.i_bitline, held * outcome.certificates[:, 2]
-        doubted: tuple[float, float] = doubts(line, outcome.rho, rows, columns, v, v_end, *found, held * tol, limit)
-        return doubted
+        both: tuple[float, float] = uncertainties(line, outcome.rho, rows, columns, v, v_end, *found, held * tol, limit)
+        return both
 
     outcome = way(*reads, tol, max_iterations)
-    rounding, loose = doubt(outcome, tol, rows)
+    rounding, loose = uncertainty(outcome, tol, rows)
     if loose > 1:
         rows = drawn(g, tuple(r), *np.empty((3, *g.shape)))
-        loose = doubt(outcome, tol, rows)[1]
+        loose = uncertainty(outcome, tol, rows)[1]
         tighter = 0.5 * tol / max(loose, 1.0)
         if loose > 1 >= rounding and tighter >= SMALLEST_TOLERANCE:
             outcome = way(*reads, tighter, max_iterations)
-            rounding, loose = doubt(outcome, tighter, rows)
+            rounding, loose = uncertainty(outcome, tighter, rows)
     iterations, status, residual = outcome.certificates[:, 0], outcome.certificates[:, 1], outcome.certificates[:, 2]
     missed = status != CONVERGED
     if (iterations[missed] >= max_iterations).any():
@@ -90,11 +90,11 @@ def certain_cells(
     """
     g, r, v, v_end = reads
     outcome = nonlinear_reads(cell, *reads, tol, max_iterations, largest_residual(tol))
-    doubted = np.flatnonzero(outcome.certificates[:, 1] == ROUNDED)
-    if not len(doubted):
+    uncertain = np.flatnonzero(outcome.certificates[:, 1] == ROUNDED)
+    if not len(uncertain):
         return outcome
     u, x, c = nodes = outcome.nodes()
-    for k in doubted:
+    for k in uncertain:
         part = slice(k, k + 1)
         u[k], x[k], c[k], residual, power = eliminated_cells(cell, g, r, v[part], v_end[part], u[k] - x[k])
         outcome.i_wordline[k], outcome.i_bitline[k] = c[k].sum(1), c[k].sum(0)

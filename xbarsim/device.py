@@ -185,20 +185,20 @@ class Device(Parameters):
         if reads and isinstance(self.read_disturb, ThermalLaw):
             self.read_disturb.ageing(temperature)
 
-    def doubts(self, exposure: Exposure) -> Iterator[str]:
+    def checks(self, exposure: Exposure) -> Iterator[str]:
         """Yield one line for each range that reads, or what an array went through, lie outside of."""
         v_read, t_read = (self.__dict__.get(name) for name in _EXAMPLES)
         time, read_time = exposure.time or None, exposure.read_time or None
         lasting = {"time": time, "read_time": read_time, "temperature": exposure.temperatures}
-        yield from self.valid.doubts("Device", v_read=v_read, t_read=t_read, **lasting)
+        yield from self.valid.checks("Device", v_read=v_read, t_read=t_read, **lasting)
         if self.retention is not None and time:
-            yield from self.retention.valid.doubts("Retention", time=time, temperature=exposure.temperatures)
+            yield from self.retention.valid.checks("Retention", time=time, temperature=exposure.temperatures)
         law = self.read_disturb
         if law is not None and read_time:
             n_cycles = law.n_cycles if isinstance(law, PowerLawDisturb) else None
             v_cell = self.v_read if exposure.v_cell is None else exposure.v_cell
             known = law.known(v_cell)
-            yield from known.doubts(type(law).__name__, v_read=v_cell, n_cycles=n_cycles, **lasting)
+            yield from known.checks(type(law).__name__, v_read=v_cell, n_cycles=n_cycles, **lasting)
 
     def fabricate(self, shape: tuple[int, int], *, seed: int, die: int = 0, key: tuple[int, ...] = ()) -> Die:
         """Make an array of devices; device-to-device variation and faults are drawn here, once.

@@ -120,7 +120,7 @@ class Valid(Parameters):
         every = ((name, getattr(self, name)) for name in self.UNITS)
         return {name: known for name, known in every if known is not None}
 
-    def doubts(self, model: str, **used: float | Iterable[float] | None) -> Iterator[str]:
+    def checks(self, model: str, **used: float | Iterable[float] | None) -> Iterator[str]:
         """Yield one line for each range that something used lies outside of; what was not used is None."""
         for name, known in self.ranges.items():
             values = used.get(name)

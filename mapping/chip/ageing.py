@@ -24,7 +24,7 @@ _TOLERANCE = 1e-3  # of what reading moves bitline nodes by, itself a small part
 class CellVoltages:
     """Voltages of the cells of an array over v_read, averages over the reads that an :class:`Activity` counts.
 
-    By linearity of the circuit they are exact averages: of reads in which a cell's own wordline was silent, and, per
+    By linearity of the circuit they are exact averages: of reads in which a cell's own wordline was inactive, and, per
     unit of its own level, of those in which it was active. A wordline that was never active is taken to be so alone,
     its bitlines at 0 V.
 
@@ -36,11 +36,11 @@ class CellVoltages:
 
     Attributes
     ----------
-    active, silent : array, (rows, cols)
+    active, inactive : array, (rows, cols)
     """
 
     active: np.ndarray
-    silent: np.ndarray
+    inactive: np.ndarray
 
     @classmethod
     def of(cls, tile: Tile, activity: Activity) -> CellVoltages:
@@ -65,18 +65,19 @@ class CellVoltages:
         v = np.zeros(crossbar.n_rows)
         v[used] = activity.total / activity.n_reads
         average = solve(crossbar, v).v_cell[np.ix_(rows, cols)]
-        # the sum over all reads, less that over reads with the wordline active, is that over reads with it silent
+        # the sum over all reads, less that over reads with the wordline active, is that over reads with it inactive
         spikes = activity.beside is activity.together
         beside = active.copy()
         if not spikes:
             beside[seen] = cells(seen, activity.beside[seen] / n_active[seen])
         while_active = n_active * beside
-        n_silent = activity.n_reads - n_active
-        silent = average.copy()
-        silent[first:] = (activity.n_reads * average[first:] - while_active) / np.where(n_silent > 0, n_silent, np.inf)
+        n_inactive = activity.n_reads - n_active
+        inactive = average.copy()
+        times = np.where(n_inactive > 0, n_inactive, np.inf)
+        inactive[first:] = (activity.n_reads * average[first:] - while_active) / times
         whole = np.zeros_like(average)
         whole[first:] = active
-        return cls(whole, silent)
+        return cls(whole, inactive)
 
 
 def _at_zero(r: np.ndarray | float) -> np.ndarray:
@@ -139,11 +140,11 @@ class Ageing:
 def wear(tile: Tile, voltages: CellVoltages, activity: Counts, scale: float, temperature: float) -> None:
     """Let the cells of an array see ``scale`` times the reads of an activity."""
     v_read, first = tile.chip.device.v_read, first_row(tile.patch, tile.chip)
-    silent = np.full((tile.chip.rows, 1), activity.n_reads)
-    silent[first:, 0] -= activity.counts.sum(0)
+    inactive = np.full((tile.chip.rows, 1), activity.n_reads)
+    inactive[first:, 0] -= activity.counts.sum(0)
     for level, counts in zip(activity.levels, activity.counts):
         if counts.any():
             n_reads = np.zeros((tile.chip.rows, 1))
             n_reads[first:, 0] = counts * scale
             tile.die.advance(level * v_read * voltages.active, n_reads, temperature=temperature)
-    tile.die.advance(v_read * voltages.silent, silent * scale, temperature=temperature)
+    tile.die.advance(v_read * voltages.inactive, inactive * scale, temperature=temperature)

@@ -11,9 +11,9 @@ from mapping.chip.chip import Chip
 from mapping.lower.placement import Patch, bitlines, cell_bits, decoder, first_row
 from xbarsim.crossbar import Crossbar
 from xbarsim.errors import ParameterError
+from xbarsim.inactive import InactiveRows
 from xbarsim.noise import noise_squares
 from xbarsim.ports import PortModel, reduce, sensitivities
-from xbarsim.silent import SilentRows
 
 Solve = Callable[[Crossbar], PortModel]
 
@@ -33,7 +33,7 @@ class Tile:
     seed, die, key
         Tell its devices from those of other chips and arrays, see :meth:`xbarsim.Device.fabricate`.
     solve : callable
-        :func:`xbarsim.reduce`, or :class:`mapping.chip.port_cache.Solved`.
+        :func:`xbarsim.reduce`, or :class:`mapping.chip.port_cache.PortCache`.
 
     Attributes
     ----------
@@ -42,13 +42,13 @@ class Tile:
     circuit : xbarsim.die.DieCircuit
         The whole array as a circuit, unused cells included.
     transfer : array, (n_lines, n_rows)
-        Current of each used bitline per volt on each used wordline [S]: with silent wordlines at 0 V they add; with
+        Current of each used bitline per volt on each used wordline [S]: with inactive wordlines at 0 V they add; with
         open or gated ones they are those of a wordline that is active alone. Of a passive neuron, the charge that has
         come to the bitline at the end of the read, over its length.
     cells : array, (n_lines, n_rows)
         The used cells themselves, what ``transfer`` would be without wires [S].
     driver_admittance : array, (n_rows, n_rows)
-        H of the used wordlines [S], on average over the read: the sources deliver v^t H v. Zero if silent wordlines are
+        H of the used wordlines [S], on average over the read: the sources deliver v^t H v. Zero if inactive ones are
         not at 0 V.
     decode : array, (n_outputs, n_lines)
         How bitline currents combine into outputs.
@@ -98,7 +98,7 @@ class Tile:
         else:
             if chip.inactive == "gated" and self.circuit.crossbar.g.shape != (chip.rows, chip.cols):
                 raise ParameterError("bridged lines with inactive = 'gated' are not modelled; use 'ground' or 'open'")
-            self._silent = SilentRows(self.circuit.crossbar, chip.inactive)
+            self._inactive = InactiveRows(self.circuit.crossbar, chip.inactive)
             self.transfer = self.read(np.eye(len(self._used)))[0].T / chip.device.v_read
             self.driver_admittance = np.zeros((len(self._used), len(self._used)))
         self.noise: np.ndarray | None = None
@@ -108,7 +108,7 @@ class Tile:
             self.beyond_range = self._beyond_range()
 
     def read(self, levels: np.ndarray) -> tuple[np.ndarray, float]:
-        """Read with open or gated silent wordlines, each pattern as a circuit of its own.
+        """Read with open or gated inactive wordlines, each pattern as a circuit of its own.
 
         Parameters
         ----------
@@ -124,7 +124,7 @@ class Tile:
         """
         v = np.zeros((len(levels), self.circuit.crossbar.n_rows))
         v[:, self._used] = levels * self.chip.device.v_read
-        currents, power = self._silent.read(v)
+        currents, power = self._inactive.read(v)
         return currents[:, self._lines], float(power.sum())
 
     def _ports(self) -> tuple[np.ndarray, np.ndarray]:

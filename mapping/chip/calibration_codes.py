@@ -1,4 +1,4 @@
-"""Trims: what calibration sets in a layer, found from what its arrays are."""
+"""CalibrationCodes: what calibration sets in a layer, found from what its arrays are."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from mapping.chip.periphery.calibration import Calibration
 
 
-class Trims(NamedTuple):
+class CalibrationCodes(NamedTuple):
     """What calibration sets in a layer.
 
     Attributes
@@ -30,7 +30,7 @@ class Trims(NamedTuple):
     converters: Calibration | None = None
 
 
-def find_trims(
+def find_codes(
     calibration: Calibration,
     ideal: np.ndarray,
     weights: np.ndarray,
@@ -38,14 +38,14 @@ def find_trims(
     votes: list[slice],
     offset: np.ndarray,
     spread: float,
-) -> Trims:
-    """Return the trims that bring a layer as near as their bits allow.
+) -> CalibrationCodes:
+    """Return the codes that bring a layer as near as their bits allow.
 
     Parameters
     ----------
     calibration : Calibration
     ideal, weights : array, (n_out, n_in)
-        What weights should be, and what arrives of them untrimmed.
+        What weights should be, and what arrives of them without codes.
     rows : list of slice
         Inputs of each row tile.
     votes : list of slice
@@ -57,7 +57,7 @@ def find_trims(
     trimmed = np.hstack([weights[:, part] * gain[:, None] for part, gain in zip(rows, gains)])
     after = np.concatenate([kept(ideal, trimmed, part) for part in votes])
     threshold = calibration.threshold(after).reshape(offset.shape)
-    return Trims(gains, threshold, calibration.offset(offset, spread), calibration)
+    return CalibrationCodes(gains, threshold, calibration.offset(offset, spread), calibration)
 
 
 def kept(ideal: np.ndarray, weights: np.ndarray, rows: slice) -> np.ndarray:

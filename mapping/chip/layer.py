@@ -10,7 +10,7 @@ import torch
 
 from mapping.chip.activity import Activity
 from mapping.chip.array import Solve, Tile
-from mapping.chip.calibration_codes import Trims, find_trims
+from mapping.chip.calibration_codes import CalibrationCodes, find_codes
 from mapping.chip.chip import Chip
 from mapping.chip.draws import noise_key
 from mapping.chip.neurons import Neurons
@@ -81,7 +81,7 @@ class MappedLayer:
             self.neurons = Neurons(layer, layer.activation, chip, t_steps, last, n_rows, self._key, dtype)
         else:
             self.neurons = Rectifiers(layer, layer.activation, planes)
-        self.trim(self.untrimmed)
+        self.apply(self.no_codes)
         self.calibrate()
 
     @property
@@ -130,24 +130,24 @@ class MappedLayer:
             raise ParameterError(f"{self.chip.name}, {place}: {error}") from None
 
     def assemble(self) -> None:
-        """Combine the arrays as they were last solved, with the trims that are set."""
+        """Combine the arrays as they were last solved, with the calibration codes that are set."""
         scale = self.chip.device.v_read / self.chip.unit_current
 
         def weights(what: str) -> np.ndarray:
             rows = [np.vstack([t.decode @ getattr(t, what) for t in row.tiles]) for row in self.row_tiles]
             return np.hstack(rows) * scale  # (n_out, n_in), one being the ideal unit of current
 
-        self._untrimmed, self.cell_weights = weights("transfer"), weights("cells")
+        self._uncalibrated, self.cell_weights = weights("transfer"), weights("cells")
         if self.chip.neuron.floating:  # its unit is what arrives on average
-            arrives = self._share(self._untrimmed)
+            arrives = self._share(self._uncalibrated)
             if arrives <= 0:
                 raise ParameterError(f"{self.chip.name}, layer {self.number + 1}: nothing of its weights arrives")
-            self._untrimmed /= arrives
+            self._uncalibrated /= arrives
             self.neurons.set_unit(arrives)
             for row in self.row_tiles:
                 row.arrives = arrives
         gains = np.hstack([np.repeat(row.gains[:, None], row.n_rows, 1) for row in self.row_tiles])
-        self.effective_weights = self._untrimmed * gains
+        self.effective_weights = self._uncalibrated * gains
         if self.reads_are_noisy and self.chip.linear:
             self.noise = np.hstack([row.lines("noise") for row in self.row_tiles])
             self.noise *= (scale * gains / self.layer.spec.pool) ** 2  # the average of pool^2 independent reads
@@ -160,28 +160,28 @@ class MappedLayer:
         return self.tiles[0].noise is not None
 
     def calibrate(self) -> None:
-        """Set the trims to what the arrays are now."""
+        """Set the calibration codes to what the arrays are now."""
         calibration, neurons = self.chip.calibration, self.neurons
         if calibration is not None:
             rows = [row.rows for row in self.row_tiles]
             votes = rows if neurons.n_votes > 1 else [slice(None)]
             ideal, spread = self.layer.weights, self.chip.readout.decision_spread
-            self.trim(find_trims(calibration, ideal, self._untrimmed, rows, votes, neurons.offset, spread))
+            self.apply(find_codes(calibration, ideal, self._uncalibrated, rows, votes, neurons.offset, spread))
 
-    def trim(self, trims: Trims) -> None:
-        """Set trims that were found before."""
-        self.trims = trims
-        self.neurons.scale, self.neurons.trim = trims.threshold, trims.offset
-        for row, gains in zip(self.row_tiles, trims.gains):
+    def apply(self, codes: CalibrationCodes) -> None:
+        """Set calibration codes that were found before."""
+        self.codes = codes
+        self.neurons.scale, self.neurons.correction = codes.threshold, codes.offset
+        for row, gains in zip(self.row_tiles, codes.gains):
             row.gains = gains
             for adc in row.converters:
-                adc.trim(trims.converters)
+                adc.apply(codes.converters)
         self.assemble()
 
     @property
-    def untrimmed(self) -> Trims:
-        """Trims that change nothing."""
-        return Trims([np.ones(self.layer.spec.out)] * len(self.row_tiles))
+    def no_codes(self) -> CalibrationCodes:
+        """CalibrationCodes that change nothing."""
+        return CalibrationCodes([np.ones(self.layer.spec.out)] * len(self.row_tiles))
 
     @property
     def inventory(self) -> Inventory:
@@ -200,7 +200,7 @@ class MappedLayer:
             converters=copies * self.n_tiles * chip.readout.converters(chip.converted_lines),
             comparators=copies * comparators,
             neurons=neurons.n_votes * prod(self.layer.out_shape) // self.layer.slices,
-            trims=copies * calibration.n_trims(*room) if calibration else 0,
+            codes=copies * calibration.n_codes(*room) if calibration else 0,
             capacitance=neurons.capacitance,
             sends=not neurons.last,
         )
@@ -225,13 +225,13 @@ class MappedLayer:
     def ir_drop(self) -> float:
         """Share of the weights, as the cells hold them, that the wires take away: 1 - <W, W_eff> / <W, W_cells>.
 
-        Before trims; of passive neurons, whose unit is what arrives on average, none. No number if the cells hold less
-        than a hundredth of their weights.
+        Before calibration; of passive neurons, whose unit is what arrives on average, none. No number if the cells hold
+        less than a hundredth of their weights.
         """
         held = self.weights_kept
         if abs(held) < 0.01 or self.chip.neuron.floating:
             return float("nan")
-        return 1 - self._share(self._untrimmed) / held
+        return 1 - self._share(self._uncalibrated) / held
 
     @property
     def weights_kept(self) -> float:

@@ -47,7 +47,7 @@ class Neurons:
         What a unit of weight moves it by [V].
     offset : array, (n_votes out, 1, 1)
         Of each comparator, as drawn [V].
-    trim, scale : array, the same shape, or float
+    correction, scale : array, the same shape, or float
         What calibration subtracts from offsets [V], and multiplies thresholds and constants by.
     """
 
@@ -81,7 +81,7 @@ class Neurons:
             self.beta = np.where(self.beta > 0, self.beta ** np.maximum(1 + spread * z, 0), 0.0)
         z = stream(key[0], "comparators", *key[1:]).standard_normal((self.n_votes * layer.spec.out, 1, 1))
         self.offset = z * chip.readout.decision_spread
-        self.trim: np.ndarray | float = 0.0
+        self.correction: np.ndarray | float = 0.0
         self.scale: np.ndarray | float = 1.0
         self.set_unit(1.0)
 
@@ -119,7 +119,7 @@ class Neurons:
         """Return constants, thresholds, where comparators fire, and decays, (n_votes out, 1 or height, 1 or width)."""
         level = threshold = self.threshold * self.scale
         if self.offset.any():
-            shifted = threshold + (self.offset - self.trim) / self.v_unit
+            shifted = threshold + (self.offset - self.correction) / self.v_unit
             level = np.maximum(shifted, 1e-30)  # one below 0 fires at any membrane above 0
         return self.constant * self.scale, threshold, level, self.beta
 

@@ -14,7 +14,7 @@ from xbarsim.ports import PortModel, reduce
 _MOST_BYTES = 256 << 20  # a die of the largest shipped network has 160 MB of them
 
 
-class Solved:
+class PortCache:
     """:func:`xbarsim.reduce`, with the results of the last arrays kept, by all that their circuits consist of.
 
     Parameters
@@ -42,8 +42,8 @@ class Solved:
                 self._held -= _size(self._ports.popitem(last=False)[1])
         return ports
 
-    def __reduce__(self) -> tuple[type[Solved], tuple[int]]:
-        return Solved, (self._most,)  # another process starts with none
+    def __reduce__(self) -> tuple[type[PortCache], tuple[int]]:
+        return PortCache, (self._most,)  # another process starts with none
 
 
 def _size(ports: PortModel) -> int:

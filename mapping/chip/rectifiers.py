@@ -30,7 +30,7 @@ class Rectifiers:
         Whether no layer follows.
     serial : bool
         Whether frames are bits of the same inputs.
-    n_votes, capacitance, offset, trim, scale
+    n_votes, capacitance, offset, correction, scale
         As of neurons; nothing is compared or charged here.
     """
 
@@ -42,7 +42,7 @@ class Rectifiers:
         self._out = stage.spec.out // stage.slices
         self.last, self.serial = relu.top is None, len(planes) > 1
         self.offset = np.zeros((stage.spec.out, 1, 1))
-        self.trim: np.ndarray | float = 0.0
+        self.correction: np.ndarray | float = 0.0
         self.scale: np.ndarray | float = 1.0
 
     def set_unit(self, gain: float) -> None:

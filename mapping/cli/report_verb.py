@@ -64,7 +64,7 @@ def report(
     from mapping.cost.tables import render
     from mapping.inputs.arrays import told
     from mapping.lower.plan import explain, lower
-    from mapping.mapped.dies import Past, evaluate_dies
+    from mapping.mapped.dies import History, evaluate_dies
     from mapping.mapped.given import refuse_nir, trained_for
     from mapping.networks.encode import check_images, check_labels
 
@@ -82,9 +82,9 @@ def report(
     convention(accounting)
     if explained:
         console().print(explain(net.graph(), {one.name: one for one in chips}), markup=False, soft_wrap=True)
-    past = Past(reads, quantity(time, "s", "--time"), quantity(temperature, "K", "--temperature"))
+    history = History(reads, quantity(time, "s", "--time"), quantity(temperature, "K", "--temperature"))
     for one in chips:
-        past.check(one, refresh)
+        history.check(one, refresh)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     reports = []
     with Progress(*columns, console=console(stderr=True), transient=True) as bar:
@@ -102,7 +102,7 @@ def report(
                     y,
                     n_dies=dies,
                     seed=seed,
-                    past=past,
+                    history=history,
                     refresh=refresh,
                     accounting=accounting,
                     sample=sample,

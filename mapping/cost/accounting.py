@@ -27,8 +27,8 @@ class Accounting(Parameters):
         (``Chip.held``); only for the read pulse; or until all bitlines of a converter are converted. Wordlines are
         charged once.
     cells : {"all", "used"}
-        Arrays draw what their drivers deliver, into unused cells and silent wordlines too; or v_read times the currents
-        of the bitlines in use, which for analog inputs, below v_read, is too much.
+        Arrays draw what their drivers deliver, into unused cells and inactive wordlines too; or v_read times the
+        currents of the bitlines in use, which for analog inputs, below v_read, is too much.
     modules : tuple of str, optional
         What is counted; all that a chip has, unless given.
     """
@@ -69,7 +69,7 @@ class Accounting(Parameters):
             "conversion": "until all bitlines are converted",
         }[self.arrays_on]
         cells = {
-            "all": "its unused cells and silent wordlines as the circuit has them",
+            "all": "its unused cells and inactive wordlines as the circuit has them",
             "used": "counted as v_read times the currents of the bitlines in use",
         }[self.cells]
         left_out = ", ".join(text for module, text in MODULES.items() if not self.counts(module))

@@ -1,4 +1,4 @@
-"""What makes the results of a chip doubtful; reports carry it as warnings."""
+"""What makes the results of a chip questionable; reports carry it as warnings."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 MUCH_CLIPPED = 0.5  # share of currents beyond a limit from which a report warns
 
 
-def doubts(layers: Sequence[MappedLayer], ledgers: Sequence[Ledger]) -> Iterator[str]:
-    """Yield what makes the results of layers doubtful, as they and what they went through are now."""
+def checks(layers: Sequence[MappedLayer], ledgers: Sequence[Ledger]) -> Iterator[str]:
+    """Yield what makes the results of layers questionable, as they and what they went through are now."""
     yield from beyond_data(layers)
     if layers[0].chip.merging == "majority" and any(len(layer.row_tiles) > 1 for layer in layers):
         yield (
@@ -47,5 +47,5 @@ def beyond_data(layers: Sequence[MappedLayer]) -> Iterator[str]:
         for tile in layer.tiles:
             exposure |= tile.die.exposure
     chip = layers[0].chip
-    yield from chip.device.doubts(exposure)
-    yield from chip.readout.doubts()
+    yield from chip.device.checks(exposure)
+    yield from chip.readout.checks()

@@ -4,7 +4,7 @@
 
 =============  ======================================================================================================
 W, W_cells     weights as they should be, and as the cells hold them after variation, faults and drift (n_out, n_in)
-W_eff          weights as they arrive through the solved circuit, from T of each array, before trims
+W_eff          weights as they arrive through the solved circuit, from T of each array, before calibration
 <A, B>         sum over all entries of A B
 T, H, Y        port matrices of an array: i_bitline = T v - Y v_bitline, i_wordline = H v - T^t v_bitline
 E_module       energy of a module per inference, by the report's accounting: arrays, data conversion, drivers, ...
@@ -143,7 +143,7 @@ DEFINITIONS = {
         "clipped conversions / conversions",
     ),
     "collided": Definition(
-        "spikes that waited",
+        "collided spikes",
         "1",
         "Share of a layer's spikes that another one of the same position and time step holds up on a link.",
         "1 - (positions and time steps with a spike) / spikes",
@@ -151,7 +151,7 @@ DEFINITIONS = {
     "stall_fraction": Definition(
         "stalls",
         "1",
-        "Share of the time between two time steps in which a layer's arrays and neurons wait for another layer.",
+        "Share of the time between two time steps in which a layer's arrays and neurons stall for another layer.",
         "1 - busy time of the layer / time between time steps",
     ),
     "i_sneak": Definition(

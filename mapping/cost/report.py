@@ -60,14 +60,14 @@ class LayerReport:
         Share of the weights that the cells hold, after variation, faults and drift: the projection of what they hold on
         what they should.
     ir_drop : float
-        Share of these that the wires take away, before trims, with open or gated wordlines of one active alone; no
-        number (None in JSON) if next to nothing is held on any die.
+        Share of these that the wires take away, before calibration, with open or gated wordlines of one active alone;
+        no number (None in JSON) if next to nothing is held on any die.
     conversions, clipped : float
         ADC conversions per inference as simulated (a constant first layer once), and those beyond full scale.
     limited : float
         Share of bitline currents beyond the limiter's.
     collided : float
-        Share of its spikes that had to wait for another one of their position and time step.
+        Share of its spikes that collide on a link with another one of their position and time step.
     synaptic_operations : float
         Operations for each weight that an input spike, or another input that is not 0, meets; per inference.
     energies : dict
@@ -224,13 +224,13 @@ class Report:
     bit_serial : bool
         Whether the time steps are bits of the same inputs: a layer has no output before it has read all of them.
     accuracy_uncalibrated : float, optional
-        Without the trims of the chip's calibration.
+        Without the codes of the chip's calibration.
     warnings : tuple of str
-        What makes the results doubtful.
+        What makes the results questionable.
     accuracies : tuple of float
         Of each die, where this is the average of several.
     correct, correct_uncalibrated : bool array, (n_dies, n_images)
-        Which images each die classified correctly, with and, if it is calibrated, without its trims.
+        Which images each die classified correctly, with and, if it is calibrated, without its codes.
     ideal_correct : bool array, (n_images,)
         Which ones software did.
     """
@@ -295,7 +295,7 @@ class Report:
         calibration = layers[0].chip.calibration
         if calibration is None or not accounting.counts("calibration"):
             return self
-        energies = (calibration.power(layer.inventory.trims) / self.throughput for layer in layers)
+        energies = (calibration.power(layer.inventory.codes) / self.throughput for layer in layers)
         rows = (
             replace(row, energies=row.energies | {"calibration": energy}) for row, energy in zip(self.layers, energies)
         )
@@ -323,7 +323,7 @@ class Report:
 
     @property
     def accuracy_uncalibrated_interval(self) -> Interval | None:
-        """95 % interval of the accuracy without trims, where there are any."""
+        """95 % interval of the accuracy without codes, where there are any."""
         return None if self.correct_uncalibrated is None else accuracy_interval(self.correct_uncalibrated)
 
     def difference(self, other: Report) -> Difference:
@@ -392,7 +392,7 @@ class Report:
 
     @property
     def stall_fraction(self) -> tuple[float, ...]:
-        """Share of the time in which the arrays and neurons of each layer wait."""
+        """Share of the time in which the arrays and neurons of each layer stall."""
         return tuple(1 - layer.time_busy / self.step_time for layer in self.layers)
 
     @property

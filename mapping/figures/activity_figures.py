@@ -113,7 +113,7 @@ def ir_drop_map(
     """Draw how much of the voltage of its driver each used cell of one array lacks [mV], by a solve of the circuit.
 
     With every input at v_read; or, if images are given, on average over the reads that they cause, those in which the
-    wordline is silent included. Times a cell's conductance it is the current that wires take from its bitline.
+    wordline is inactive included. Times a cell's conductance it is the current that wires take from its bitline.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def ir_drop_map(
     Raises
     ------
     ParameterError
-        If there is no such layer or array, bitlines float, or images are given and silent wordlines are not grounded.
+        If there is no such layer or array, bitlines float, or images are given and inactive wordlines are not grounded.
     """
     from matplotlib.ticker import MaxNLocator
 
@@ -170,7 +170,7 @@ def _average_levels(mapped: MappedNetwork, layer: int, tile: int, images: np.nda
     """Return the voltages over v_read of an array's used wordlines, averages over the reads that images cause."""
     if mapped.chip.inactive != "ground":
         raise ParameterError(
-            f"{mapped.chip.name}: silent wordlines are {mapped.chip.inactive}, and the average read is no circuit; "
+            f"{mapped.chip.name}: inactive wordlines are {mapped.chip.inactive}, and the average read is no circuit; "
             "leave images out"
         )
     x, analog = mapped.inference.codec.encoded(images, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -26,7 +27,7 @@ from xbarsim.units import quantity
 
 
 @dataclass(frozen=True)
-class Past:
+class History:
     """What arrays go through between programming and use.
 
     Attributes
@@ -48,7 +49,7 @@ class Past:
 
     def __post_init__(self) -> None:
         for name, unit in (("n_reads", ""), ("time", "s"), ("temperature", "K"), ("n_inferences", "")):
-            object.__setattr__(self, name, quantity(getattr(self, name), unit, f"Past.{name}"))
+            object.__setattr__(self, name, quantity(getattr(self, name), unit, f"History.{name}"))
 
     def check(self, chip: Chip, refresh: float | None = None) -> None:
         """Raise an error if any of this, or reads that age meanwhile, would not change the arrays of a chip."""
@@ -84,15 +85,15 @@ class Past:
             raise ParameterError(f"{chip.name}: {error}") from None
 
 
-def age(mapped: MappedLayers, past: Past, images: np.ndarray) -> None:
-    """Let arrays go through a past, read as often as images make them."""
-    if past != Past():
+def age(mapped: MappedLayers, history: History, images: np.ndarray) -> None:
+    """Let arrays go through a history, read as often as images make them."""
+    if history != History():
         mapped.age(
-            n_reads=past.n_reads or None,
-            n_inferences=past.n_inferences or None,
+            n_reads=history.n_reads or None,
+            n_inferences=history.n_inferences or None,
             images=images,
-            dt=past.time,
-            temperature=past.temperature,
+            dt=history.time,
+            temperature=history.temperature,
         )
 
 
@@ -104,12 +105,13 @@ def evaluate_dies(
     *,
     n_dies: int,
     seed: int = 0,
-    past: Past | None = None,
+    history: History | None = None,
     refresh: float | None = None,
     accounting: str | Accounting = "full",
     sample: Sample | None = None,
     progress: Callable[[int, int], None] | None = None,
     axes: str | None = None,
+    past: History | None = None,
 ) -> Report:
     """Classify images on several dies of a chip; memory does not grow with their number.
 
@@ -122,7 +124,7 @@ def evaluate_dies(
     n_dies : int
     seed : int
         Root seed; die k is the same however many there are.
-    past : Past, optional
+    history : History, optional
         What the arrays go through first.
     refresh : float, optional
         Let reads age the arrays meanwhile, see :meth:`mapping.MappedNetwork.evaluate`.
@@ -132,6 +134,8 @@ def evaluate_dies(
         Which images these are, for the report.
     progress : callable, optional
         Called with the number of the die, and of the images done since the last call.
+    past : History, optional
+        Deprecated name of ``history``.
 
     Returns
     -------
@@ -139,8 +143,11 @@ def evaluate_dies(
         The average over dies, with the accuracy of each.
     """
     network, chip = as_network(network), as_chip(chip)
-    past = Past() if past is None else of_kind(Past, past, "past", "a Past")
-    past.check(chip, refresh)
+    if past is not None:
+        warnings.warn("evaluate_dies(past=...) is deprecated; use history=...", DeprecationWarning, stacklevel=2)
+        history = past
+    history = History() if history is None else of_kind(History, history, "history", "a History")
+    history.check(chip, refresh)
     convention(accounting)
     if whole_number(n_dies, "n_dies") < 1:
         raise ParameterError("n_dies = 0: give at least 1")
@@ -150,14 +157,14 @@ def evaluate_dies(
     inputs: Shared = {}
     for die in range(n_dies):
         mapped = map_network(network, chip, seed=seed, die=die, images=images[:64])
-        age(mapped, past, images)
+        age(mapped, history, images)
         show = partial(progress, die) if progress else None
         report = mapped.evaluate(
             images,
             labels,
             accounting=accounting,
             refresh=refresh,
-            temperature=past.temperature,
+            temperature=history.temperature,
             ideal=ideal,
             inputs=inputs,
             sample=sample,

@@ -10,7 +10,7 @@ import numpy as np
 from mapping.chip.activity import Activity
 from mapping.chip.ageing import CellVoltages, wear
 from mapping.chip.array import Tile
-from mapping.chip.calibration_codes import Trims
+from mapping.chip.calibration_codes import CalibrationCodes
 from mapping.chip.chip import Chip
 from mapping.chip.layer import MappedLayer
 from mapping.engines.codecs import Codec
@@ -44,7 +44,7 @@ class MappedLayers:
     def __init__(self, codec: Codec, chip: Chip, layers: Sequence[MappedLayer], seed: int) -> None:
         self.network, self.chip, self.layers, self.seed = codec.network, chip, layers, seed
         self.codec, self.inference = codec, Inference(codec, layers)
-        self._past: list[str] = []
+        self._history: list[str] = []
         self._since_calibration = 0.0  # [s]
 
     def checked(self, images: np.ndarray, axes: str | None = None) -> Checked:
@@ -52,7 +52,7 @@ class MappedLayers:
         return self.codec.checked(images, axes)
 
     def calibrate(self) -> None:
-        """Set the trims of all layers to what the arrays are now."""
+        """Set the codes of all layers to what the arrays are now."""
         for layer in self.layers:
             layer.calibrate()
         self._since_calibration = 0.0
@@ -70,7 +70,7 @@ class MappedLayers:
         """Let reads and time pass for all arrays, solve them again, and calibrate them as the chip's schedule says.
 
         Every cell is read at the voltage that it sees on average, by a solve of the circuit, in the reads that
-        ``images`` cause: while its wordline is active, and while it is silent. See
+        ``images`` cause: while its wordline is active, and while it is inactive. See
         :class:`mapping.chip.ageing.CellVoltages` for what averages leave out.
 
         Parameters
@@ -118,12 +118,12 @@ class MappedLayers:
             raise
         parts = [f"{count:g} {'reads of each array' if n_inferences is None else 'inferences'}"] if count else []
         parts += [f"{format_time(dt)} at {temperature:g} K"] if dt else []
-        self._past += [" and ".join(parts)] if parts else []
+        self._history += [" and ".join(parts)] if parts else []
 
     def _check_reads_age(self) -> None:
         if self.chip.inactive != "ground" or self.chip.neuron.floating or self.chip.t_on > self.chip.device.t_read:
             raise ParameterError(
-                f"{self.chip.name}: reads age cells only where silent wordlines are grounded, bitlines at virtual "
+                f"{self.chip.name}: reads age cells only where inactive wordlines are grounded, bitlines at virtual "
                 "ground and arrays driven for t_read; leave reads out"
             )
 
@@ -179,16 +179,16 @@ class MappedLayers:
     def _truncated(self) -> int:
         return sum(tile.die.truncated for tile in self._tiles)
 
-    def _keep(self) -> tuple[list[tuple[Tile, Tile, Snapshot]], list[Trims]]:
-        return [(tile, copy(tile), tile.die.snapshot()) for tile in self._tiles], [layer.trims for layer in self.layers]
+    def _keep(self) -> tuple[list[tuple[Tile, Tile, Snapshot]], list[CalibrationCodes]]:
+        return [(tile, copy(tile), tile.die.snapshot()) for tile in self._tiles], [layer.codes for layer in self.layers]
 
-    def _restore(self, kept: tuple[list[tuple[Tile, Tile, Snapshot]], list[Trims]]) -> None:
-        tiles, trims = kept
+    def _restore(self, kept: tuple[list[tuple[Tile, Tile, Snapshot]], list[CalibrationCodes]]) -> None:
+        tiles, codes = kept
         for tile, before, snapshot in tiles:
             tile.__dict__.update(before.__dict__)
             tile.die.restore(snapshot)
-        for layer, trim in zip(self.layers, trims):
-            layer.trim(trim)
+        for layer, code in zip(self.layers, codes):
+            layer.apply(code)
 
     @property
     def _tiles(self) -> list[Tile]:

@@ -16,7 +16,7 @@ from mapping.chip.chip import Chip
 from mapping.chip.layer import MappedLayer
 from mapping.chip.periphery.ledger import Ledger
 from mapping.cost.accounting import Accounting, convention
-from mapping.cost.checks import doubts
+from mapping.cost.checks import checks
 from mapping.cost.provenance import Run
 from mapping.cost.report import LayerReport, Report
 from mapping.cost.timing import layer_timing
@@ -65,7 +65,7 @@ def map_network(
     images : array, optional
         The calibration set of converters with ``full_scale = "calibrated"``.
     solve : callable, optional
-        Reduces arrays to their ports; a :class:`mapping.chip.port_cache.Solved` keeps those of chips that have arrays in common.
+        Reduces arrays to ports; a :class:`mapping.chip.port_cache.PortCache` keeps those that chips have in common.
     axes : str, optional
         The order of the axes of ``images``, see :meth:`mapping.Network.predict`.
 
@@ -115,7 +115,7 @@ def map_ann(
     images : array, optional
         The calibration set of converters with ``full_scale = "calibrated"``.
     solve : callable, optional
-        Reduces arrays to their ports; a :class:`mapping.chip.port_cache.Solved` keeps those of chips that have arrays in common.
+        Reduces arrays to ports; a :class:`mapping.chip.port_cache.PortCache` keeps those that chips have in common.
 
     Returns
     -------
@@ -273,7 +273,7 @@ class MappedNetwork(MappedLayers):
                 for ledger, cost in zip(ledgers, costs):
                     ledger.add(cost)
                 classes.append(given)
-            truncated, warned = max(truncated, self._truncated), tuple(doubts(self.layers, ledgers))
+            truncated, warned = max(truncated, self._truncated), tuple(checks(self.layers, ledgers))
         finally:
             if kept:
                 self._restore(kept)
@@ -300,7 +300,7 @@ class MappedNetwork(MappedLayers):
         ).with_calibration(self.layers, counted)
         if self.chip.calibration is None or ageing:
             return report
-        without = self._untrimmed(lambda: self.inference.classify(images, engine=engine)[0]) == labels
+        without = self._uncalibrated(lambda: self.inference.classify(images, engine=engine)[0]) == labels
         return replace(report, accuracy_uncalibrated=float(np.mean(without)), correct_uncalibrated=without[None])
 
     def _classify_and_age(
@@ -345,7 +345,7 @@ class MappedNetwork(MappedLayers):
             layers=rows,
             t_steps=self.codec.t_steps,
             macs_per_step=self.codec.macs_per_step,
-            past="; ".join(self._past) or "fresh",
+            past="; ".join(self._history) or "fresh",
             faulty_cells=float(sum(np.count_nonzero(cells) for cells in faults if cells is not None)),
             faulty_lines=float(sum(tile.die.faulty_lines for tile in self._tiles)),
             noise_beyond_range=float(np.mean([tile.beyond_range for tile in self._tiles])),
@@ -357,13 +357,13 @@ class MappedNetwork(MappedLayers):
             ideal_correct=ideal_correct,
         )
 
-    def _untrimmed(self, classify: Callable[[], np.ndarray]) -> np.ndarray:
-        """Return what is classified with all trims taken out."""
-        trims = [layer.trims for layer in self.layers]
+    def _uncalibrated(self, classify: Callable[[], np.ndarray]) -> np.ndarray:
+        """Return what is classified with all codes taken out."""
+        codes = [layer.codes for layer in self.layers]
         try:
             for layer in self.layers:
-                layer.trim(layer.untrimmed)
+                layer.apply(layer.no_codes)
             return classify()
         finally:
-            for layer, trim in zip(self.layers, trims):
-                layer.trim(trim)
+            for layer, code in zip(self.layers, codes):
+                layer.apply(code)

@@ -25,7 +25,7 @@ class Trace:
         Before reset, in units of a weight. Where row tiles decide by themselves (``Chip.merge = "majority"``), sums
         over them.
     thresholds : arrays, (channels, height, width)
-        Where comparators fire, offsets and trims included, their noise left out, in units of a weight; sums over such
+        Where comparators fire, offsets and codes included, their noise left out, in units of a weight; sums over such
         row tiles too, whose majority decides, not their sum.
     """
 

@@ -26,7 +26,7 @@ BY_LAYER = ("spike_rate", "ir_drop", "weights_kept", "collided")
 DESCRIPTIONS = {name: (DEFINITIONS[name].unit, DEFINITIONS[name].label) for name in (*RESULTS, *BY_LAYER)} | {
     "energy_by_module": ("J", "energy per image, by module"),
     "correct": ("1", "whether an image was classified correctly"),
-    "warnings": ("1", "what makes results doubtful, a line each"),
+    "warnings": ("1", "what makes results questionable, a line each"),
 }
 
 

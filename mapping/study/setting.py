@@ -1,4 +1,4 @@
-"""A point of a study as the network, chip and past that it stands for."""
+"""A point of a study as the network, chip and history that it stands for."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import torch
 from mapping.chip.chip import Chip, list_chips, load_chip
 from mapping.importers.load import load_network
 from mapping.inputs.resources import located
-from mapping.mapped.dies import Past
+from mapping.mapped.dies import History
 from mapping.mapped.given import refuse_nir
 from mapping.networks.ann import Ann
 from mapping.networks.network import Network
 from mapping.networks.store import list_anns, list_networks, load_ann
-from mapping.study.study_spec import PAST, Study
+from mapping.study.study_spec import HISTORY, Study
 from xbarsim.drift import ROOM_TEMPERATURE
 from xbarsim.errors import FileError, ParameterError
 from xbarsim.parameters import relative_to
@@ -39,13 +39,13 @@ class Setting:
     variant : dict
         What is changed about it.
     chip : Chip
-    past : Past
+    history : History
     """
 
     network: str
     variant: dict[str, Any]
     chip: Chip
-    past: Past
+    history: History
 
     @classmethod
     def of(cls, study: Study, point: Mapping[str, Value]) -> Setting:
@@ -54,7 +54,7 @@ class Setting:
         given += [item for axis in study.axes for item in axis.settings(point[axis.name])]
         whole = {"chip": study.chip, "network": study.network} | dict(given)
         try:
-            chip, variant, past = chip_of(study, str(whole["chip"])), {}, {}
+            chip, variant, history = chip_of(study, str(whole["chip"])), {}, {}
             for path, value in given:
                 part, _, field = path.partition(".")
                 if part == "chip" and field:
@@ -63,14 +63,14 @@ class Setting:
                 elif part == "network" and field:
                     variant[field] = value
                 elif part == "past":
-                    past[field] = quantity(value, PAST[field], path)
-            if not any(past.get(name) for name in ("time", "n_reads", "n_inferences")):
-                past["temperature"] = ROOM_TEMPERATURE  # at which nothing happens
-            Past(**past).check(chip)
+                    history[field] = quantity(value, HISTORY[field], path)
+            if not any(history.get(name) for name in ("time", "n_reads", "n_inferences")):
+                history["temperature"] = ROOM_TEMPERATURE  # at which nothing happens
+            History(**history).check(chip)
         except (ParameterError, FileError) as error:
             at = ", ".join(f"{name} = {value}" for name, value in point.items())
             raise type(error)(f"study {study.name}{', ' if at else ''}{at}: {error}") from None
-        return cls(str(whole["network"]), variant, chip, Past(**past))
+        return cls(str(whole["network"]), variant, chip, History(**history))
 
     @property
     def work_key(self) -> tuple[object, ...]:

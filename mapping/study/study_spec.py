@@ -17,7 +17,7 @@ from xbarsim.units import parse_quantity
 _DIMENSIONS = ("trial", "image", "layer", "module", "error")  # of a study's data set, beside its axes
 NETWORK = ("t_steps", "threshold_scale", "weight_bits", "activation_bits")
 _LISTED = "`xbarsim study` and mapping.list_studies() list"
-PAST = {"n_reads": "", "n_inferences": "", "time": "s", "temperature": "K"}
+HISTORY = {"n_reads": "", "n_inferences": "", "time": "s", "temperature": "K"}  # what ``past.FIELD`` sets
 
 
 class Axis(Parameters):
@@ -156,9 +156,9 @@ class Study(Parameters):
 def check_path(where: str, path: str) -> None:
     """Refuse a path that leads to nothing that a study can vary."""
     whole, _, field = path.partition(".")
-    settable = {"chip": True, "network": field in ("", *NETWORK), "past": field in PAST}
+    settable = {"chip": True, "network": field in ("", *NETWORK), "past": field in HISTORY}
     if not settable.get(whole, False):
-        fields = {"network": NETWORK, "past": tuple(PAST)}.get(whole)
+        fields = {"network": NETWORK, "past": tuple(HISTORY)}.get(whole)
         known = (
             f"{whole}.{f', {whole}.'.join(fields)}"
             if fields

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mapping.chip.array import Solve
-from mapping.chip.port_cache import Solved
+from mapping.chip.port_cache import PortCache
 from mapping.engines.base import Shared
 from mapping.inputs.sample import Sample
 from mapping.mapped.dies import age
@@ -44,7 +44,7 @@ class ChipTask:
         datasets: dict[str, str],
     ) -> None:
         self.study, self.networks, self.data, self.datasets = study, networks, data, datasets
-        self._solve: Solve = Solved() if study.axes else reduce
+        self._solve: Solve = PortCache() if study.axes else reduce
         self._shared: dict[object, tuple[Network | Ann, np.ndarray, Shared]] = {}
 
     def __call__(self, trial: int, point: dict[str, Value]) -> dict[str, Array]:
@@ -55,7 +55,7 @@ class ChipTask:
         seed, accounting = self.study.seed, self.study.accounting
         place: Any = map_ann if isinstance(network, Ann) else map_network
         mapped = place(network, setting.chip, seed=seed, die=trial, images=images[:64], solve=self._solve)
-        age(mapped, setting.past, images)
+        age(mapped, setting.history, images)
         report = mapped.evaluate(images, labels, accounting=accounting, ideal=ideal, inputs=inputs, sample=sample)
         return numbers(report)
 

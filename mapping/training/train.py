@@ -41,8 +41,8 @@ def train(
 ) -> Network:
     """Train a network and return the epoch that did best on the validation split.
 
-    The loss goes with ``spec.decoder``, see :func:`mapping.networks.decode.loss`. Memory: on Linux, this process keeps what
-    it frees from now on, since asking the system for it again makes training 1.7 times slower.
+    The loss goes with ``spec.decoder``, see :func:`mapping.networks.decode.loss`. Memory: on Linux, this process keeps
+    what it frees from now on, since asking the system for it again makes training 1.7 times slower.
 
     Parameters
     ----------

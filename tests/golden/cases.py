@@ -186,8 +186,8 @@ def aged(refresh: float | None, by: str) -> dict[str, Any]:
 
 def dies() -> dict[str, Any]:
     images, labels = tiny_data()
-    past = mp.Past(n_reads=1e9, time=3600.0)
-    report = mp.evaluate_dies(tiny(), AGEING, images, labels, n_dies=3, past=past)
+    past = mp.History(n_reads=1e9, time=3600.0)
+    report = mp.evaluate_dies(tiny(), AGEING, images, labels, n_dies=3, history=past)
     return {"report": told(report)}
 
 

@@ -8,7 +8,8 @@ import xbarsim as xb
 from mapping.chip.periphery.driver import Driver
 from mapping.chip.periphery.neuron_circuit import DigitalNeuron
 from mapping.cost.timing import settling_time
-from mapping.mapped.dies import Past
+from mapping.inputs.resources import data_folder
+from mapping.mapped.dies import History
 from tests.builders.anns import small_ann
 from tests.builders.devices import make
 from xbarsim.validity import Exposure
@@ -29,22 +30,22 @@ def test_every_way_to_another_temperature_says_what_to_give(tiny, chip, tmp_path
         (disturb, lambda: die.advance(np.full((2, 2), 0.3), temperature=358.0)),
         (disturb, lambda: mapped.age(n_reads=1.0, temperature=358.0)),
         (disturb, lambda: mapped.evaluate(images, labels, refresh=0.1, temperature=358.0)),
-        (f"paper-bsnn: temperature = {disturb}", lambda: Past(n_reads=1.0, temperature=358.0).check(disturbed)),
-        (f"paper-bsnn: temperature = {disturb}", lambda: Past(temperature=358.0).check(disturbed, refresh=0.1)),
+        (f"paper-bsnn: temperature = {disturb}", lambda: History(n_reads=1.0, temperature=358.0).check(disturbed)),
+        (f"paper-bsnn: temperature = {disturb}", lambda: History(temperature=358.0).check(disturbed, refresh=0.1)),
         (retention, lambda: aged.age(dt="1 day", temperature=358.0)),
-        (f"paper-bsnn: temperature = {retention}", lambda: Past(time=1.0, temperature=358.0).check(drifting)),
+        (f"paper-bsnn: temperature = {retention}", lambda: History(time=1.0, temperature=358.0).check(drifting)),
     ):
         with pytest.raises(xb.ParameterError, match=message) as error:
             use()
         assert "\n" not in str(error.value) and len(str(error.value)) <= 200
     assert die.exposure == Exposure() and np.all(die.conductance == make().g_lrs)
     path = tmp_path / "chip.toml"
-    text = (mp.resources.data_folder() / "chips" / "paper-bsnn.toml").read_text()
+    text = (data_folder() / "chips" / "paper-bsnn.toml").read_text()
     path.write_text(text.replace('preset = "paper"', 'preset = "paper"\nread_disturb = "power-law"'))
     status, _, errors = command("report", "--chip", path, "--images", 10, "--reads", "1e6", "--temperature", "85 C")
     assert status and "PowerLawDisturb holds at 300 K; give its activation_energy" in " ".join(errors.split())
     for law in (xb.PowerLawDisturb(activation_energy=0.5), xb.CustomDisturb(law=lambda ratio, *_: ratio)):
-        Past(n_reads=1.0, temperature=358.0).check(chip.replace(device__read_disturb=law))
+        History(n_reads=1.0, temperature=358.0).check(chip.replace(device__read_disturb=law))
 
 
 def uses(device, network, images):
@@ -71,7 +72,7 @@ def uses(device, network, images):
         "conductance": (lambda: (die.conductance, die.truncated, die.read(0), die.read_spread, die.pulses), set()),
         "time": (lambda: die.advance(dt=10.0), set()),
         "snapshot": (lambda: die.restore(die.snapshot()), set()),
-        "doubts": (lambda: list(device.doubts(die.exposure)), set()),
+        "checks": (lambda: list(device.checks(die.exposure)), set()),
         "text": (lambda: (repr(device), repr(die), hash(device), device == device.replace()), set()),
         "reads": (lambda: die.advance(np.full((6, 6), 0.1)), both),
         "current": (lambda: device.replace(i_lrs="1 uA"), {"v_read"}),

@@ -55,7 +55,7 @@ def drawn(g, ends, pull, lean, u):
 
 
 @jit
-def doubts(line, rho, rows, columns, v, v_end, i_wordline, i_bitline, residuals, tol, limit):
+def uncertainties(line, rho, rows, columns, v, v_end, i_wordline, i_bitline, residuals, tol, limit):
     """Return by how much the error of n reads may exceed ``limit`` of their largest current: by rounding, by ``tol``.
 
     line : largest conductance of the cells of a line [S]

@@ -9,7 +9,7 @@ that slope turns positive and large, and then bisection finds where it is small.
 
 import numpy as np
 
-from xbarsim.kernels.bound import doubts, line_conductances
+from xbarsim.kernels.bound import line_conductances, uncertainties
 from xbarsim.kernels.cells import cell, cells
 from xbarsim.kernels.certificate import certify
 from xbarsim.kernels.jit import jit, parallel_jit, prange
@@ -166,7 +166,7 @@ def newton_read(g, ends, wires, law, parameters, v, v_end, tol, max_iterations, 
     rows, columns = line_conductances(work[10])  # of the tangents, as they were last
     sources, lines = (v.reshape(1, -1), v_end.reshape(1, -1)), (c.sum(1).reshape(1, -1), c.sum(0).reshape(1, -1))
     line, residual = max(rows.max(), columns.max()), certificate[2:3]
-    if doubts(line, 1.0, rows, columns, *sources, *lines, residual, 0.0, allowed)[0] > 1.0:
+    if uncertainties(line, 1.0, rows, columns, *sources, *lines, residual, 0.0, allowed)[0] > 1.0:
         certificate[1] = ROUNDED
 
 

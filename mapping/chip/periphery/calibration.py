@@ -1,4 +1,4 @@
-"""Calibration: trims of a limited number of bits that take systematic errors of bitlines and comparators away."""
+"""Calibration: codes of a limited number of bits that take systematic errors of bitlines and comparators away."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from xbarsim.units import Area, Energy, Time
 
 
 class Calibration(Part):
-    """What is measured after programming, and on a schedule, and set by trims.
+    """What is measured after programming, and on a schedule, and set by codes.
 
-    A trim of b bits takes 2^b - 1 evenly spaced values over its range, the nearest to what was measured; the one in the
+    A code of b bits takes 2^b - 1 evenly spaced values over its range, the nearest to what was measured; the one in the
     middle changes nothing.
 
     Attributes
@@ -30,15 +30,15 @@ class Calibration(Part):
         From minus to plus so many standard deviations of the offset.
     threshold_bits : int, optional
         Threshold of each output channel, scaled by what all its arrays together keep of their weights after their
-        gain trims.
+        gain codes.
     threshold_range : float
         Factors from 1 - threshold_range to 1 + threshold_range.
     interval : float, optional
-        Time [s] after which trims are set anew; without it, once after programming.
+        Time [s] after which codes are set anew; without it, once after programming.
     energy : float
-        Of measuring and setting one trim once [J]; charged for what ``interval`` schedules, not after programming.
+        Of measuring and setting one code once [J]; charged for what ``interval`` schedules, not after programming.
     area : float, optional
-        Of one trim [m^2].
+        Of one code [m^2].
     """
 
     module: ClassVar[str] = "calibration"
@@ -61,7 +61,7 @@ class Calibration(Part):
         return self
 
     def gain(self, kept: np.ndarray) -> np.ndarray:
-        """Return the gain trims of outputs that keep so much of their weights."""
+        """Return the gain codes of outputs that keep so much of their weights."""
         wanted = np.divide(1.0, kept, out=np.full_like(kept, np.inf), where=kept > 0)
         return _nearest(wanted, 1 - self.gain_range, 1 + self.gain_range, self.gain_bits, 1.0)
 
@@ -74,22 +74,22 @@ class Calibration(Part):
         reach = self.offset_range * spread
         return _nearest(drawn, -reach, reach, self.offset_bits, 0.0)
 
-    def n_trims(self, gains: int, offsets: int, thresholds: int) -> int:
-        """Return how many of the trims that a layer has room for are set."""
+    def n_codes(self, gains: int, offsets: int, thresholds: int) -> int:
+        """Return how many of the codes that a layer has room for are set."""
         numbers = ((self.gain_bits, gains), (self.offset_bits, offsets), (self.threshold_bits, thresholds))
         return sum(count for bits, count in numbers if bits)
 
-    def power(self, trims: int) -> float:
-        """Return the average power of setting so many trims on schedule [W]; 0 if only once, after programming."""
-        return 0.0 if self.interval is None else trims * self.energy / self.interval
+    def power(self, codes: int) -> float:
+        """Return the average power of setting so many codes on schedule [W]; 0 if only once, after programming."""
+        return 0.0 if self.interval is None else codes * self.energy / self.interval
 
     def area_of(self, inventory: Inventory) -> float | None:
-        """Return the area of all trims [m^2]."""
-        return times(inventory.trims, self.area)
+        """Return the area of all codes [m^2]."""
+        return times(inventory.codes, self.area)
 
 
-def _nearest(wanted: np.ndarray, low: float, high: float, n_bits: int | None, untrimmed: float) -> np.ndarray:
+def _nearest(wanted: np.ndarray, low: float, high: float, n_bits: int | None, neutral: float) -> np.ndarray:
     if n_bits is None or low == high:
-        return np.full_like(wanted, untrimmed)
+        return np.full_like(wanted, neutral)
     step = (high - low) / (2**n_bits - 2)
-    return np.asarray(untrimmed + step * np.rint((np.clip(wanted, low, high) - untrimmed) / step))
+    return np.asarray(neutral + step * np.rint((np.clip(wanted, low, high) - neutral) / step))

@@ -52,7 +52,7 @@ class Converters:
             capacitors *= adc.top_code / capacitors.sum(1, keepdims=True)
             self._levels = np.stack([_transitions(weights) for weights in capacitors])
 
-    def trim(self, calibration: Calibration | None) -> None:
+    def apply(self, calibration: Calibration | None) -> None:
         """Take what calibration finds off the offsets; without one, nothing."""
         found = 0.0 if calibration is None else calibration.offset(self._drawn, self.adc.offset * self.adc.top_code)
         self._offset = self._drawn - found

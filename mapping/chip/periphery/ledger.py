@@ -20,7 +20,7 @@ class Ledger:
         What wordline drivers deliver into cells and wires [W], a term for each read.
     current : float
         Of the bitlines in use [A]. Times v_read it is what remains of ``power`` without wires, unused bitlines and what
-        silent wordlines sink.
+        inactive wordlines sink.
     mirrored : float
         Current that mirrors copy [A], the constant input of neurons included; that of a reference bitline once for each
         output that it is subtracted from.
@@ -94,7 +94,7 @@ class Inventory:
         Reads of each array in a time step, one position of the kernel after the other; and positions of outputs.
     outputs : int
         At each of these.
-    cells, wordlines, converters, comparators, neurons, trims : int
+    cells, wordlines, converters, comparators, neurons, codes : int
     capacitance : float
         Of one membrane [F].
     sends : bool
@@ -109,6 +109,6 @@ class Inventory:
     converters: int
     comparators: int
     neurons: int
-    trims: int
+    codes: int
     capacitance: float
     sends: bool

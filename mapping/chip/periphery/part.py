@@ -33,7 +33,7 @@ class Part(Parameters):
         """Return the area of all that a layer has of it [m^2]; None if it is not known."""
         return 0.0
 
-    def doubts(self) -> Iterator[str]:
+    def checks(self) -> Iterator[str]:
         """Yield a line for each number that no published data back."""
         yield from ()
 

@@ -129,7 +129,7 @@ class SarAdc(Part):
         """Energy of one conversion [J] that the law gives for another resolution."""
         return LAWS[self.law].energy(self, n_bits)
 
-    def doubts(self) -> Iterator[str]:
+    def checks(self) -> Iterator[str]:
         """Yield a line if the law is not backed by data at this resolution, or asks for less than any do."""
         known = LAWS[self.law].backed(self.anchor_bits)
         if known is not None and not known.holds(self.n_bits):

@@ -57,7 +57,7 @@ class SenseAmp(Part):
     t_decision: TimeOrZero = 0.0
     area: Area | None = None
 
-    def doubts(self) -> Iterator[str]:
+    def checks(self) -> Iterator[str]:
         """Yield a line if a decision takes less than any that is published."""
         if not DECISION_ENERGY.holds(self.energy):
             yield DECISION_ENERGY.told("SenseAmp.energy", self.energy, "J")

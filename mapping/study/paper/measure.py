@@ -159,7 +159,7 @@ class Table1:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What makes results doubtful."""
+        """What makes results questionable."""
         return once(line for row in self.rows for line in warned(row.data))
 
     @property

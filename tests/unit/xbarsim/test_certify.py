@@ -116,7 +116,7 @@ def test_silent_rows_of_every_kind_of_circuit(kind):
         v = rng.uniform(0.1, 1, (4, len(v))) * (rng.random((4, len(v))) < 0.5)
         v[0, 0] = 1.0
         try:
-            i_bitline, power = xb.SilentRows(crossbar, kind).read(v)
+            i_bitline, power = xb.InactiveRows(crossbar, kind).read(v)
         except xb.XbarsimError:  # nothing leads anywhere
             continue
         for read, volts in enumerate(v):
@@ -167,7 +167,7 @@ def test_a_read_whose_gradients_end_too_early_is_eliminated():
 
 
 def floated(crossbar, silent):
-    """Port conductances with the drivers of silent rows eliminated; nodes without a path to a port left out."""
+    """Port conductances with the drivers of inactive rows eliminated; nodes without a path to a port left out."""
     ports, _, mesh = branches(crossbar)
     if not connected(ports, mesh):
         return None

@@ -92,7 +92,7 @@ def test_a_write_sets_back_what_reads_did():
 
 
 def test_destructive_read_out_is_the_limit_of_a_steep_law():
-    """One pulse at v_read empties the cells of the active row; those of silent rows stay."""
+    """One pulse at v_read empties the cells of the active row; those of inactive rows stay."""
     steep = PUBLISHED.replace(a=1.5)
     die = programmed(np.ones((4, 3)), read_disturb=steep)
     v = np.zeros(4)

@@ -53,7 +53,7 @@ def test_presets_are_completed_and_changed():
 
 def test_a_conductance_of_ones_own_is_not_bound_to_the_voltage_of_the_source():
     own = xb.load_device("paper", i_lrs="2 uA", v_read="0.2 V")
-    assert not list(own.doubts(Exposure())) and list(xb.load_device("paper", v_read="0.2 V").doubts(Exposure()))
+    assert not list(own.checks(Exposure())) and list(xb.load_device("paper", v_read="0.2 V").checks(Exposure()))
 
 
 @settings(deadline=None, max_examples=60)

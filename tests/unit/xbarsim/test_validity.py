@@ -109,14 +109,14 @@ def test_a_value_inside_is_silent_and_one_outside_is_told_once(low, wide, share,
     outside = high * (1 + off) if above else low / (1 + off)
     for name in NAMES:
         valid = Valid(**{name: known[name]})
-        assert list(valid.doubts("Law", **dict.fromkeys(NAMES, inside))) == []
-        assert list(valid.doubts("Law", **{name: None})) == list(valid.doubts("Law")) == []
-        (line,) = valid.doubts("Law", **dict.fromkeys(NAMES, outside))
+        assert list(valid.checks("Law", **dict.fromkeys(NAMES, inside))) == []
+        assert list(valid.checks("Law", **{name: None})) == list(valid.checks("Law")) == []
+        (line,) = valid.checks("Law", **dict.fromkeys(NAMES, outside))
         assert line.startswith(f"Law: {name} = ") and "somebody 2020" in line and "outside" in line
         value, bounds = line.removesuffix(" (somebody 2020)").split(" = ")[1].split(" is outside ")
         assert value not in bounds.split(" to ")
-    assert len(list(Valid(**known).doubts("Law", **dict.fromkeys(NAMES, outside)))) == len(NAMES)
-    (line,) = Valid(time=known["time"]).doubts("Law", time=(low / 2, high * 2))  # the coldest and the hottest
+    assert len(list(Valid(**known).checks("Law", **dict.fromkeys(NAMES, outside)))) == len(NAMES)
+    (line,) = Valid(time=known["time"]).checks("Law", time=(low / 2, high * 2))  # the coldest and the hottest
     assert "Law: time" in line
 
 
@@ -129,7 +129,7 @@ def test_ranges_are_read_with_units_from_toml_and_refused_in_one_line(tmp_path):
     )
     device = xb.load_device(path)
     assert device.valid.v_read == Range(low=0.1, high=0.2, source="we") and device.retention.valid.time.high == 86400
-    lines = list(device.doubts(Exposure(time=7 * 86400, temperatures=(300, 300))))
+    lines = list(device.checks(Exposure(time=7 * 86400, temperatures=(300, 300))))
     assert lines == [
         "ours: v_read = 300 mV is outside 100 mV to 200 mV (we)",
         "Retention: time = 7 days is outside 1 s to 1 day (we)",
@@ -171,7 +171,7 @@ def disturbed_exposure(**values):
 )
 def test_read_disturb_outside_its_range(law, device, exposure, told):
     one = make(read_disturb={"kind": "power-law", **law}, **{"i_lrs": "3 uA", **device})
-    lines = list(one.doubts(disturbed_exposure(**exposure)))
+    lines = list(one.checks(disturbed_exposure(**exposure)))
     assert len(lines) == (told is not None) and all(told in line for line in lines)
     assert set(PUBLISHED_RANGE.ranges) == {"v_read", "read_time", "temperature", "n_cycles"}
 
@@ -234,7 +234,7 @@ def test_a_die_is_judged_by_what_its_cells_saw(reads, table, bits):
     assert die.exposure.read_time == pytest.approx(longest, rel=1e-12)
     if cells:
         assert die.exposure.v_cell == pytest.approx(highest, rel=1e-12)
-    told = " ".join(die.device.doubts(die.exposure))
+    told = " ".join(die.device.checks(die.exposure))
     if abs(longest - 0.02) > 1e-9:
         assert ("read_time = " in told) == (longest > 0.02)
     if longest > 0 and abs(highest - 0.4) > 1e-6:
@@ -247,11 +247,11 @@ def test_reads_at_a_voltage_beyond_the_law_are_told_whatever_v_read():
     die.program([[1]])
     die.advance(np.full((1, 1), 1.0), 1000)
     assert die.exposure == Exposure(0.0, pytest.approx(25e-6), (300.0, 300.0), 1.0)
-    (line,) = die.device.doubts(die.exposure)
+    (line,) = die.device.checks(die.exposure)
     assert line.startswith("PowerLawDisturb: v_read = 1 V is outside 0 V to 400 mV")
     before = die.snapshot()
     die.program([[1]])
-    assert not list(die.device.doubts(die.exposure)) and die.exposure == Exposure()
+    assert not list(die.device.checks(die.exposure)) and die.exposure == Exposure()
     die.restore(before)
     (both,) = {one.v_cell for one in (Exposure(v_cell=0.3) | die.exposure, die.exposure | Exposure())}
     assert both == 1.0
@@ -262,8 +262,8 @@ def test_measured_read_disturb_ends_with_its_points():
     law = {"kind": "table", "points": [[1.0, 0.9, 1.0], [10.0, 0.8, 1.0]], "v_measured": 0.3, "v_char": 0.05}
     for v_read, last in ((0.3, 10.0), (0.2, 10 * np.sinh(6) / np.sinh(4))):
         device = xb.Device(g_lrs=1e-5, on_off_ratio=10, v_read=v_read, read_disturb=law)
-        assert not list(device.doubts(disturbed_exposure(read_time=0.999 * last)))
-        (line,) = device.doubts(disturbed_exposure(read_time=1.01 * last))
+        assert not list(device.checks(disturbed_exposure(read_time=0.999 * last)))
+        (line,) = device.checks(disturbed_exposure(read_time=1.01 * last))
         assert line.startswith("TableDisturb: read_time = ") and "its last point" in line
 
 

@@ -185,14 +185,14 @@ def test_bad_ageing(tiny, chip):
         with pytest.raises(xb.ParameterError, match=message):
             mapped.age(**values)
     for past, refresh, message in (
-        (mp.Past(n_reads=1e6), None, "paper-bsnn: its device has no read_disturb law, so that reads change nothing"),
-        (mp.Past(time=1.0), None, "paper-bsnn: its device has no retention law and no slow noise"),
-        (mp.Past(temperature=350.0), None, "paper-bsnn: 350 K changes nothing"),
-        (mp.Past(time=-1.0), None, "-1 s at 300 K"),
+        (mp.History(n_reads=1e6), None, "paper-bsnn: its device has no read_disturb law, so that reads change nothing"),
+        (mp.History(time=1.0), None, "paper-bsnn: its device has no retention law and no slow noise"),
+        (mp.History(temperature=350.0), None, "paper-bsnn: 350 K changes nothing"),
+        (mp.History(time=-1.0), None, "-1 s at 300 K"),
         (None, 0.1, "nothing about its device changes with reads or time"),
     ):
         with pytest.raises(xb.ParameterError, match=message):
-            mp.evaluate_dies(network, chip, images, np.zeros(7, int), n_dies=1, past=past, refresh=refresh)
+            mp.evaluate_dies(network, chip, images, np.zeros(7, int), n_dies=1, history=past, refresh=refresh)
     with pytest.raises(xb.ParameterError, match="n_dies = 0"):
         mp.evaluate_dies(network, chip, images, np.zeros(7, int), n_dies=0)
 

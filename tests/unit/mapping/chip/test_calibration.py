@@ -5,7 +5,7 @@ import pytest
 
 import mapping as mp
 import xbarsim as xb
-from mapping.chip.calibration_codes import find_trims
+from mapping.chip.calibration_codes import find_codes
 from mapping.engines.tensor_engine import forward
 from tests.builders.chips import approx, mapped_on, on, wired, with_readout
 from tests.oracles.readouts import (
@@ -49,13 +49,13 @@ def kept_by(layer):
 
 @pytest.mark.parametrize("bits", [3, 8])
 @pytest.mark.parametrize("readout", ["charge", "bitline"])
-def test_gain_trims_give_outputs_the_strength_that_they_should_have(tiny, chip, readout, bits):
+def test_gain_codes_give_outputs_the_strength_that_they_should_have(tiny, chip, readout, bits):
     network, images = tiny
     calibration = mp.Calibration(gain_bits=bits, gain_range=0.4)
     chip = with_readout(chip, readout).replace(wires=LOSSY, calibration=calibration)
     mapped = mapped_on(network, chip)
     for layer, x, analog in inputs_of(mapped, images[:2]):
-        kept, gains = kept_by(layer), np.array(layer.trims.gains)
+        kept, gains = kept_by(layer), np.array(layer.codes.gains)
         step = 0.8 / (2**bits - 2)
         steps = (gains - 0.6) / step
         np.testing.assert_allclose(steps, np.rint(steps), atol=1e-9)
@@ -68,16 +68,16 @@ def test_gain_trims_give_outputs_the_strength_that_they_should_have(tiny, chip, 
 
 
 @pytest.mark.parametrize("merge", ["charge", "majority"])
-def test_threshold_trims_follow_what_outputs_keep_after_their_gains(tiny, chip, merge):
+def test_threshold_codes_follow_what_outputs_keep_after_their_gains(tiny, chip, merge):
     network, images = tiny
     calibration = mp.Calibration(threshold_bits=4, gain_bits=2, gain_range=0.2, threshold_range=0.6)
     mapped = mapped_on(network, chip.replace(wires=LOSSY, calibration=calibration, merge=merge))
     for layer, x, analog in inputs_of(mapped, images[:2]):
-        gains, sizes = np.array(layer.trims.gains), np.array([row.n_rows for row in layer.row_tiles])
+        gains, sizes = np.array(layer.codes.gains), np.array([row.n_rows for row in layer.row_tiles])
         kept = gains * kept_by(layer)
         if merge == "charge":
             kept = (kept * sizes[:, None]).sum(0, keepdims=True) / sizes.sum()
-        factors = np.asarray(layer.trims.threshold).reshape(kept.shape)
+        factors = np.asarray(layer.codes.threshold).reshape(kept.shape)
         step = 1.2 / 14
         assert np.all(np.abs(factors - kept)[kept > 0.4] <= step / 2 + 1e-9) and np.abs(factors - 1).max() > 0.05
         parts = [gain[:, None, None] * part for gain, part in zip(gains, of_outputs(layer, x, read_out(chip)))]
@@ -92,7 +92,7 @@ def test_threshold_trims_follow_what_outputs_keep_after_their_gains(tiny, chip, 
             np.testing.assert_array_equal(forward(layer, x, analog)[0], 2 * votes > len(parts))
 
 
-def test_offset_trims_leave_half_a_step(tiny, chip):
+def test_offset_codes_leave_half_a_step(tiny, chip):
     network, images = tiny
     spread, beyond = 0.05, 0
     trimmed = chip.replace(readout__offset=spread, calibration={"offset_bits": 5, "offset_range": 1.5})
@@ -100,7 +100,7 @@ def test_offset_trims_leave_half_a_step(tiny, chip):
         mapped = mapped_on(network, trimmed, seed=seed)
         for layer, x, analog in inputs_of(mapped, images[:2]):
             offset = layer.neurons.offset
-            rest, within = offset - layer.trims.offset, np.abs(offset) < 1.5 * spread
+            rest, within = offset - layer.codes.offset, np.abs(offset) < 1.5 * spread
             assert np.all(np.abs(rest)[within] <= 3 * spread / 30 / 2 + 1e-12)
             np.testing.assert_allclose(np.abs(rest)[~within], np.abs(offset)[~within] - 1.5 * spread, rtol=1e-9)
             beyond += np.count_nonzero(~within)
@@ -109,7 +109,7 @@ def test_offset_trims_leave_half_a_step(tiny, chip):
     assert beyond > 0
 
 
-def test_offset_trims_of_converters_leave_half_a_step(tiny, sar):
+def test_offset_codes_of_converters_leave_half_a_step(tiny, sar):
     network, _ = tiny
     trimmed = sar.replace(readout__offset=0.01, calibration={"offset_bits": 6})
     before, after = (mapped_on(network, one).layers[0] for one in (sar.replace(readout__offset=0.01), trimmed))
@@ -123,7 +123,7 @@ def test_offset_trims_of_converters_leave_half_a_step(tiny, sar):
     assert len(np.unique(drawn)) == len(drawn) == 3 * (3 + 1)  # converters of arrays with 6 and with 2 bitlines in use
 
 
-def test_trims_of_many_bits_recover_most_of_the_ideal_spikes(tiny, chip):
+def test_codes_of_many_bits_recover_most_of_the_ideal_spikes(tiny, chip):
     network, _ = tiny
     images = np.random.default_rng(6).uniform(0, 1, (40, 2, 6, 6))
     ideal = chip.replace(wires=xb.Wires(), device__d2d=0.0)
@@ -134,13 +134,13 @@ def test_trims_of_many_bits_recover_most_of_the_ideal_spikes(tiny, chip):
     assert wrong[0] > 0.05 and wrong[1] < 0.1 * wrong[0]
 
 
-def test_a_report_knows_the_accuracy_without_trims_and_leaves_them_set(tiny, chip):
+def test_a_report_knows_the_accuracy_without_codes_and_leaves_them_set(tiny, chip):
     network, _ = tiny
     images = np.random.default_rng(6).uniform(0, 1, (30, 2, 6, 6))
     lossy = chip.replace(wires=LOSSY, readout__offset=0.3, readout__noise=0.02)
     labels = network.predict(images)
-    trims = {"gain_bits": 6, "gain_range": 0.9, "offset_bits": 6, "threshold_bits": 6}
-    mapped = mapped_on(network, lossy.replace(calibration=trims), seed=3)
+    codes = {"gain_bits": 6, "gain_range": 0.9, "offset_bits": 6, "threshold_bits": 6}
+    mapped = mapped_on(network, lossy.replace(calibration=codes), seed=3)
     before = [layer.effective_weights.copy() for layer in mapped.layers], mapped.spikes(images)
     report, plain = (
         mapped.evaluate(images, labels, batch_size=7),
@@ -159,10 +159,10 @@ def test_a_report_knows_the_accuracy_without_trims_and_leaves_them_set(tiny, chi
 FADING = {"device__retention": xb.Retention(nu=0.1, t0=1.0)}
 
 
-def same_trims(a, b):
+def same_codes(a, b):
     for one, other in zip(a.layers, b.layers):
-        np.testing.assert_array_equal(one.trims.gains, other.trims.gains)
-        np.testing.assert_array_equal(one.trims.threshold, other.trims.threshold)
+        np.testing.assert_array_equal(one.codes.gains, other.codes.gains)
+        np.testing.assert_array_equal(one.codes.threshold, other.codes.threshold)
         np.testing.assert_allclose(one.effective_weights, other.effective_weights, rtol=1e-9)
 
 
@@ -173,39 +173,39 @@ def test_scheduled_calibration_happens_at_multiples_of_its_interval(tiny, chip):
     scheduled = by_hand.replace(calibration__interval="1 h")
     for steps in ([2.5], [1.5, 1.0], [0.5, 0.5, 1.25, 0.25], [2.0, 0.5]):
         found, expected = mapped_on(network, scheduled), mapped_on(network, by_hand)
-        fresh = found.layers[0].trims.gains
+        fresh = found.layers[0].codes.gains
         for hours in steps:
             found.age(dt=3600 * hours)
         expected.age(dt="2 h")
         expected.calibrate()
         expected.age(dt="0.5 h")
-        same_trims(found, expected)
-        assert np.any(np.array(fresh) != found.layers[0].trims.gains)
+        same_codes(found, expected)
+        assert np.any(np.array(fresh) != found.layers[0].codes.gains)
     found, expected = mapped_on(network, scheduled), mapped_on(network, by_hand)
     for mapped in (found, expected):
         mapped.age(dt="0.9 h")
-    same_trims(found, expected)  # not yet
+    same_codes(found, expected)  # not yet
     found.calibrate()  # from now on the hour begins anew
     expected.calibrate()
     for mapped in (found, expected):
         mapped.age(dt="0.9 h")
-    same_trims(found, expected)
+    same_codes(found, expected)
 
 
 def test_energy_of_scheduled_calibrations_is_spread_over_inferences(tiny, chip, sar):
     network, images = tiny
-    trims = {"gain_bits": 4, "offset_bits": 4, "threshold_bits": 4, "energy": "1 pJ", "interval": "10 ms"}
+    codes = {"gain_bits": 4, "offset_bits": 4, "threshold_bits": 4, "energy": "1 pJ", "interval": "10 ms"}
     # gains of 3 x 4 and 5 x 3 outputs; a threshold and an offset, of comparator or converter, of each of 4 and 3
     # outputs; the latter has a converter for every 2 of the bitlines, 6 and 2 of them used on each row tile
     for given, counts in ((chip, (12 + 4 + 4, 15 + 3 + 3)), (sar, (12 + 4 + 3 * 4, 15 + 3 + 5 * 3))):
         one = given.replace(readout__offset=0.001, replication=(2,))
-        mapped = mapped_on(network, one.replace(calibration=trims))
+        mapped = mapped_on(network, one.replace(calibration=codes))
         report = mapped.evaluate(images, np.zeros(7, int))
         for layer, row, count in zip(mapped.layers, report.layers, counts):
             copies = 2 if layer.number == 0 else 1
-            assert layer.inventory.trims == copies * count
+            assert layer.inventory.codes == copies * count
             assert row.energies["calibration"] == approx(copies * count * 1e-12 / (10e-3 * report.throughput))
-        once = mapped_on(network, one.replace(calibration=trims | {"interval": None})).evaluate(
+        once = mapped_on(network, one.replace(calibration=codes | {"interval": None})).evaluate(
             images, np.zeros(7, int)
         )
         assert [row.energies["calibration"] for row in once.layers] == [0, 0]
@@ -237,19 +237,19 @@ def test_calibrations_that_cannot_be_are_refused(values, message):
 
 def test_no_calibration_before_its_time(tiny, chip):
     laws = {"device__read_disturb": "power-law", "device__retention": xb.Retention(nu=0.1, t0=1.0)}
-    trims = {"gain_bits": 12, "gain_range": 0.9, "interval": "1 h"}
-    mapped = mapped_on(tiny[0], chip.replace(**laws, calibration=trims))
+    codes = {"gain_bits": 12, "gain_range": 0.9, "interval": "1 h"}
+    mapped = mapped_on(tiny[0], chip.replace(**laws, calibration=codes))
     mapped.age(n_reads=1e9)
-    before = np.array(mapped.layers[0].trims.gains)
+    before = np.array(mapped.layers[0].codes.gains)
     mapped.age(dt="1 s")
-    np.testing.assert_array_equal(mapped.layers[0].trims.gains, before)
+    np.testing.assert_array_equal(mapped.layers[0].codes.gains, before)
     mapped.age(dt="1 h")
-    assert np.any(np.array(mapped.layers[0].trims.gains) != before)
+    assert np.any(np.array(mapped.layers[0].codes.gains) != before)
 
 
 def test_outputs_without_weights_are_not_trimmed():
     ideal = np.array([[1, -1, 0, 0], [1, 1, 1, 1]])
     calibration = mp.Calibration(gain_bits=6, threshold_bits=6)
     rows = [slice(0, 2), slice(2, 4)]
-    trims = find_trims(calibration, ideal, 0.9 * ideal, rows, [slice(None)], np.zeros((2, 1, 1)), 0.0)
-    assert trims.gains[1][0] == 1 and trims.gains[0] == approx(1 / 0.9, rel=0.02)
+    codes = find_codes(calibration, ideal, 0.9 * ideal, rows, [slice(None)], np.zeros((2, 1, 1)), 0.0)
+    assert codes.gains[1][0] == 1 and codes.gains[0] == approx(1 / 0.9, rel=0.02)

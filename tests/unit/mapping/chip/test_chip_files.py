@@ -5,6 +5,7 @@ import pytest
 
 import mapping as mp
 import xbarsim as xb
+from mapping.inputs.resources import data_folder
 
 
 def test_shipped_chips_hold_the_papers_device():
@@ -47,7 +48,7 @@ def test_shipped_chips_hold_the_papers_device():
     ],
 )
 def test_bad_chip_files(tmp_path, old, new, message):
-    text = (mp.resources.data_folder() / "chips" / "paper-ann.toml").read_text()
+    text = (data_folder() / "chips" / "paper-ann.toml").read_text()
     assert old in text
     path = tmp_path / "chip.toml"
     path.write_text(text.replace(old, new))

@@ -6,6 +6,7 @@ import torch
 
 import mapping as mp
 from mapping.cost.pricing import areas
+from mapping.inputs.resources import data_folder
 from mapping.networks.network import Network
 
 
@@ -48,7 +49,7 @@ def test_a_spikesim_like_array_draws_what_spikesim_says():
 @pytest.mark.compiled
 @pytest.mark.parametrize("name", mp.list_chips())
 def test_every_shipped_chip_names_its_sources_and_gives_every_area(name):
-    text = (mp.resources.data_folder() / "chips" / f"{name}.toml").read_text()
+    text = (data_folder() / "chips" / f"{name}.toml").read_text()
     assert all("#" in section for section in text.split("\n[")[1:])
     mapped = mp.map_network(dense(8, 4), mp.load_chip(name), images=np.ones((2, 1, 8)))
     assert None not in areas(mapped.chip, mapped.layers[0].inventory).values()

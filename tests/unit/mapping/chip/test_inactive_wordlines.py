@@ -17,7 +17,7 @@ def chip(chip):
 @pytest.mark.parametrize("readout", READOUTS)
 @pytest.mark.parametrize("inactive", ["ground", "open", "gated"])
 def test_every_read_is_that_of_the_solved_circuit(tiny, chip, inactive, readout):
-    """Membranes, spikes and array energy of two images, every read solved with its own silent wordlines."""
+    """Membranes, spikes and array energy of two images, every read solved with its own inactive wordlines."""
     network, images = tiny
     chip = with_readout(chip, readout).replace(inactive=inactive)
     mapped = mapped_on(network, chip)
@@ -51,7 +51,7 @@ def test_spikes_as_inputs_leave_wordlines_silent(tiny, chip, inactive):
 @pytest.mark.filterwarnings("ignore:divide by zero")  # 1 / 0 ohm, where kernels are not compiled
 @pytest.mark.parametrize("inactive", ["open", "gated"])
 @pytest.mark.parametrize("readout", READOUTS)
-def test_without_wires_silent_wordlines_make_no_difference(tiny, chip, inactive, readout):
+def test_without_wires_inactive_wordlines_make_no_difference(tiny, chip, inactive, readout):
     """Also with 12 bits, whose step divides one unit of current."""
     network, _ = tiny
     images = (np.random.default_rng(1).random((4, 6, 2, 6, 6)) < 0.3).astype(float)

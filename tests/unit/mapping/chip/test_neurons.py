@@ -129,9 +129,9 @@ def test_reads_of_passive_bitlines_or_open_wordlines_do_not_age_cells(tiny, chip
     network, images = tiny
     for one in (passive, chip.replace(inactive="open"), chip.replace(inactive="gated")):
         mapped = mapped_on(network, one.replace(device__read_disturb="power-law"))
-        with pytest.raises(xb.ParameterError, match="reads age cells only where silent wordlines are grounded"):
+        with pytest.raises(xb.ParameterError, match="reads age cells only where inactive wordlines are grounded"):
             mapped.age(n_reads=1e6)
-        with pytest.raises(xb.ParameterError, match="reads age cells only where silent wordlines are grounded"):
+        with pytest.raises(xb.ParameterError, match="reads age cells only where inactive wordlines are grounded"):
             mapped.evaluate(images, np.zeros(7, int), refresh=0.1)
 
 

@@ -14,7 +14,7 @@ import pytest
         (["report", "--reads", "1e6"], "paper-ann: its device has no read_disturb law"),
         (["report", "--temperature", "-300 C"], "-26.85 K: give a time from 0 s, and more than 0 K"),
         (["report", "--time", "1 m"], "--time: '1 m' has no unit where s is expected; min, minute"),
-        (["report", "--reads", "inf"], "Past.n_reads = inf: give a finite number"),
+        (["report", "--reads", "inf"], "History.n_reads = inf: give a finite number"),
         (
             ["report", "minst"],
             "network 'minst' is unknown; give one of fashion-mnist-bsnn, ",

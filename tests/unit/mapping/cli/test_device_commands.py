@@ -14,11 +14,11 @@ def test_presets_say_where_they_are_backed_by_data(name, command):
     known = Valid(**load_preset(name).valid)
     device = xb.load_device(name)
     assert device.valid.ranges == known.ranges and device.valid.model == name
-    assert not list(device.doubts(Exposure(time=1.0, temperatures=(300.0, 300.0))))
+    assert not list(device.checks(Exposure(time=1.0, temperatures=(300.0, 300.0))))
     for field, one in known.ranges.items():
         given = {field: 3 * one.high} if field in ("v_read", "t_read") else {}
         exposure = Exposure(temperatures=(300.0, 300.0), **({} if given else {field: 3 * one.high}))
-        lines = list(device.replace(**given).doubts(exposure))
+        lines = list(device.replace(**given).checks(exposure))
         assert len(lines) == 1 and lines[0].startswith(f"{name}: {field} = ") and one.source in lines[0]
     shown = " ".join(command("devices", name)[1].split())
     words = [f"{field} {one.text(known.UNITS[field])}" for field, one in known.ranges.items()]

@@ -25,8 +25,8 @@ def sar(chip):
 @pytest.fixture
 def everything(sar):
     link = {"energy_per_spike": "50 fJ", "t_spike": "5 ns"}
-    trims = {"gain_bits": 5, "interval": "1 ms", "energy": "1 nJ"}
-    return sar.replace(**DIGITAL, link=link, calibration=trims, readout__columns_per_adc=3, c_wordline=1e-15)
+    codes = {"gain_bits": 5, "interval": "1 ms", "energy": "1 nJ"}
+    return sar.replace(**DIGITAL, link=link, calibration=codes, readout__columns_per_adc=3, c_wordline=1e-15)
 
 
 def arriving(chip, layer, x):

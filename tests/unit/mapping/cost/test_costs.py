@@ -37,7 +37,7 @@ COUNTS = {
 }
 COUNTS |= {"mirrored": 2e-3, "sampled": 300.0, "sent": 30.0}
 MADE = Inventory(
-    positions=9, places=4, outputs=3, cells=640, wordlines=20, converters=5, comparators=6, neurons=12, trims=11,
+    positions=9, places=4, outputs=3, cells=640, wordlines=20, converters=5, comparators=6, neurons=12, codes=11,
     capacitance=1e-14, sends=True,
 )  # fmt: skip
 

@@ -120,7 +120,7 @@ def test_reports_of_conventional_networks_show_what_their_dies_hold(digits):
         report.pulses_per_cell > 1
     )
     for layer in mapped.layers:
-        layer.trim(layer.untrimmed)
+        layer.apply(layer.no_codes)
     without = mapped.evaluate(images, labels)
     assert report.accuracy_uncalibrated == without.accuracy
     assert (report.correct_uncalibrated == without.correct).all()

@@ -149,7 +149,7 @@ def test_reads_that_are_no_circuit_have_no_ir_drop_map(tiny, chip):
     network, images = tiny
     mapped = mp.map_network(network, chip.replace(inactive="open"))
     assert drawn_map(mp.ir_drop_map(mapped))[0].min() > 0
-    with pytest.raises(xb.ParameterError, match="silent wordlines are open, .* leave images out"):
+    with pytest.raises(xb.ParameterError, match="inactive wordlines are open, .* leave images out"):
         mp.ir_drop_map(mapped, images=images)
     passive = mp.PassiveNeuron(capacitance="1 pF", energy_per_sample=0, energy_per_spike=0)
     with pytest.raises(xb.ParameterError, match="bitlines of passive neurons float"):

@@ -133,7 +133,7 @@ def strided():
 
 @pytest.mark.parametrize("weights", ["differential", "reference", "strided"])
 def test_array_energy_is_that_of_the_solved_circuit(tiny, chip, weights):
-    """Every read of two images, solved one by one as a circuit, with the whole array and its silent rows in it."""
+    """Every read of two images, solved one by one as a circuit, with the whole array and its inactive rows in it."""
     network, images = tiny
     if weights == "strided":
         network, weights = strided(), "differential"

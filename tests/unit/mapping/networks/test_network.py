@@ -9,6 +9,7 @@ from safetensors.torch import load, save_file
 
 import mapping as mp
 import xbarsim as xb
+from mapping.inputs.resources import data_folder
 from mapping.networks.encode import encode
 from mapping.networks.network import Network
 from tests.builders.tasks import SMALL
@@ -126,7 +127,7 @@ def test_missing_and_truncated_network_files(tmp_path):
         mp.load_network("minst")
     with pytest.raises(xb.FileError, match="cannot be read"):
         mp.load_network(tmp_path / "none.safetensors")
-    whole = (mp.resources.data_folder() / "mnist_bsnn.safetensors").read_bytes()
+    whole = (data_folder() / "mnist_bsnn.safetensors").read_bytes()
     (tmp_path / "cut.safetensors").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(xb.FileError, match=r"cut\.safetensors: cannot be read as safetensors"):
         mp.load_network(tmp_path / "cut.safetensors")

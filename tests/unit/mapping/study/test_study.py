@@ -9,7 +9,7 @@ import xarray as xr
 
 import mapping as mp
 import xbarsim as xb
-from mapping.chip.port_cache import Solved
+from mapping.chip.port_cache import PortCache
 from mapping.study.run import prepared
 from mapping.study.setting import Setting, varied
 
@@ -91,11 +91,11 @@ def test_solved_arrays_are_told_apart_and_make_room():
         xb.Crossbar(g, cell=xb.OneTransistorOneResistor(r_on=1e4)),
         xb.Crossbar(g * np.r_[1, 1, 2][None]),
     ]
-    solve = Solved()
+    solve = PortCache()
     for crossbar in crossbars * 2:
         np.testing.assert_array_equal(solve(crossbar).transfer, xb.reduce(crossbar).transfer)
     assert len(solve._ports) == len(crossbars)
-    small = Solved(most_bytes=600)
+    small = PortCache(most_bytes=600)
     for crossbar in crossbars * 2:
         np.testing.assert_array_equal(small(crossbar).transfer, xb.reduce(crossbar).transfer)
         assert sum(ports.transfer.nbytes for ports in small._ports.values()) <= 600
@@ -141,11 +141,11 @@ def test_the_past_of_a_study_is_that_of_a_die(study):
             mapped.age(n_inferences=count, images=images)
         kept = [layer.weights_kept for layer in mapped.evaluate(images, labels).layers]
         assert data["weights_kept"].sel(n=count).values[0].tolist() == kept
-        one = mp.evaluate_dies(network, chip, images, labels, n_dies=1, seed=4, past=mp.Past(n_inferences=count))
+        one = mp.evaluate_dies(network, chip, images, labels, n_dies=1, seed=4, history=mp.History(n_inferences=count))
         assert [layer.weights_kept for layer in one.layers] == kept
     assert float(data["weights_kept"][0].min()) > float(data["weights_kept"][2].max())
     with pytest.raises(xb.ParameterError, match="give one of them, not both"):
-        mp.Past(n_reads=1, n_inferences=1).check(chip)
+        mp.History(n_reads=1, n_inferences=1).check(chip)
 
 
 BAD = [

@@ -9,7 +9,7 @@ import pytest
 
 import mapping as mp
 import xbarsim as xb
-from mapping.bsnn import search, search_storage
+from mapping.training import search, search_storage
 from tests.builders.tasks import PLAN, SMALL, data, small_task, states
 
 

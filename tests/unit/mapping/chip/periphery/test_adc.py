@@ -176,7 +176,7 @@ SOURCES = {
 
 def test_every_law_gives_the_energy_of_its_source():
     assert {name: one.energy for name, one in published_adcs().items()} == pytest.approx(SOURCES, rel=1e-3)
-    told = {name: list(one.doubts()) for name, one in published_adcs().items()}
+    told = {name: list(one.checks()) for name, one in published_adcs().items()}
     (line,) = told.pop("neurosim")  # simulated; no published converter takes so little
     assert line.startswith("SarAdc.law 'neurosim': energy = 84.6 fJ is below 276 fJ (published converters of 8 bit")
     assert not any(told.values())
@@ -204,7 +204,7 @@ def test_survey_envelope():
 def test_converters_beyond_the_data_of_their_law_say_so(law, n_bits):
     known = {"walden": {7}, "schreier": {7}, "linear+4^b": range(4, 13), "neurosim": range(4, 13)}.get(law, {8})
     one = published_adcs()[law].replace(n_bits=n_bits)
-    lines = list(one.doubts())
+    lines = list(one.checks())
     if n_bits not in known:
         (line,) = lines
         assert line.startswith(f"SarAdc.law '{law}': n_bits = {n_bits} bit is outside {min(known)} bit")
@@ -225,7 +225,7 @@ def test_converters_beyond_the_data_of_their_law_say_so(law, n_bits):
 )
 def test_conversions_of_less_than_their_decisions_say_so(values, least):
     """A conversion of n bits is n decisions; the least published is 19 fJ, 0.19 pJ over 10 bits."""
-    lines = list(SarAdc(**values).doubts())
+    lines = list(SarAdc(**values).checks())
     assert len(lines) == (least is not None) and all(least in line and len(line) <= 200 for line in lines)
 
 

@@ -1,4 +1,4 @@
-"""Reads of spikes with silent wordlines open or gated off, exactly: each pattern of active rows is another circuit."""
+"""Reads with inactive wordlines open or gated off, exactly: each pattern of active rows is another circuit."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from xbarsim.circuit import Resistances, conductances, every_segment, resistance
 from xbarsim.crossbar import Crossbar, real_array
 from xbarsim.elimination import Eliminated
 from xbarsim.errors import ConvergenceError, ParameterError
-from xbarsim.kernels.bound import doubts, line_conductances
+from xbarsim.kernels.bound import line_conductances, uncertainties
+from xbarsim.kernels.inactive import gated_reads, open_reads, segments
 from xbarsim.kernels.jit import launching, thread_count
 from xbarsim.kernels.ladder import ladders
 from xbarsim.kernels.schur import CONVERGED
-from xbarsim.kernels.silent import gated_reads, open_reads, segments
 from xbarsim.kernels.starmesh import floating_currents
 from xbarsim.nodal import check_certificates
 from xbarsim.ports import reduce
@@ -26,7 +26,7 @@ _LOST, _WORST = 1e-11, 1e4  # of the driver admittance by inverting it twice; la
 _NOTHING = 1e-22  # of the largest admittance: what leaks through open connections
 
 
-class SilentRows:
+class InactiveRows:
     """An ohmic crossbar whose wordlines carry a voltage or, in reads that do not need them, nothing.
 
     Parameters
@@ -35,7 +35,7 @@ class SilentRows:
         Its cells ohmic. With ``"gated"``, each row has transistors that are ideal switches: what a closed one resists
         is part of its cell, an open one passes nothing.
     inactive : {"open", "gated"}
-        Whether a silent wordline floats, at both ends, or its cells are cut off. (Grounded ones are a linear circuit,
+        Whether an inactive wordline floats, at both ends, or its cells are cut off. (Grounded ones are linear,
         see :func:`xbarsim.reduce`.)
 
     Raises
@@ -94,7 +94,7 @@ class SilentRows:
         self._ports = np.block([[sensed, between], [between.T, driven]])
 
     def read(self, v_wordline: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Read many patterns; wordlines at 0 V are silent, sense nodes are at 0 V.
+        """Read many patterns; wordlines at 0 V are inactive, sense nodes are at 0 V.
 
         Parameters
         ----------
@@ -139,21 +139,21 @@ class SilentRows:
         rows, columns = line_conductances(g)
         line, known = max(rows.max(), columns.max()), (np.zeros((1, len(near_b))), np.empty((1, 0)))
 
-        def doubtful(part: slice) -> bool:
+        def is_uncertain(part: slice) -> bool:
             missed = (certificates[part, 1] != CONVERGED) | ~(certificates[part, 2] <= LARGEST_RESIDUAL)
             n = len(v[part])
             grounded, unknown = (np.broadcast_to(array, (n, array.shape[1])) for array in known)
-            doubt = doubts(
+            uncertainty = uncertainties(
                 line, self._rho, rows, columns, v[part], np.ascontiguousarray(grounded), np.ascontiguousarray(unknown),
                 i_bitline[part], certificates[part, 2], _TOLERANCE, LARGEST_RESIDUAL,
             )  # fmt: skip
-            return bool(missed.any() or max(doubt) > 1)
+            return bool(missed.any() or max(uncertainty) > 1)
 
-        if not doubtful(slice(None)):
+        if not is_uncertain(slice(None)):
             return
         for k in range(len(v)):
             active = np.flatnonzero(v[k])
-            if not len(active) or not doubtful(slice(k, k + 1)):
+            if not len(active) or not is_uncertain(slice(k, k + 1)):
                 continue
             between, below, above = segments(active, r_bitline, near_b, far_b)
             part = Resistances(r_wordline[active], between, near_w[active], far_w[active], below, above)

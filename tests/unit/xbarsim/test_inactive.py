@@ -35,13 +35,13 @@ def reads(draw, heights=(1, 2, 3, 4, 5), values=(0.0, 0.01, 1.0, 30.0, 2e3)):
 
 
 def open_circuit(crossbar, v):
-    """Nodal analysis of one read, silent wordlines floating; one without a cell that conducts may as well be driven."""
+    """Nodal analysis of one read, inactive wordlines floating; one that no cell conducts from may as well be driven."""
     silent = np.flatnonzero((v == 0) & crossbar.g.any(1))
     return solve_circuit(crossbar.g, crossbar.wires, v, floating_rows=silent)
 
 
 def gated_circuit(crossbar, v):
-    """Nodal analysis of one read without the cells of silent wordlines, whose wires carry nothing then."""
+    """Nodal analysis of one read without the cells of inactive wordlines, whose wires carry nothing then."""
     g, wires = np.where(v[:, None] == 0, 0.0, crossbar.g), crossbar.wires
     r_wordline, r_driver = (
         np.broadcast_to(getattr(wires, line), shape).copy()
@@ -55,7 +55,7 @@ def assert_reads(crossbar, v, kind, circuit):
     """Compare currents and power of every read, within 1e-9 of its largest cell current and rounding of the twin."""
     floor = 1e-15 * crossbar.g.sum(1).max()
     with np.errstate(divide="ignore"):  # a wire of 0 ohm
-        i_bitline, power = xb.SilentRows(crossbar, kind).read(v)
+        i_bitline, power = xb.InactiveRows(crossbar, kind).read(v)
     for pattern, current, delivered in zip(v, i_bitline, power):
         v_w, v_b, i_wordline, expected = circuit(crossbar, pattern)
         largest = np.abs(crossbar.g * (v_w - v_b))[pattern != 0].max(initial=0)
@@ -87,7 +87,7 @@ def test_gated_cells_on_broken_lines(circuit):
     try:
         for pattern in v:
             gated_circuit(crossbar, pattern)
-        xb.SilentRows(crossbar, "gated")
+        xb.InactiveRows(crossbar, "gated")
     except (np.linalg.LinAlgError, xb.ParameterError):  # a node without a path to any source
         assume(False)
     assert_reads(crossbar, v, "gated", gated_circuit)
@@ -100,7 +100,7 @@ def test_larger_arrays_agree_with_solve(sense_both_ends):
     wires = xb.Wires(r_wordline=20, r_bitline=rng.uniform(0, 60, (23, 17)), r_driver=100, r_sense=50)
     crossbar = xb.Crossbar(g, wires=wires.replace(sense_both_ends=sense_both_ends))
     v = 0.3 * (rng.random((8, 24)) < 0.3) * rng.uniform(0.1, 1, (8, 24))
-    of_open, of_gated = (xb.SilentRows(crossbar, kind).read(v) for kind in ("open", "gated"))
+    of_open, of_gated = (xb.InactiveRows(crossbar, kind).read(v) for kind in ("open", "gated"))
     grounded = xb.solve(crossbar, v)
     for k, pattern in enumerate(v):
         floating = xb.solve(crossbar, pattern, floating_wordlines=pattern == 0)
@@ -118,7 +118,7 @@ def test_with_all_rows_active_nothing_is_silent(kind):
     g = rng.uniform(1e-6, 1e-5, (6, 4))
     crossbar = xb.Crossbar(g, wires=xb.Wires(r_wordline=20, r_bitline=20, r_driver=100, r_sense=50))
     v = rng.uniform(0.1, 0.3, (1, 6))
-    currents, power = xb.SilentRows(crossbar, kind).read(v)
+    currents, power = xb.InactiveRows(crossbar, kind).read(v)
     solution = xb.solve(crossbar, v)
     np.testing.assert_allclose(currents, solution.i_bitline, rtol=1e-10)
     np.testing.assert_allclose(power, solution.power, rtol=1e-10)
@@ -128,14 +128,14 @@ def test_with_all_rows_active_nothing_is_silent(kind):
 def test_reads_do_not_depend_on_each_other(kind):
     rng = np.random.default_rng(1)
     g = rng.uniform(1e-6, 1e-5, (7, 3))
-    silent = xb.SilentRows(xb.Crossbar(g, wires=xb.Wires(r_wordline=20, r_bitline=20, r_driver=100, r_sense=50)), kind)
+    rows = xb.InactiveRows(xb.Crossbar(g, wires=xb.Wires(r_wordline=20, r_bitline=20, r_driver=100, r_sense=50)), kind)
     v = 0.3 * (rng.random((40, 7)) < 0.4)
-    currents, power = silent.read(v)
+    currents, power = rows.read(v)
     for k in (0, 17, 39):
-        alone = silent.read(v[k : k + 1])
+        alone = rows.read(v[k : k + 1])
         np.testing.assert_allclose(currents[k], alone[0][0], rtol=1e-12)
         assert power[k] == pytest.approx(alone[1][0], rel=1e-12, abs=0)
-    assert [part.shape for part in silent.read(np.zeros((0, 7)))] == [(0, 3), (0,)]
+    assert [part.shape for part in rows.read(np.zeros((0, 7)))] == [(0, 3), (0,)]
 
 
 def test_silent_rows_that_cannot_be_read_are_refused():
@@ -143,22 +143,22 @@ def test_silent_rows_that_cannot_be_read_are_refused():
     for cell in (xb.Sinh(v_char=0.3), xb.OneTransistorOneResistor(r_on=1e3, g_off=1e-9)):
         for kind in ("open", "gated"):
             with pytest.raises(xb.ParameterError, match="open and gated rows need Ohmic ones"):
-                xb.SilentRows(xb.Crossbar(crossbar.g, cell=cell, wires=crossbar.wires), kind)
+                xb.InactiveRows(xb.Crossbar(crossbar.g, cell=cell, wires=crossbar.wires), kind)
     driven = xb.Crossbar(crossbar.g, wires=crossbar.wires.replace(drive_both_ends=True))
     with pytest.raises(xb.ParameterError, match="drive_both_ends with open wordlines"):
-        xb.SilentRows(driven, "open")
+        xb.InactiveRows(driven, "open")
     with pytest.raises(xb.ParameterError, match="inactive = 'ground': give 'open' or 'gated'"):
-        xb.SilentRows(crossbar, "ground")
+        xb.InactiveRows(crossbar, "ground")
     lost = xb.Crossbar(crossbar.g * [[1], [0], [1]], wires=crossbar.wires.replace(r_driver=[1, np.inf, 1]))
     for kind in ("open", "gated"):
         with pytest.raises(xb.ParameterError, match="wordline 1 has no path"):
-            xb.SilentRows(lost, kind)
-        silent = xb.SilentRows(crossbar, kind)
+            xb.InactiveRows(lost, kind)
+        rows = xb.InactiveRows(crossbar, kind)
         for v in (np.ones(3), np.ones((2, 2)), np.ones((1, 1, 3))):
             with pytest.raises(xb.ParameterError, match=r"v_wordline has the shape .*; give \(n, 3\)"):
-                silent.read(v)
+                rows.read(v)
         with pytest.raises(xb.ParameterError, match="v_wordline"):
-            silent.read([[np.nan, 0, 0]])
+            rows.read([[np.nan, 0, 0]])
 
 
 # --- bitlines that charge -------------------------------------------------------------------------------------------
@@ -240,22 +240,22 @@ def test_energy_while_bitlines_charge_is_the_integral_of_the_power_of_the_source
 
 def test_gated_arrays_of_two_rows():
     crossbar = xb.Crossbar(np.full((2, 1), 1e-5), wires=xb.Wires(r_bitline=1e4, r_driver=1, r_sense=1))
-    current, _ = xb.SilentRows(crossbar, "gated").read([[1.0, 0.0]])
+    current, _ = xb.InactiveRows(crossbar, "gated").read([[1.0, 0.0]])
     assert current[0, 0] == pytest.approx(1 / (1e5 + 1e4 + 2), rel=1e-9, abs=0)
 
 
 def test_open_wordlines_that_nothing_ties_are_refused():
     crossbar = xb.Crossbar(np.array([[1e-5, 0], [2e-5, 0]]), wires=xb.Wires(r_sense=[np.inf, 0]))
     with pytest.raises(xb.ConvergenceError, match="next to nothing ties the array"):
-        xb.SilentRows(crossbar, "open")
-    nothing = xb.SilentRows(xb.Crossbar(np.zeros((2, 2)), wires=xb.Wires(r_driver=1, r_sense=1)), "open")
+        xb.InactiveRows(crossbar, "open")
+    nothing = xb.InactiveRows(xb.Crossbar(np.zeros((2, 2)), wires=xb.Wires(r_driver=1, r_sense=1)), "open")
     assert not nothing.read([[1.0, 0.5]])[0].any()
 
 
 def test_dead_rows_carry_exactly_nothing():
     g = np.array([[1e-3, 2e-4], [0.0, 0.0], [1e-12, 0.0]])
-    silent = xb.SilentRows(xb.Crossbar(g, wires=xb.Wires(r_driver=1.0, r_sense=1.0)), "open")
-    currents, power = silent.read([[0.0, 0.5, 0.0], [0.0, 0.0, 0.5]])
+    rows = xb.InactiveRows(xb.Crossbar(g, wires=xb.Wires(r_driver=1.0, r_sense=1.0)), "open")
+    currents, power = rows.read([[0.0, 0.5, 0.0], [0.0, 0.0, 0.5]])
     assert not currents[0].any() and power[0] == 0
     # 0.5 V through 1 ohm and 1 pS, then bitline 0 onward through 1 ohm, beside it wordline 0 and bitline 1 (6/5 k + 1)
     rest = 1 + 1 / 1e-12 + 1 / (1 + 1 / (1 + 1e3 + 5e3))

@@ -1,10 +1,10 @@
-"""Reads in which silent wordlines are open at both ends, or their cells gated off: every pattern is its own circuit.
+"""Reads in which inactive wordlines are open at both ends, or their cells gated off: every pattern is its own circuit.
 
 Open: with H what the drivers see and T the transfer of the grounded circuit, drivers of impedance Z = H^-1 carry the
 currents i of the active wordlines A alone, Z_AA i = v_A, and the bitlines T Z i.
 
-Gated: a silent row is two pieces of bitline wire in series. The circuit is a crossbar of the active rows whose segments
-are the sums of those in between.
+Gated: an inactive row is two pieces of bitline wire in series. The circuit is a crossbar of the active rows whose
+segments are the sums of those in between.
 """
 
 import numpy as np
@@ -47,7 +47,7 @@ def _currents(impedance, rows, v, factor, current):
 
 @parallel_jit
 def open_reads(threads, impedance, spread, v, i_bitline, power):
-    """Fill bitline currents (n, n_cols) and power (n) of reads v (n, n_rows), silent where v is 0.
+    """Fill bitline currents (n, n_cols) and power (n) of reads v (n, n_rows), inactive where v is 0.
 
     impedance : (n_rows, n_rows), Z
     spread : (n_rows, n_cols), the transpose of T Z
