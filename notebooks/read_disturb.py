@@ -55,7 +55,7 @@ plt.show()
 # %% [markdown]
 # At 300 mV nothing happens for 1.6 million reads; then the conductance falls by a power of the time, to 90 % after 10^8
 # reads and 68 % after 10^13. The onset is steep in the voltage: 5.4 x 10^7 reads at 250 mV, 4.1 x 10^9 at 200 mV. At
-# 100 mV the figure has nothing to show. What a inactive wordline leaves across its cells is far less than that.
+# 100 mV the figure has nothing to show. What an inactive wordline leaves across its cells is far less than that.
 #
 # ## Rows that fire, rows that do not
 #

@@ -1,4 +1,4 @@
-"""CalibrationCodes: what calibration sets in a layer, found from what its arrays are."""
+"""Calibration codes: what calibration sets in a layer, found from what its arrays are."""
 
 from __future__ import annotations
 

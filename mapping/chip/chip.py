@@ -56,7 +56,7 @@ class Chip(Parameters):
     link : Link, optional
         What carries spikes from layer to layer; without it they cost neither energy nor time.
     calibration : Calibration, optional
-        CalibrationCodes of gains, offsets and thresholds.
+        Codes for gains, offsets and thresholds.
     constant_input : {"every-step", "once"}
         Whether a constant first-layer input is read again at every time step, or read once and held in registers
         (digital neurons only). Spikes, and the inputs of conventional networks, have nothing that is read again.

@@ -180,7 +180,7 @@ class MappedLayer:
 
     @property
     def no_codes(self) -> CalibrationCodes:
-        """CalibrationCodes that change nothing."""
+        """Calibration codes that change nothing."""
         return CalibrationCodes([np.ones(self.layer.spec.out)] * len(self.row_tiles))
 
     @property

@@ -43,7 +43,7 @@ class RowTile:
     n_rows, n_lines : int
         How many these are, and bitlines in use.
     gains : array, (n_out,)
-        CalibrationCodes of its outputs.
+        What calibration multiplies its outputs by.
     arrives : float
         What a unit of weight is at passive neurons, over that of a current; 1 for others.
     full_scale : float
