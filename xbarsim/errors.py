@@ -7,7 +7,10 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from tokenize import TokenError
+from typing import TypeVar
 from zipfile import BadZipFile
+
+Kind = TypeVar("Kind")
 
 UNREADABLE = (
     *(OSError, ValueError, TypeError, LookupError, EOFError, AttributeError, RuntimeError, MemoryError, SyntaxError),
@@ -70,6 +73,13 @@ def brief(error: BaseException) -> str:
     """Return the first line of an error; of another library's not too much, as some quote the whole file."""
     text = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
     return str(text).splitlines()[0][: 200 if isinstance(error, XbarsimError) else 100]
+
+
+def of_kind(kind: type[Kind], value: object, name: str, remedy: str) -> Kind:
+    """Return a value if it is of a kind; otherwise raise an error that says what to give."""
+    if not isinstance(value, kind):
+        raise ParameterError(f"{name} is of type {type(value).__name__}; give {remedy}")
+    return value
 
 
 @contextmanager

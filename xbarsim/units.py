@@ -211,3 +211,17 @@ Capacitance = Annotated[float, _in("F"), Field(gt=0, allow_inf_nan=False)]
 CapacitanceOrZero = Annotated[float, _in("F"), Field(ge=0, allow_inf_nan=False)]
 Area = Annotated[float, BeforeValidator(_parse_area), Field(ge=0, allow_inf_nan=False)]
 ElectronVolt = Annotated[float, _in("eV"), Field(ge=0, allow_inf_nan=False)]
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """Write a number with so many significant digits and no exponent: 1722.5 as "1720", 2.6 as "2.60"."""
+    if not math.isfinite(value) or value == 0:
+        return f"{value:g}"
+    rounded = float(f"{value:.{digits - 1}e}")
+    places = digits - 1 - math.floor(math.log10(abs(rounded)))
+    return f"{rounded:,.{max(0, places)}f}".replace(",", "")
+
+
+def percent(share: float) -> str:
+    """Write a share in percent with three significant digits."""
+    return f"{significant(100 * share)}%"

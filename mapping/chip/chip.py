@@ -17,10 +17,9 @@ from mapping.chip.periphery.neuron_circuit import ChargeNeuron, DigitalNeuron, P
 from mapping.chip.periphery.part import Part
 from mapping.chip.periphery.sar_adc import SarAdc
 from mapping.chip.periphery.sense_amp import SenseAmp
-from mapping.inputs.resources import data_folder, path_of
+from mapping.inputs.resources import file_of, shipped
 from xbarsim.cells import Ohmic
 from xbarsim.device import Device
-from xbarsim.errors import FileError, ParameterError
 from xbarsim.parameters import Parameters
 from xbarsim.units import Area, CapacitanceOrZero
 from xbarsim.wires import Wires
@@ -224,7 +223,7 @@ MODULES = modules_of(Chip)
 
 def list_chips() -> list[str]:
     """Return the names of the shipped chips."""
-    return sorted(path.stem for path in (data_folder() / "chips").glob("*.toml"))
+    return shipped("chips")
 
 
 def load_chip(source: str | Path) -> Chip:
@@ -237,12 +236,4 @@ def load_chip(source: str | Path) -> Chip:
     ParameterError
         If the name is unknown or a field is not allowed.
     """
-    path = path_of(source, "chip")
-    if path.suffix != ".toml":
-        path = data_folder() / "chips" / f"{source}.toml"
-        if not path.is_file():
-            known = ", ".join(list_chips())
-            raise ParameterError(f"chip {str(source)!r} is unknown; give one of {known}, or a .toml file")
-    if not path.is_file():
-        raise FileError(f"{path}: no such file; give the path of a chip in TOML, or one of {', '.join(list_chips())}")
-    return Chip.from_toml(path)
+    return Chip.from_toml(file_of(source, "chip", "chips"))

@@ -12,7 +12,6 @@ from mapping.chip.activity import Activity
 from mapping.chip.array import Solve, Tile
 from mapping.chip.calibration_codes import CalibrationCodes, find_codes
 from mapping.chip.chip import Chip
-from mapping.chip.draws import noise_key
 from mapping.chip.neurons import Neurons
 from mapping.chip.periphery.ledger import Inventory, Ledger
 from mapping.chip.reading import Reading, Sums
@@ -21,6 +20,7 @@ from mapping.chip.row_tile import RowTile
 from mapping.ir.ops import Lif
 from mapping.lower.placement import Patch, place
 from mapping.lower.stages import Stage
+from xbarsim.draws import noise_key
 from xbarsim.errors import ParameterError
 from xbarsim.ports import reduce
 from xbarsim.threads import in_threads

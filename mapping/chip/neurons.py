@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from mapping.chip.chip import Chip
-from mapping.chip.draws import noise_key, normal
 from mapping.chip.periphery.ledger import Ledger
 from mapping.ir.ops import Lif
 from mapping.lower.stages import Stage
 from mapping.networks.dynamics import lif
+from xbarsim.draws import noise_key, normal
 from xbarsim.streams import stream
 
 

@@ -11,8 +11,8 @@ import typer
 from xbarsim.outputs import console, writable, write_text
 
 if TYPE_CHECKING:
-    from mapping.chip.periphery.adc_laws import Law
     from mapping.chip.periphery.sar_adc import SarAdc
+    from xbarsim.adc_laws import Law
 
 
 def adcs(
@@ -22,8 +22,8 @@ def adcs(
     from rich.table import Table
     from rich.text import Text
 
-    from mapping.chip.periphery.adc_laws import LAWS, survey_envelope
     from mapping.chip.periphery.sar_adc import published_adcs
+    from xbarsim.adc_laws import LAWS, survey_envelope
     from xbarsim.units import format_result
 
     writable(json_file)

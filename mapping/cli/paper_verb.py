@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mapping.cost.tables import percent, significant, with_interval
+from mapping.cost.tables import with_interval
 from xbarsim.intervals import wilson
 from xbarsim.outputs import console, writable, write_text
+from xbarsim.units import percent, significant
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -47,6 +47,7 @@ def training(help_text: str, **limits: Any) -> Any:
 
 
 def train(
+    context: typer.Context,
     out: Annotated[Path, typer.Argument(help="The .safetensors file to write.")],
     recipe: RecipeOption = "mnist-bsnn",
     dataset: DatasetOption = None,
@@ -94,19 +95,16 @@ def train(
     import mapping as mp
     from mapping.inputs.arrays import told
     from mapping.inputs.datasets import HASHES
+    from mapping.networks.spec import NetworkSpec
+    from mapping.training.settings import TrainingSettings
 
     if out.suffix != ".safetensors":
         raise ParameterError(f"{out}: the file to write must end in .safetensors")
     writable(out)
     writable(json_file)
-    plan = mp.load_recipe(recipe).changed(
-        weights=_weights(weights), beta=beta, threshold=threshold, slope=slope, reset_mechanism=reset_mechanism,
-        clip=clip, learn_beta=learn_beta, winner_take_all=winner_take_all, inhibition=inhibition, dropout=dropout,
-        t_steps=t_steps, encoding=encoding, decoder=decoder, epochs=epochs, batch_size=batch_size,
-        learning_rate=learning_rate, schedule=schedule, n_validation=validation, patience=patience,
-        max_grad_norm=max_grad_norm, clip_weights=clip_weights, activity_l1=activity_l1, activity_l2=activity_l2,
-        seed=seed, shift=shift, t_steps_training=t_steps_training,
-    )  # fmt: skip
+    fields = {**NetworkSpec.model_fields, **TrainingSettings.model_fields}
+    options = {name: value for name, value in context.params.items() if name in fields}
+    plan = mp.load_recipe(recipe).changed(**options | {"weights": _weights(weights), "n_validation": validation})
     dataset = dataset or plan.dataset
     (x, y), (x_test, y_test) = _data(dataset, test_dataset, folder, axes, plan.network)
     settings = plan.training

@@ -23,8 +23,7 @@ from mapping.cost.pricing import areas, energies
 from mapping.cost.provenance import Run
 from mapping.cost.tables import render
 from mapping.cost.timing import LayerTiming, layer_timing
-from mapping.inputs.arrays import of_kind
-from xbarsim.errors import ParameterError
+from xbarsim.errors import ParameterError, of_kind
 from xbarsim.intervals import Difference, Interval, accuracy_interval, difference
 from xbarsim.outputs import console, write_text
 
@@ -34,12 +33,6 @@ if TYPE_CHECKING:
     from mapping.chip.layer import MappedLayer
 
 
-_DERIVED = (  # what a report says beside its fields
-    "accuracy_interval", "ideal_accuracy_interval", "accuracy_uncalibrated_interval", "accuracy_spread", "n_dies",
-    "tops_per_watt", "synaptic_tops_per_watt", "adc_power_share", "adc_area_share", "energy_per_inference", "latency",
-    "throughput", "power", "stall_fraction", "area", "utilization", "spike_rate", "spikes_per_inference",
-    "fraction_clipped",
-)  # fmt: skip
 _TIMES = tuple(field.name for field in fields(LayerTiming))
 
 
@@ -467,6 +460,9 @@ class Report:
         with terminal.capture() as capture:
             terminal.print(render([self]))
         return capture.get()
+
+
+_DERIVED = tuple(name for name, value in vars(Report).items() if isinstance(value, property) and name != "step_time")
 
 
 def _ratio(part: float, whole: float) -> float:

@@ -12,23 +12,9 @@ from rich.text import Text
 
 from mapping.chip.chip import MODULES
 from mapping.cost.definitions import DEFINITIONS
-from xbarsim.units import format_result
+from xbarsim.units import format_result, percent, significant
 
 Report = Any  # of mapping.cost.report, which prints itself by this module
-
-
-def significant(value: float, digits: int = 3) -> str:
-    """Write a number with so many significant digits and no exponent: 1722.5 as "1720", 2.6 as "2.60"."""
-    if not math.isfinite(value) or value == 0:
-        return f"{value:g}"
-    rounded = float(f"{value:.{digits - 1}e}")
-    places = digits - 1 - math.floor(math.log10(abs(rounded)))
-    return f"{rounded:,.{max(0, places)}f}".replace(",", "")
-
-
-def percent(share: float) -> str:
-    """Write a share in percent with three significant digits."""
-    return f"{significant(100 * share)}%"
 
 
 def with_interval(share: float | None, interval: tuple[float, float] | None) -> str:

@@ -11,12 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mapping.chip.ageing import Ageing, CellVoltages, wear
-from mapping.chip.draws import normal
 from mapping.chip.layer import MappedLayer
 from mapping.chip.periphery.ledger import Ledger
 from mapping.chip.reading import Sums
 from mapping.chip.row_tile import noisy, weighted
 from mapping.engines.base import Done, Task
+from xbarsim.draws import normal
 
 Draws = tuple[list[Tensor], list[Tensor]]  # normal numbers for reads and for conversions, one of each row tile
 

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mapping.inputs.arrays import of_kind
 from mapping.lower.placement import bitlines, first_row
 from mapping.mapped.mapped_network import MappedNetwork
 from mapping.mapped.traces import Trace, numbered
-from xbarsim.errors import ParameterError
+from xbarsim.errors import ParameterError, of_kind
 from xbarsim.nodal import solve
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from mapping.chip.periphery.adc_laws import LAWS
 from mapping.chip.periphery.sar_adc import SarAdc, published_adcs
+from xbarsim.adc_laws import LAWS
 from xbarsim.errors import ParameterError, extra
 from xbarsim.units import format_result
 

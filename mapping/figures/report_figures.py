@@ -9,8 +9,7 @@ import numpy as np
 
 from mapping.chip.chip import MODULES
 from mapping.cost.report import Report
-from mapping.inputs.arrays import of_kind
-from xbarsim.errors import ParameterError
+from xbarsim.errors import ParameterError, of_kind
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -89,9 +89,8 @@ def _check_shapes(graph: Graph, unflattened: Sequence[str], outputs: tuple[str, 
             shape = graph.shapes[name]
             if x.size > 1 and [n for n in x.shape if n > 1] != [n for n in shape if n > 1]:
                 raise ParameterError(f"{name}: an array of shape {x.shape} for neurons of shape {shape}")
-    last = graph.layers()[-1].weights
-    weights = graph.nodes[last]
-    if outputs is not None and isinstance(weights, Weights) and weights.geometry.kind == "dense":
+    last, weights = graph.layers()[-1].weights
+    if outputs is not None and weights.geometry.kind == "dense":
         what, size = outputs
         if size != len(weights.values):
             raise ParameterError(f"{what}: has {size} numbers, {last} gives {len(weights.values)}")

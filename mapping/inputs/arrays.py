@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeVar
+from typing import Literal
 
 import numpy as np
 
 from xbarsim.errors import ParameterError, brief, shown
 
-Kind = TypeVar("Kind")
 Counts = Literal["refuse", "clip"]
 
 ORDER = "ntchw"  # samples, time steps, channels, height, width
-
-
-def of_kind(kind: type[Kind], value: object, name: str, remedy: str) -> Kind:
-    """Return a value if it is of a kind; otherwise raise an error that says what to give."""
-    if not isinstance(value, kind):
-        raise ParameterError(f"{name} is of type {type(value).__name__}; give {remedy}")
-    return value
 
 
 def array_of(values: object, what: str) -> np.ndarray:

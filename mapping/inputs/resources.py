@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from xbarsim.errors import ParameterError
+from xbarsim.errors import FileError, ParameterError
 
 _LONGEST, _LONGEST_NAME = 4000, 240  # bytes of a path and of a name, with room for a suffix
 
@@ -22,6 +22,41 @@ def located(name: str, folder: str | Path, known: Iterable[str]) -> str:
     """Return a file or folder whose path is relative to ``folder``; what is known by name stays as it is."""
     path = Path(folder) / name
     return str(path) if name not in known and (Path(name).suffix or path.exists()) else name
+
+
+def shipped(folder: str, suffix: str = ".toml") -> list[str]:
+    """Return the names of what is shipped in a folder of the data."""
+    return sorted(path.stem.replace("_", "-") for path in (data_folder() / folder).glob(f"*{suffix}"))
+
+
+def file_of(source: object, what: str, folder: str, suffix: str = ".toml", choice: str = "") -> Path:
+    """Return the file that a name or path stands for.
+
+    Parameters
+    ----------
+    source : str or path
+    what, choice : str
+        What errors call it, and what they say to give, which are all names unless told.
+    folder : str
+        Of the data, where it is shipped.
+    suffix : str
+
+    Raises
+    ------
+    FileError
+        If there is no such file.
+    ParameterError
+        If nothing of that name is shipped.
+    """
+    path, choice = path_of(source, what), choice or f"one of {', '.join(shipped(folder, suffix))}, or a {suffix} file"
+    if path.suffix == suffix:
+        if not path.is_file():
+            raise FileError(f"{path}: no such file; give {choice}")
+        return path
+    named = [p for p in (data_folder() / folder).glob(f"*{suffix}") if p.stem.replace("_", "-") == str(source)]
+    if not named:
+        raise ParameterError(f"{what} {str(source)!r} is unknown; give {choice}")
+    return named[0]
 
 
 def path_of(source: object, what: str) -> Path:

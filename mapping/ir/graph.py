@@ -6,11 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise, starmap
-from typing import NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from mapping.ir.ops import Activation, Input, Norm, Op, Pool, Weights
 from mapping.ir.shapes import Shape
 from xbarsim.errors import ParameterError
+
+Kind = TypeVar("Kind", bound=Op, covariant=True)
 
 
 class Edge(NamedTuple):
@@ -21,13 +23,20 @@ class Edge(NamedTuple):
     delay: int = 0
 
 
-class Layer(NamedTuple):
-    """A node of weights and those that follow it, up to its neurons, by their names."""
+class Node(NamedTuple, Generic[Kind]):
+    """A node with its name."""
 
-    weights: str
-    pool: str | None
-    norm: str | None
-    activation: str
+    name: str
+    op: Kind
+
+
+class Layer(NamedTuple):
+    """A node of weights and those that follow it, up to its neurons."""
+
+    weights: Node[Weights]
+    pool: Node[Pool] | None
+    norm: Node[Norm] | None
+    activation: Node[Activation]
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,24 +169,24 @@ class Graph:
 def layers_in(nodes: Mapping[str, Op]) -> list[Layer]:
     """Return the layers of nodes that follow each other; see :meth:`Graph.layers`."""
     found: list[Layer] = []
-    parts: dict[type[Op], str] = {}
+    parts: dict[type[Op], Node[Any]] = {}
     for name, op in nodes.items():
         if isinstance(op, Input):
             continue
         if isinstance(op, Weights):
             if parts:
-                raise ParameterError(f"{name}: follows {parts[Weights]} without neurons between them")
+                raise ParameterError(f"{name}: follows {parts[Weights].name} without neurons between them")
         elif not parts:
             raise ParameterError(f"{name}: comes without weights before it; it has to lie between weights and neurons")
         elif isinstance(op, Pool | Norm) and type(op) in parts:
             what = "pooling" if isinstance(op, Pool) else "batch norm"
             raise ParameterError(f"{name}: only one {what} per layer is supported")
-        parts[type(op)] = name
+        parts[type(op)] = Node(name, op)
         if isinstance(op, Activation):
-            found.append(Layer(parts[Weights], parts.get(Pool), parts.get(Norm), name))
+            found.append(Layer(parts[Weights], parts.get(Pool), parts.get(Norm), Node(name, op)))
             parts = {}
     if parts:
-        raise ParameterError(f"{parts[Weights]}: has no neurons after it")
+        raise ParameterError(f"{parts[Weights].name}: has no neurons after it")
     if not found:
         raise ParameterError("the network has no layer with neurons")
     return found

@@ -22,11 +22,11 @@ from mapping.kernels.lif import (
     keep_winners,
     reset_at_once,
 )
-from mapping.kernels.normal import fill_normal, of_image
 from mapping.kernels.readout import add_noise, read_out
 from mapping.kernels.sums import PLACES, SPIKES
 from mapping.kernels.taps import Groups, Power, Reach, add_currents, deliver
 from xbarsim.kernels.jit import inlined_jit, jit
+from xbarsim.kernels.normal import fill_normal, of_image
 
 _WORD = 8  # neurons that are looked at together
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from mapping.ir.graph import Graph
-from mapping.ir.ops import Op, QuantizedRelu, Weights
+from mapping.ir.ops import Op, QuantizedRelu
 from xbarsim.errors import ParameterError
 
 
@@ -22,9 +22,7 @@ def bit_slice(graph: Graph) -> Graph:
         If weights are real, maximum pooling follows them, or neurons spike, which add nothing up digitally.
     """
     changed: dict[str, Op] = {}
-    for name, _, _, activation in graph.layers():
-        weights, neurons = graph.nodes[name], graph.nodes[activation]
-        assert isinstance(weights, Weights)
+    for (name, weights), _, _, (activation, neurons) in graph.layers():
         if weights.levels in ("binary", "ternary"):
             continue
         if not isinstance(neurons, QuantizedRelu) or not isinstance(weights.levels, int):

@@ -8,7 +8,7 @@ import numpy as np
 
 from mapping.ir.graph import Graph
 from mapping.ir.numbers import fault
-from mapping.ir.ops import Activation, Lif, Norm, Op, QuantizedRelu, Weights
+from mapping.ir.ops import Lif, Norm, Op, QuantizedRelu, Weights
 from xbarsim.errors import ParameterError
 
 
@@ -26,20 +26,16 @@ def fold_norm(graph: Graph) -> Graph:
         pooling.
     """
     changed: dict[str, Op] = {}
-    gone: list[str] = []
     step = 1 / (graph.input.top or 1)
-    for name, _, norm, activation in graph.layers():
-        weights, neurons = graph.nodes[name], graph.nodes[activation]
-        batch_norm = graph.nodes[norm] if norm is not None else None
-        assert isinstance(weights, Weights) and isinstance(neurons, Activation)
-        assert batch_norm is None or isinstance(batch_norm, Norm)
+    layers = graph.layers()
+    for (name, weights), _, norm, (activation, neurons) in layers:
+        batch_norm = None if norm is None else norm.op
         if isinstance(neurons, Lif):
             changed[name], changed[activation] = _spiking(name, weights, batch_norm, neurons)
         else:
             changed[name], changed[activation] = _rectifying(weights, batch_norm, neurons, step)
             step = neurons.step
-        gone += [norm] if norm is not None else []
-    return graph.changed(changed, without=gone)
+    return graph.changed(changed, without=[layer.norm.name for layer in layers if layer.norm is not None])
 
 
 def _spiking(name: str, weights: Weights, norm: Norm | None, neurons: Lif) -> tuple[Weights, Lif]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import cast
 
 import numpy as np
 
 from mapping.ir.graph import Graph
-from mapping.ir.ops import Norm, Pool, Weights
+from mapping.ir.ops import Norm
 from xbarsim.errors import ParameterError
 
 
@@ -23,12 +22,14 @@ def fuse(graph: Graph) -> Graph:
     ParameterError
         If it is not allowed.
     """
-    changed: dict[str, Weights] = {}
-    pools = [layer for layer in graph.layers() if layer.pool is not None]
-    for name, pool, _, _ in pools:
-        weights, pooling = cast(Weights, graph.nodes[name]), cast(Pool, graph.nodes[str(pool)])
-        first = graph.nodes[graph.before(str(pool))[0].source]
+    changed, gone = {}, []
+    for weights, pool, _, _ in graph.layers():
+        if pool is None:
+            continue
+        first, pooling = graph.nodes[graph.before(pool.name)[0].source], pool.op
         if pooling.by == "maximum" and isinstance(first, Norm) and np.any(first.gamma < 0):
-            raise ParameterError(f"{pool}: follows a batch norm with weights below 0; put the pooling before it")
-        changed[name] = replace(weights, geometry=weights.geometry.replace(pool=pooling.side, pool_by=pooling.by))
-    return graph.changed(changed, without=[str(layer.pool) for layer in pools])
+            raise ParameterError(f"{pool.name}: follows a batch norm with weights below 0; put the pooling before it")
+        geometry = weights.op.geometry.replace(pool=pooling.side, pool_by=pooling.by)
+        changed[weights.name] = replace(weights.op, geometry=geometry)
+        gone.append(pool.name)
+    return graph.changed(changed, without=gone)

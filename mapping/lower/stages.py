@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mapping.ir.graph import Graph
-from mapping.ir.ops import Activation, Weights
+from mapping.ir.ops import Activation
 from mapping.ir.shapes import Geometry, Shape
 
 
@@ -50,9 +50,7 @@ class Stage:
 def stages(graph: Graph) -> list[Stage]:
     """Each node of weights and its neurons become a stage, in the order in which they run."""
     made = []
-    for name, _, _, activation in graph.layers():
-        weights, neurons = graph.nodes[name], graph.nodes[activation]
-        assert isinstance(weights, Weights) and isinstance(neurons, Activation)
+    for (name, weights), _, _, (_, neurons) in graph.layers():
         n_out = len(weights.values)
         (before,) = graph.before(name)
         made.append(

@@ -13,7 +13,6 @@ from mapping.chip.chip import Chip
 from mapping.cost.accounting import Accounting, convention
 from mapping.cost.report import Report
 from mapping.engines.base import Shared
-from mapping.inputs.arrays import of_kind
 from mapping.inputs.sample import Sample
 from mapping.mapped.given import Source, as_chip, as_network
 from mapping.mapped.mapped_layers import MappedLayers
@@ -21,7 +20,7 @@ from mapping.mapped.mapped_network import map_network
 from mapping.networks.encode import check_images, check_labels
 from mapping.networks.network import Network
 from xbarsim.drift import ROOM_TEMPERATURE
-from xbarsim.errors import ParameterError
+from xbarsim.errors import ParameterError, of_kind
 from xbarsim.streams import whole_number
 from xbarsim.units import quantity
 

@@ -9,11 +9,10 @@ import torch
 
 from mapping.chip.chip import Chip, load_chip
 from mapping.importers.load import load_network
-from mapping.inputs.arrays import of_kind
 from mapping.networks.ann import Ann
 from mapping.networks.network import Network
 from mapping.networks.store import load_ann
-from xbarsim.errors import FileError, ParameterError, shown
+from xbarsim.errors import FileError, ParameterError, of_kind, shown
 from xbarsim.streams import whole_number
 
 Source = str | os.PathLike[str]

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from mapping.chip.neurons import Neurons
-from mapping.inputs.arrays import of_kind
 from mapping.mapped.mapped_network import MappedNetwork
-from xbarsim.errors import ParameterError
+from xbarsim.errors import ParameterError, of_kind
 from xbarsim.streams import whole_number
 
 

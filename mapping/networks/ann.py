@@ -148,13 +148,10 @@ class Ann(CheckedModule):
     """
 
     layers: Sequence[AnnLayer]
-    name: str = ""  # or where it came from: a name, a file
 
     def __init__(self, spec: AnnSpec, metadata: dict[str, Any] | None = None) -> None:
-        super().__init__()
+        super().__init__(spec, metadata)
         self.spec = spec
-        self.metadata = metadata or {}
-        self.check_room(spec.layers, [shape[0] for shape, _ in spec.shapes()])
         tops = [spec.top_activation] * (len(spec.layers) - 1) + [None]
         layers = nn.ModuleList(
             AnnLayer(layer, in_shape, spec.top_weight, top)
@@ -186,13 +183,13 @@ class Ann(CheckedModule):
         axes : str, optional
             Another order of these axes, for example ``"nhwc"``.
         """
-        (levels,) = encode(self.checked(images, axes), self.spec.topology)
+        (levels,) = encode(self.checked(images, axes), self.spec)
         whole: np.ndarray = np.rint(levels * self.spec.top_activation).astype(np.int64)
         return whole
 
     def checked(self, images: np.ndarray, axes: str | None = None) -> Checked:
         """Return images (n, c, h, w) if the network can take them, see :func:`mapping.networks.encode.check_images`."""
-        return check_images(images, self.spec.topology, axes, spiking=False)
+        return check_images(images, self.spec, axes, spiking=False)
 
     def graph(self) -> Graph:
         """Return the network as plain data, see ``mapping.ir``.

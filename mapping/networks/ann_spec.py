@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Self
+from math import prod
+from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
 from mapping.ir.shapes import Shape
-from mapping.networks.spec import LayerSpec, NetworkSpec, paper_network
-from xbarsim.errors import ParameterError
+from mapping.networks.spec import LayerSpec, NetworkSpec, check_chain, paper_network, shapes_of
 from xbarsim.parameters import Parameters
 
 _SPIKING = ("pool_by", "weights", "neuron")  # fields of a layer that only spiking networks may set
@@ -30,6 +30,8 @@ class AnnSpec(Parameters):
         Bits of an input and of a ReLU's output: whole numbers from 0 to 2^n - 1.
     """
 
+    t_steps: ClassVar[int] = 1
+    encoding: ClassVar[str] = "direct"
     input_shape: Shape
     layers: tuple[LayerSpec, ...] = Field(min_length=1)
     weight_bits: int = Field(default=8, ge=2, le=8)
@@ -44,11 +46,8 @@ class AnnSpec(Parameters):
                         f"AnnSpec.layers: layer {number} has {name} = {getattr(layer, name)!r}, which an Ann cannot "
                         "have; leave it out"
                     )
-        try:
-            shapes = self.shapes()
-        except ParameterError as error:
-            raise ValueError(str(error).replace("NetworkSpec", "AnnSpec")) from None
-        for number, (layer, (shape, _)) in enumerate(zip(self.layers, shapes), start=1):
+        check_chain("AnnSpec", self.input_shape, self.layers)
+        for number, (layer, (shape, _)) in enumerate(zip(self.layers, self.shapes()), start=1):
             if layer.depthwise and layer.out != shape[0]:
                 raise ValueError(
                     f"AnnSpec.layers: layer {number} is depthwise with out = {layer.out}, but has {shape[0]} input "
@@ -56,23 +55,14 @@ class AnnSpec(Parameters):
                 )
         return self
 
-    @property
-    def topology(self) -> NetworkSpec:
-        """The same layers as a spiking network of one step without memory, which knows how they fit together.
-
-        A depthwise layer stands in it as the plain convolution of which it keeps one input channel for each output.
-        """
-        layers = tuple(layer.replace(depthwise=False) for layer in self.layers)
-        return NetworkSpec(input_shape=self.input_shape, layers=layers, beta=0, threshold=1, t_steps=1)
-
     def shapes(self) -> list[tuple[Shape, Shape]]:
         """Return (input shape, output shape) of every layer."""
-        return self.topology.shapes()
+        return shapes_of(self.input_shape, self.layers)
 
     @property
     def n_classes(self) -> int:
         """Outputs of the last layer, at all of its positions."""
-        return self.topology.n_classes
+        return prod(self.shapes()[-1][1])
 
     @property
     def macs(self) -> int:
@@ -88,6 +78,9 @@ class AnnSpec(Parameters):
     def top_activation(self) -> int:
         """The largest whole number that an input or a ReLU's output can be."""
         return (1 << self.activation_bits) - 1
+
+
+AnySpec = NetworkSpec | AnnSpec
 
 
 def paper_ann(**changes: object) -> AnnSpec:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mapping.inputs.arrays import arranged, array_of, as_spikes, told
-from mapping.networks.spec import NetworkSpec
+from mapping.networks.ann_spec import AnySpec
 from xbarsim.errors import InputWarning, ParameterError
 from xbarsim.machine import check_memory
 from xbarsim.streams import stream
@@ -25,7 +25,7 @@ _FEW = 16  # whole numbers below may be counts of events, not the 256 levels of 
 _PART = 256  # samples that are looked at together
 
 
-def encode(images: np.ndarray, spec: NetworkSpec, *, seed: int = 0, numbers: Sequence[int] | None = None) -> np.ndarray:
+def encode(images: np.ndarray, spec: AnySpec, *, seed: int = 0, numbers: Sequence[int] | None = None) -> np.ndarray:
     """Bring images or spikes into the layout that networks run on, in float32.
 
     Parameters
@@ -68,7 +68,7 @@ class Checked(np.ndarray):
         return getattr(ufunc, method)(*plain, **options)
 
 
-def check_images(images: np.ndarray, spec: NetworkSpec, axes: str | None = None, *, spiking: bool = True) -> Checked:
+def check_images(images: np.ndarray, spec: AnySpec, axes: str | None = None, *, spiking: bool = True) -> Checked:
     """Return images as (n, c, h, w) or spikes as (n, t_steps, c, h, w), if a network can take them.
 
     Parameters
@@ -122,7 +122,7 @@ def check_images(images: np.ndarray, spec: NetworkSpec, axes: str | None = None,
     return passed
 
 
-def _still_fits(images: Checked, spec: NetworkSpec) -> bool:
+def _still_fits(images: Checked, spec: AnySpec) -> bool:
     inner = (spec.input_shape, (spec.t_steps, *spec.input_shape))
     return images.ndim > 3 and images.shape[1:] in inner and len(images) > 0
 
@@ -137,7 +137,7 @@ def _check_values(x: np.ndarray) -> None:
             raise ParameterError("images hold values outside [0, 1] or not finite; scale floats to [0, 1]")
 
 
-def _only_reading(x: np.ndarray, spec: NetworkSpec, spiking: bool) -> str:
+def _only_reading(x: np.ndarray, spec: AnySpec, spiking: bool) -> str:
     """Return the axes of an array that come without being told; refuse what could mean two things."""
     usual = told(x) or ""
     fitting = [axes for axes in _READINGS.get(x.ndim, ()) if _fits(x, axes, spec, spiking)]
@@ -150,7 +150,7 @@ def _only_reading(x: np.ndarray, spec: NetworkSpec, spiking: bool) -> str:
     return usual
 
 
-def _fits(x: np.ndarray, axes: str, spec: NetworkSpec, spiking: bool) -> bool:
+def _fits(x: np.ndarray, axes: str, spec: AnySpec, spiking: bool) -> bool:
     shape = arranged(x, axes, "images").shape
     if shape[-3:] != spec.input_shape or "t" not in axes:
         return shape[-3:] == spec.input_shape
@@ -164,7 +164,7 @@ def _may_be_spikes(x: np.ndarray) -> bool:
     return x.size == 0 or bool(x.max() < _FEW)
 
 
-def _check_shape(x: np.ndarray, spec: NetworkSpec, spiking: bool) -> None:
+def _check_shape(x: np.ndarray, spec: AnySpec, spiking: bool) -> None:
     if x.ndim == 5 and not spiking:
         raise ParameterError("images have 5 dimensions, as spikes have; an Ann takes (n, h, w) or (n, c, h, w)")
     if x.shape[-3:] != spec.input_shape or len(x) == 0:
@@ -174,7 +174,7 @@ def _check_shape(x: np.ndarray, spec: NetworkSpec, spiking: bool) -> None:
         raise ParameterError(f"spikes have {x.shape[1]} time steps; the network runs {spec.t_steps}{first}")
 
 
-def _shapes(spec: NetworkSpec, spiking: bool) -> str:
+def _shapes(spec: AnySpec, spiking: bool) -> str:
     inner = ", ".join(map(str, spec.input_shape))
     return f"(n, {inner})" + (f" or spikes (n, {spec.t_steps}, {inner})" if spiking else "")
 
@@ -197,12 +197,12 @@ def check_labels(labels: np.ndarray, n_images: int, n_classes: int, what: str = 
     return y.astype(np.int64)
 
 
-def is_analog(images: np.ndarray, spec: NetworkSpec) -> bool:
+def is_analog(images: np.ndarray, spec: AnySpec) -> bool:
     """Return whether these inputs reach the first layer as levels, not as spikes."""
     return np.ndim(images) < 5 and spec.encoding == "direct"
 
 
-def _encoded(x: np.ndarray, spec: NetworkSpec, seed: int, numbers: Sequence[int]) -> np.ndarray:
+def _encoded(x: np.ndarray, spec: AnySpec, seed: int, numbers: Sequence[int]) -> np.ndarray:
     if spec.encoding == "direct":
         return x[None]
     steps = np.arange(spec.t_steps).reshape(-1, 1, 1, 1, 1)

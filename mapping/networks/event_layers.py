@@ -11,7 +11,7 @@ import numpy as np
 
 from mapping.ir.graph import Graph
 from mapping.ir.neuron import NeuronSpec
-from mapping.ir.ops import Lif, Norm, Weights
+from mapping.ir.ops import Lif
 from mapping.ir.shapes import Geometry, Shape
 from mapping.kernels import inference
 from mapping.kernels.inference import Arrays, Events, Keys
@@ -130,15 +130,14 @@ def input_order(spec: Geometry, after: Shape) -> np.ndarray:
 def ideal_layers(graph: Graph, t_steps: int, dtype: np.dtype) -> list[EventLayer]:
     """Return the tables of layers, their pooling fused, as software has them."""
     found = []
-    for name, _, norm, activation in graph.layers():
-        weights, neurons = cast(Weights, graph.nodes[name]), cast(Lif, graph.nodes[activation])
+    for (name, weights), _, norm, (_, activation) in graph.layers():
+        neurons = cast(Lif, activation)
         spec, channels, after = weights.geometry, weights.values.shape[1], graph.shapes[graph.before(name)[0].source]
         in_shape, out_shape = spec.shapes(after)
         gain, constant = np.ones(spec.out), np.zeros(spec.out) if weights.bias is None else weights.bias
         if norm is not None:
-            batch_norm = cast(Norm, graph.nodes[norm])
-            gain = batch_norm.gamma / batch_norm.deviation
-            constant = (constant - batch_norm.mean) * gain + batch_norm.shift
+            gain = norm.op.gamma / norm.op.deviation
+            constant = (constant - norm.op.mean) * gain + norm.op.shift
         lines = tables.fused_lines(weights.values * gain[:, None, None, None], spec.pool, spec.stride)
         arrays = Arrays(
             order=input_order(spec, after),

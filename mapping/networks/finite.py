@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mapping.ir.numbers import fault as fault_of
+from mapping.networks.ann_spec import AnySpec
 from mapping.networks.spec import LayerSpec
 from xbarsim.errors import ParameterError
 from xbarsim.machine import check_memory
@@ -46,6 +47,12 @@ class CheckedModule(nn.Module):
     """A network of ``layers`` that takes over only numbers that can be computed with."""
 
     layers: Sequence[Layer]
+    name: str = ""  # or where it came from: a name, a file
+
+    def __init__(self, spec: AnySpec, metadata: dict[str, Any] | None = None) -> None:
+        super().__init__()
+        self.metadata = metadata or {}
+        self.check_room(spec.layers, [shape[0] for shape, _ in spec.shapes()])
 
     def check_room(self, layers: Sequence[LayerSpec], channels: Sequence[int]) -> None:
         """Raise :class:`ParameterError` if the weights of layers with so many input channels do not fit into memory."""

@@ -26,27 +26,24 @@ def network_of(graph: Graph, t_steps: int) -> Network:
         If layers do not follow each other, or numbers cannot be computed with.
     """
     graph = fuse(graph)
-    layers = [
-        (name, cast(Weights, graph.nodes[name]), cast(Norm | None, graph.nodes.get(norm or "")), activation)
-        for name, _, norm, activation in graph.layers()
-    ]
+    layers = graph.layers()
     specs = [
         LayerSpec(
             **weights.geometry.model_dump(),
             batch_norm=norm is not None,
             weights="float" if _magnitudes(weights) is None else "binary",
-            neuron=cast(Lif, graph.nodes[activation]).neuron.model_dump(exclude_unset=True),
+            neuron=cast(Lif, neurons).neuron.model_dump(exclude_unset=True),
         )
-        for _, weights, norm, activation in layers
+        for (_, weights), _, norm, (_, neurons) in layers
     ]
     common = specs[0].neuron
     network = Network(
         NetworkSpec(input_shape=graph.input.shape, layers=specs, weights="float", t_steps=t_steps, **common)
     )
-    for (name, weights, norm, activation), ours in zip(layers, network.layers):
-        neurons, shape = cast(Lif, graph.nodes[activation]), graph.shapes[activation]
+    for ((name, weights), _, norm, (activation, op)), ours in zip(layers, network.layers):
+        neurons, shape = cast(Lif, op), graph.shapes[activation]
         ours.threshold, ours.beta = (_on(x, shape, name) for x in (neurons.threshold, neurons.beta))
-        _fill(weights, norm, ours)
+        _fill(weights, None if norm is None else norm.op, ours)
         for tensor, value in ours.state_dict().items():
             wrong = ours.fault(tensor, value)
             if wrong is not None:  # finite as it came, but not with its batch norm and scales folded

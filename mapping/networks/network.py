@@ -38,13 +38,10 @@ class Network(CheckedModule):
     """
 
     layers: Sequence[SpikingLayer]
-    name: str = ""  # or where it came from: a name, a file
 
     def __init__(self, spec: NetworkSpec, metadata: dict[str, Any] | None = None) -> None:
-        super().__init__()
+        super().__init__(spec, metadata)
         self.spec = spec
-        self.metadata = metadata or {}
-        self.check_room(spec.layers, [shape[0] for shape, _ in spec.shapes()])
         layers = nn.ModuleList(
             SpikingLayer(layer, in_shape, spec.weights_of(layer), neuron)
             for layer, (in_shape, _), neuron in zip(spec.layers, spec.shapes(), spec.neurons())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
 from math import prod
 from typing import Annotated, Any, Literal, Self
 
@@ -41,6 +43,27 @@ class LayerSpec(Geometry):
         return Geometry(**values)
 
 
+def shapes_of(shape: Shape, layers: Sequence[LayerSpec]) -> list[tuple[Shape, Shape]]:
+    """Return (input shape, output shape) of layers one after the other."""
+    shapes = []
+    for number, layer in enumerate(layers, start=1):
+        try:
+            shapes.append(layer.shapes(shape))
+        except ParameterError as error:
+            raise ParameterError(f"layer {number}: {error}") from None
+        shape = shapes[-1][1]
+    return shapes
+
+
+def check_chain(what: str, input_shape: Shape, layers: Sequence[LayerSpec]) -> None:
+    """Raise an error if layers do not follow each other."""
+    if min(input_shape) < 1:
+        raise ValueError(f"{what}.input_shape = {input_shape}: channels, height and width from 1")
+    if any(earlier.kind == "dense" and later.kind == "conv" for earlier, later in pairwise(layers)):
+        raise ValueError(f"{what}.layers: a convolution follows a dense layer; put the convolutions first")
+    shapes_of(input_shape, layers)
+
+
 class NetworkSpec(NeuronSpec):
     """A feed-forward spiking network, equations 1-7 of Eshraghian et al. 2022; neurons as in :class:`NeuronSpec`.
 
@@ -74,29 +97,16 @@ class NetworkSpec(NeuronSpec):
 
     @model_validator(mode="after")
     def _chain(self) -> Self:
-        if min(self.input_shape) < 1:
-            raise ValueError(f"NetworkSpec.input_shape = {self.input_shape}: channels, height and width from 1")
-        if any(
-            earlier.kind == "dense" and later.kind == "conv" for earlier, later in zip(self.layers, self.layers[1:])
-        ):
-            raise ValueError("NetworkSpec.layers: a convolution follows a dense layer; put the convolutions first")
+        check_chain("NetworkSpec", self.input_shape, self.layers)
         for number, layer in enumerate(self.layers, start=1):
             if layer.depthwise:
                 raise ValueError(f"NetworkSpec.layers: layer {number} has depthwise = true, which only an AnnSpec can")
-        self.shapes()
         self.neurons()
         return self
 
     def shapes(self) -> list[tuple[Shape, Shape]]:
         """Return (input shape, output shape) of every layer."""
-        shapes, shape = [], self.input_shape
-        for number, layer in enumerate(self.layers, start=1):
-            try:
-                shapes.append(layer.shapes(shape))
-            except ParameterError as error:
-                raise ParameterError(f"layer {number}: {error}") from None
-            shape = shapes[-1][1]
-        return shapes
+        return shapes_of(self.input_shape, self.layers)
 
     def neurons(self) -> list[NeuronSpec]:
         """Return the neurons of every layer."""

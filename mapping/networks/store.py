@@ -10,15 +10,14 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from mapping.inputs.arrays import of_kind
-from mapping.inputs.resources import data_folder, path_of
+from mapping.inputs.resources import file_of, shipped
 from mapping.networks.ann import Ann
 from mapping.networks.ann_spec import AnnSpec
 from mapping.networks.finite import CheckedModule, Layer, decays, title
 from mapping.networks.network import Network
 from mapping.networks.spec import FORMAT, NetworkSpec, from_format
 from mapping.networks.tensor_file import read_tensors, write_tensors
-from xbarsim.errors import FileError, ParameterError, brief
+from xbarsim.errors import FileError, brief, of_kind
 
 AnyNetwork = TypeVar("AnyNetwork", Network, Ann)
 _FOLDERS = {Network: ".", Ann: "ann"}
@@ -35,7 +34,7 @@ def list_anns() -> list[str]:
 
 
 def _shipped(kind: type[Network] | type[Ann]) -> list[str]:
-    return sorted(path.stem.replace("_", "-") for path in (data_folder() / _FOLDERS[kind]).glob("*.safetensors"))
+    return shipped(_FOLDERS[kind], ".safetensors")
 
 
 def save_network(network: Network | Ann, path: str | Path) -> None:
@@ -81,14 +80,8 @@ def load_stored(kind: type[AnyNetwork], source: str | Path) -> AnyNetwork:
     ParameterError
         If the name is unknown.
     """
-    path, name = path_of(source, "network"), str(source)
-    if path.suffix == ".safetensors":
-        name = path.name
-    else:
-        path = data_folder() / _FOLDERS[kind] / f"{name.replace('-', '_')}.safetensors"
-        if not path.is_file():
-            files = "a .safetensors or .nir file" if kind is Network else "a .safetensors file"
-            raise ParameterError(f"network {name!r} is unknown; give one of {', '.join(_shipped(kind))}, or {files}")
+    choice = f"one of {', '.join(_shipped(kind))}, or a .safetensors{' or .nir' if kind is Network else ''} file"
+    path = file_of(source, "network", _FOLDERS[kind], ".safetensors", choice)
     tensors, metadata = read_tensors(path, "save_network")
     network, stored = _declared(kind, path, metadata, len(tensors))
     for number, layer in enumerate(network.layers):
@@ -108,7 +101,7 @@ def load_stored(kind: type[AnyNetwork], source: str | Path) -> AnyNetwork:
         _fill(layer, layer.restored(given))
     if tensors:
         raise FileError(f"{path}: tensor {min(tensors)!r} belongs to no layer of the specification")
-    network.name = name
+    network.name = path.name if Path(source) == path else str(source)
     return network.eval()
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from mapping.chip.chip import MODULES
 from mapping.cost.accounting import convention
 from mapping.cost.provenance import chip_text, data_hash, network_hash, now
-from mapping.inputs.arrays import of_kind, told
+from mapping.inputs.arrays import told
 from mapping.inputs.datasets import HASHES, load_dataset
 from mapping.inputs.resources import located
 from mapping.inputs.sample import Sample
@@ -24,7 +24,7 @@ from mapping.study.results import DESCRIPTIONS, RESULTS, with_intervals
 from mapping.study.setting import Setting, chip_of, network_of, varied
 from mapping.study.study_spec import Study, load_study
 from mapping.study.task import ChipTask
-from xbarsim.errors import ParameterError
+from xbarsim.errors import ParameterError, of_kind
 from xbarsim.study.conduct import conduct
 from xbarsim.study.plan import Plan
 

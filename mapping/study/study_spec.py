@@ -8,15 +8,14 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from mapping.inputs.resources import data_folder, path_of
+from mapping.inputs.resources import file_of, shipped
 from mapping.study.results import DESCRIPTIONS, RESULTS
-from xbarsim.errors import FileError, ParameterError
 from xbarsim.parameters import Parameters, beside_toml
 from xbarsim.units import parse_quantity
 
 _DIMENSIONS = ("trial", "image", "layer", "module", "error")  # of a study's data set, beside its axes
 NETWORK = ("t_steps", "threshold_scale", "weight_bits", "activation_bits")
-_LISTED = "`xbarsim study` and mapping.list_studies() list"
+_CHOICE = "a .toml file, or one that `xbarsim study` and mapping.list_studies() list"
 HISTORY = {"n_reads": "", "n_inferences": "", "time": "s", "temperature": "K"}  # what ``past.FIELD`` sets
 
 
@@ -169,7 +168,7 @@ def check_path(where: str, path: str) -> None:
 
 def list_studies() -> list[str]:
     """Return the names of the shipped studies."""
-    return sorted(path.stem for path in (data_folder() / "studies").glob("*.toml"))
+    return shipped("studies")
 
 
 def load_study(source: str | Path) -> Study:
@@ -182,12 +181,6 @@ def load_study(source: str | Path) -> Study:
     ParameterError
         If the name is unknown or a field is not allowed.
     """
-    path = path_of(source, "study")
-    if path.suffix != ".toml":
-        path = data_folder() / "studies" / f"{source}.toml"
-        if not path.is_file():
-            raise ParameterError(f"study {str(source)!r} is unknown; give a .toml file, or one that {_LISTED}")
-    if not path.is_file():
-        raise FileError(f"{path}: no such file; give the path of a study in TOML, or one that {_LISTED}")
+    path = file_of(source, "study", "studies", choice=_CHOICE)
     study = Study.from_toml(path)
     return study if "name" in study.model_fields_set else study.replace(name=path.stem)

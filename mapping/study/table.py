@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mapping.cost.tables import significant
 from mapping.study.results import DESCRIPTIONS
 from xbarsim.study.dataset import NOT_DONE
-from xbarsim.units import format_quantity, format_result, format_time
+from xbarsim.units import format_quantity, format_result, format_time, significant
 
 if TYPE_CHECKING:
     import xarray as xr

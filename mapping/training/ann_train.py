@@ -9,13 +9,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from mapping.inputs.arrays import of_kind
 from mapping.networks.ann import Ann
 from mapping.networks.ann_spec import AnnSpec
 from mapping.networks.encode import check_images, check_labels
 from mapping.training.settings import TrainingSettings
 from mapping.training.train import Progress, checked_settings, diverges, shifted
-from xbarsim.errors import ParameterError
+from xbarsim.errors import ParameterError, of_kind
 
 _UNUSED = ("t_steps_training", "patience", "max_grad_norm", "clip_weights", "activity_l1", "activity_l2")
 
@@ -47,7 +46,7 @@ def train_ann(
     """
     of_kind(AnnSpec, spec, "spec", "an AnnSpec")
     settings = checked_settings(settings)
-    images = check_images(images, spec.topology, spiking=False)
+    images = check_images(images, spec, spiking=False)
     labels = check_labels(labels, len(images), spec.n_classes)
     _check(len(images), settings)
     started = time.perf_counter()

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import field_validator
 
 from mapping.inputs.datasets import HASHES
-from mapping.inputs.resources import data_folder, located, path_of
+from mapping.inputs.resources import file_of, located, shipped
 from mapping.networks.spec import NetworkSpec
 from mapping.training.settings import TrainingSettings
 from xbarsim.errors import ParameterError
@@ -49,7 +49,7 @@ class Recipe(Parameters):
 
 def list_recipes() -> list[str]:
     """Return the names of the shipped recipes, the rows of Table 3 of Eshraghian et al. 2022."""
-    return sorted(path.stem for path in (data_folder() / "recipes").glob("*.toml"))
+    return shipped("recipes")
 
 
 def load_recipe(source: str | Path) -> Recipe:
@@ -62,10 +62,4 @@ def load_recipe(source: str | Path) -> Recipe:
     ParameterError
         If the name is unknown or a field is not allowed.
     """
-    path = path_of(source, "recipe")
-    if path.suffix != ".toml":
-        path = data_folder() / "recipes" / f"{source}.toml"
-        if not path.is_file():
-            known = ", ".join(list_recipes())
-            raise ParameterError(f"recipe {str(source)!r} is unknown; give one of {known}, or a .toml file")
-    return Recipe.from_toml(path)
+    return Recipe.from_toml(file_of(source, "recipe", "recipes"))

@@ -21,7 +21,6 @@ import numpy as np
 import torch
 from pydantic import Field, model_validator
 
-from mapping.inputs.arrays import of_kind
 from mapping.inputs.resources import path_of
 from mapping.networks.encode import check_images, check_labels
 from mapping.networks.spec import FORMAT, NetworkSpec, from_format
@@ -29,7 +28,7 @@ from mapping.training.recipe import Recipe
 from mapping.training.search_storage import alive, as_file_errors, finished_trials, opened, trials, with_optuna
 from mapping.training.train import train
 from xbarsim.children import end_with
-from xbarsim.errors import ConvergenceError, FileError, ParameterError, XbarsimError
+from xbarsim.errors import ConvergenceError, FileError, ParameterError, XbarsimError, of_kind
 from xbarsim.kernels.jit import set_thread_count
 from xbarsim.parameters import Parameters
 from xbarsim.streams import whole_number

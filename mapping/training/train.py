@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mapping.inputs.arrays import of_kind, told
+from mapping.inputs.arrays import told
 from mapping.networks.decode import loss, penalty, scores
 from mapping.networks.dynamics import check_gradients
 from mapping.networks.encode import check_images, check_labels, encode
@@ -19,7 +19,7 @@ from mapping.networks.network import Network
 from mapping.networks.spec import NetworkSpec
 from mapping.training.checkpoint import Run
 from mapping.training.settings import TrainingSettings
-from xbarsim.errors import ConvergenceError, ParameterError
+from xbarsim.errors import ConvergenceError, ParameterError, of_kind
 
 Progress = Callable[[int, int, float, float], None]  # epoch, finished batches, running loss and training accuracy
 Finished = Callable[[int, float], bool | None]  # epoch, validation accuracy (NaN without a split); true: stop

@@ -8,10 +8,10 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from mapping.chip.periphery.adc_laws import LAW_FIELDS, LAWS, SURVEY, SURVEYED_BITS, LawName, survey_envelope
 from mapping.chip.periphery.ledger import Inventory, Ledger, Reads
 from mapping.chip.periphery.part import Part, times
 from mapping.chip.periphery.sense_amp import DECISION_ENERGY
+from xbarsim.adc_laws import LAW_FIELDS, LAWS, SURVEY, SURVEYED_BITS, LawName, survey_envelope
 from xbarsim.units import Area, Current, Energy, Frequency, Power, Probability, Resistance, Voltage
 from xbarsim.units import parse_quantity as parse
 from xbarsim.validity import Range
@@ -24,7 +24,7 @@ class SarAdc(Part):
     """A converter that turns each tile column into a number; partial sums are added digitally.
 
     Imperfections are those of :class:`mapping.chip.periphery.converters.Converters`, laws of energy those of
-    :data:`mapping.chip.periphery.adc_laws.LAWS`.
+    :data:`xbarsim.adc_laws.LAWS`.
 
     Attributes
     ----------

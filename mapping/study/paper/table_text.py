@@ -5,9 +5,8 @@ from __future__ import annotations
 from math import isnan
 from typing import TYPE_CHECKING, Any
 
-from mapping.cost.tables import significant
 from mapping.study.paper.measure import LOSS, Figure, Row, Table1
-from xbarsim.units import format_quantity, format_result, format_time
+from xbarsim.units import format_quantity, format_result, format_time, significant
 
 if TYPE_CHECKING:
     from rich.console import Group

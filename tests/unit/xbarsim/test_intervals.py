@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 import xbarsim as xb
 from mapping.cost.definitions import DEFINITIONS
-from mapping.cost.tables import significant, with_interval
+from mapping.cost.tables import with_interval
 from mapping.study.results import DESCRIPTIONS
 from xbarsim.intervals import accuracy_interval, combined, difference, wilson
+from xbarsim.units import significant
 
 Z = 1.959963984540054
 

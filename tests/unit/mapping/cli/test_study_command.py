@@ -9,7 +9,6 @@ import xarray as xr
 
 import mapping as mp
 import xbarsim as xb
-from mapping.cost.tables import significant
 from mapping.study.results import warned
 from mapping.study.run import prepared
 from mapping.study.setting import Setting
@@ -17,6 +16,7 @@ from mapping.study.table import rows
 from mapping.study.task import ChipTask
 from tests.builders.studies import write
 from xbarsim.intervals import accuracy_interval
+from xbarsim.units import significant
 
 pytestmark = pytest.mark.usefixtures("closed")
 

@@ -78,7 +78,7 @@ def frames(graph, seed=0):
 def outputs(graph):
     """What all neurons give."""
     found = run_graph(graph, frames(graph))
-    return [found[layer.activation] for layer in graph.layers()]
+    return [found[layer.activation.name] for layer in graph.layers()]
 
 
 def assert_same(before, after, rtol=0):
@@ -101,7 +101,7 @@ def test_fold_norm_keeps_spikes(graph):
     folded = fold_norm(fuse(graph))
     assert not any(isinstance(op, Norm) for op in folded.nodes.values())
     for layer in folded.layers():
-        weights, neurons = folded.nodes[layer.weights], folded.nodes[layer.activation]
+        weights, neurons = layer.weights.op, layer.activation.op
         assert set(np.unique(weights.values)) <= {-1, 0, 1} and weights.scale == 1
         assert neurons.threshold.shape[0] == neurons.beta.shape[0] == len(weights.values) or neurons.threshold.ndim == 3
     assert_same(graph, folded)
@@ -133,11 +133,11 @@ def test_integers_are_what_the_rounded_network_computes(graph):
     real = {"input": 1 / rounded.input.top}
     x = frames(rounded) * real["input"]
     for layer, after in zip(rounded.layers(), outputs(lowered), strict=True):
-        names = [layer.weights, layer.pool, layer.norm, layer.activation]
+        names = [node.name for node in layer if node is not None]
         order = [name for name in rounded.order if name in names]
         nodes = {"input": Input(shape=x.shape[1:])} | {name: rounded.nodes[name] for name in order}
-        relu = nodes[layer.activation]
-        nodes[layer.activation] = replace(relu, gain=1 / relu.step)
+        relu = layer.activation.op
+        nodes[layer.activation.name] = replace(relu, gain=1 / relu.step)
         (alone,) = outputs_of(Graph.chain(nodes), x)
         np.testing.assert_allclose(after, alone, rtol=1e-9, atol=1e-9)
         x = alone * relu.step
@@ -145,7 +145,7 @@ def test_integers_are_what_the_rounded_network_computes(graph):
 
 def outputs_of(graph, x):
     found = run_graph(graph, x)
-    return [found[layer.activation] for layer in graph.layers()]
+    return [found[layer.activation.name] for layer in graph.layers()]
 
 
 @settings(max_examples=30, deadline=None)

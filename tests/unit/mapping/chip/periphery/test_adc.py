@@ -6,10 +6,10 @@ import pytest
 import torch
 
 import xbarsim as xb
-from mapping.chip.periphery.adc_laws import LAWS, survey_envelope
 from mapping.chip.periphery.adc_test import linearity, one_converter, sine_test
 from mapping.chip.periphery.converters import Converters
 from mapping.chip.periphery.sar_adc import SarAdc, published_adcs
+from xbarsim.adc_laws import LAWS, survey_envelope
 from xbarsim.streams import stream
 
 SENSES = ("bitline", "difference")

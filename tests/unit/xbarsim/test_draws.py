@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mapping.chip.draws import noise_key, normal
-from mapping.kernels.normal import fill_images
+from xbarsim.draws import noise_key, normal
+from xbarsim.kernels.normal import fill_images
 
 
 def test_normal_numbers_are_normal_and_keyed():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mapping.kernels.normal import fill_images
+from xbarsim.kernels.normal import fill_images
 from xbarsim.streams import stream
 
 
