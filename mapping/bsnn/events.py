@@ -15,7 +15,8 @@ from mapping.bsnn.layers import SpikingLayer, as_numpy
 from mapping.bsnn.neuron import RESETS, TIMINGS, fires_from
 from mapping.bsnn.spec import LayerSpec, NetworkSpec, NeuronSpec, Shape
 from mapping.kernels import inference
-from mapping.kernels.inference import Arrays, Events, Keys
+from mapping.kernels.fire import WORD, Neurons, State, at_rest
+from mapping.kernels.inference import Arrays, Events, Keys, Steps
 from mapping.kernels.readout import Readout
 from mapping.kernels.sums import N_SUMS
 
@@ -36,7 +37,7 @@ class EventLayer:
 
     arrays: Arrays
     readout: Readout
-    neurons: inference.Neurons
+    neurons: Neurons
     keys: Keys
     t_steps: int
     out_shape: Shape
@@ -73,18 +74,31 @@ class EventLayer:
         states : two arrays, (t_steps, n, channels, height, width)
             Spikes and membranes; without time steps unless wanted.
         """
-        n, size, dtype = len(events.stop), len(self.neurons.level), self.neurons.level.dtype
-        place = self._room(n * self.t_steps * size + 1)
-        out = Events(place, np.empty(0, dtype), np.empty((n, self.t_steps + 1), np.int64))
-        sums = np.zeros((n, N_SUMS))
-        steps, (channels, *places) = self.t_steps if dense else 0, self.out_shape
-        spikes, membrane = np.empty((2, steps, n, size), dtype)
-        inference.run_layer(
-            events, self.arrays, self.readout, self.neurons, self.keys, every_step, first, self.t_steps, out, sums,
-            membrane, spikes,
-        )  # fmt: skip
+        n, size, steps = len(events.stop), len(self.neurons.level), self.t_steps if dense else 0
+        spikes, membrane = np.empty((2, steps, n, size), self.neurons.level.dtype)
+        out, sums = self._advance(
+            events, self.state(1), Steps(0, self.t_steps, 0, every_step, not dense), first, membrane, spikes
+        )
+        channels, *places = self.out_shape
         states = (np.moveaxis(x.reshape(steps, n, *places, channels), -1, 2) for x in (spikes, membrane))
-        return out, sums.sum(0), tuple(states)
+        return out, sums, tuple(states)
+
+    def state(self, n: int) -> State:
+        """Return the state of n samples at rest."""
+        state: State = at_rest(self.neurons, n, len(self.keys.read) > 0 and not self.arrays.by_line)
+        return state
+
+    def _advance(
+        self, events: Events, state: State, steps: Steps, first: int, membrane: np.ndarray, spikes: np.ndarray
+    ) -> tuple[Events, np.ndarray]:
+        n, n_steps = len(events.stop), steps.stop - steps.start
+        place, dtype = self._room(n * n_steps * len(self.neurons.level) + 1), self.neurons.level.dtype
+        out = Events(place, np.empty(0, dtype), np.empty((n, n_steps + 1), np.int64))
+        sums = np.zeros((n, N_SUMS))
+        inference.run_layer(
+            events, self.arrays, self.readout, self.neurons, self.keys, steps, first, state, out, sums, membrane, spikes
+        )
+        return out, sums.sum(0)
 
 
 def list_inputs(x: np.ndarray, analog: bool, dtype: np.dtype) -> Events:
@@ -98,11 +112,12 @@ def list_inputs(x: np.ndarray, analog: bool, dtype: np.dtype) -> Events:
 
 def neuron_tables(
     spec: NeuronSpec, shape: Shape, parameters: tuple[np.ndarray, ...], noise: float, t_steps: int, dtype: np.dtype
-) -> inference.Neurons:
+) -> Neurons:
     """Return neurons with constant, threshold, level and decay, each broadcastable to (channels, height, width)."""
     full = (np.broadcast_to(x, shape).transpose(1, 2, 0).ravel() for x in parameters)
     constant, threshold, level, beta = (x.astype(dtype) for x in full)
-    return inference.Neurons(
+    return Neurons(
+        name=np.arange(-(-level.size // WORD) * WORD),
         constant=constant,
         threshold=threshold,
         level=level,
