@@ -19,6 +19,7 @@ from mapping.kernels.fire import WORD, Neurons, State, at_rest
 from mapping.kernels.inference import Arrays, Events, Keys, Steps
 from mapping.kernels.readout import Readout
 from mapping.kernels.sums import N_SUMS
+from xbarsim.errors import ParameterError
 
 NO_KEYS = Keys(*(np.empty((0, 3), np.uint32) for _ in range(3)))
 
@@ -87,6 +88,37 @@ class EventLayer:
         """Return the state of n samples at rest."""
         state: State = at_rest(self.neurons, n, len(self.keys.read) > 0 and not self.arrays.by_line)
         return state
+
+    def step(
+        self, events: Events, state: State, t: int, first: int = 0, *, held: bool = False, every_step: bool = False
+    ) -> tuple[Events, np.ndarray]:
+        """Run one time step; all of them, one after the other, do what :meth:`run` does.
+
+        Parameters
+        ----------
+        events : Events
+            One frame.
+        state : State
+            Of the samples after step t - 1, overwritten by that after step t; step 0 begins at rest.
+        t, first : int
+            Numbers of the step and of the first sample, part of the key of noise.
+        held : bool
+            Whether the frame is the same from step 0 on, where drivers deliver it.
+        every_step : bool
+            Whether a read-out with noise reads a frame that is held anew.
+
+        Returns
+        -------
+        Events
+            What they fire, one frame.
+        sums : array, (N_SUMS,)
+        """
+        n, size = state.u.shape
+        if len(events.stop) != n:
+            raise ParameterError(f"events of {len(events.stop)} samples, state of {n}; give state(n) of as many")
+        steps = Steps(t, t + 1, 0 if held else t, every_step, False)
+        out, sums = self._advance(events, state, steps, first, *np.empty((2, 0, n, size), state.u.dtype))
+        return out._replace(place=out.place[: out.stop[-1, -1]].copy()), sums
 
     def _advance(
         self, events: Events, state: State, steps: Steps, first: int, membrane: np.ndarray, spikes: np.ndarray
