@@ -20,6 +20,7 @@ Split = Literal["train", "test"]
 
 _PUBLISHED = read_toml(data_folder() / "published.toml")
 HASHES = {name: one["sha256"] for name, one in _PUBLISHED.items()}  # of uncompressed IDX files
+MIRRORS = {name: one["mirror"] for name, one in _PUBLISHED.items()}
 _LARGEST = 1 << 31  # bytes that an IDX file may declare
 _PREFIX = {"train": "train", "test": "t10k"}
 
@@ -146,7 +147,7 @@ def fetch(name: str, file: str) -> Path:
     cache = Path(pooch.os_cache("xbarsim")) / name
     pooch.get_logger().setLevel("WARNING")
     try:
-        path = pooch.retrieve(f"{_PUBLISHED[name]['mirror']}{file}.gz", known_hash=None, fname=f"{file}.gz", path=cache)
+        path = pooch.retrieve(f"{MIRRORS[name]}{file}.gz", known_hash=None, fname=f"{file}.gz", path=cache)
     except (requests.RequestException, OSError) as error:
         raise FileError(
             f"{name}: {file}.gz could not be fetched ({brief(error)}); give a local folder with the IDX files"

@@ -1,34 +1,20 @@
-"""Event-driven inference: one layer, all time steps, from spikes to spikes, and the sums that its energy needs.
+"""Event-driven inference: one layer, from spikes to spikes, and the sums that its energy needs.
 
-Currents, noise, limiter, converter, membrane and comparator in one pass over each time step; inputs that are silent
-take no part. A constant input is read once.
+A time step has two parts: :func:`receive` turns spikes into currents, through arrays, limiter and converter;
+:func:`fire` turns currents into spikes, through membranes and comparators. Inputs that are silent take no part; a
+constant input is read once. What neurons keep between time steps stands outside, so that these may be run one by one.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from mapping.kernels.lif import (
-    AT_ONCE,
-    DELAYED,
-    SNNTORCH,
-    SUBTRACT,
-    clip_membranes,
-    copy,
-    fire,
-    inhibit,
-    integrate,
-    integrate_and_fire,
-    keep_winners,
-    reset_at_once,
-)
-from mapping.kernels.readout import add_noise, read_out
-from mapping.kernels.sums import PLACES, SPIKES
+from mapping.kernels.fire import awake, fire, is_plain, of_sample
+from mapping.kernels.lif import copy
+from mapping.kernels.readout import read_out
 from mapping.kernels.taps import Groups, Power, Reach, add_currents, deliver
 from xbarsim.kernels.jit import inlined_jit, jit
 from xbarsim.kernels.normal import fill_normal, of_image
-
-_WORD = 8  # neurons that are looked at together
 
 
 class Events(NamedTuple):
@@ -63,29 +49,6 @@ class Arrays(NamedTuple):
     by_line: bool
 
 
-class Neurons(NamedTuple):
-    """Neurons, channels last, each with its own parameters.
-
-    level, least : where comparators are set, and the lowest number at which they fire
-    rise : not less than where a constant input of 1 can bring membranes
-    noise : of comparators
-    """
-
-    constant: np.ndarray
-    threshold: np.ndarray
-    level: np.ndarray
-    least: np.ndarray
-    beta: np.ndarray
-    rise: np.ndarray
-    noise: float
-    reset: int
-    timing: int
-    clip: bool
-    winner: bool
-    inhibition: float
-    channels: int
-
-
 class Keys(NamedTuple):
     """Keys of noise, (n, 3) words, or (0, 3) for none: of reads and converters, by row tile; of comparators."""
 
@@ -94,15 +57,38 @@ class Keys(NamedTuple):
     comparator: np.ndarray
 
 
-class Scratch(NamedTuple):
-    """What reading a row of positions needs.
+class Steps(NamedTuple):
+    """Time steps to run: ``start`` to ``stop``.
 
+    begin : step of the first frame; the last one is held
+    every_step : whether a read-out reads a frame that is held anew in each step
+    spikes_only : whether the state that they leave is not wanted
+    """
+
+    start: int
+    stop: int
+    begin: int
+    every_step: bool
+    spikes_only: bool
+
+
+class Scratch(NamedTuple):
+    """What a time step needs, the rest for a row of positions.
+
+    name, parameters : (size, up to a multiple of WORD) and (3, size), or of length 0: of neurons that run alone
+    field : of what drivers deliver
+    z_current, z_comparator : (size), or of length 0
     begin : (height + 1), where each row of pixels begins in the list of inputs
     lines, variance : (n_row_tiles n_cols n_lines), or of length 0
     touched : (n_row_tiles, n_cols), whether a wordline is active
     seen, z_read, z_converter : (n_lines), or of length 0
     """
 
+    name: np.ndarray
+    parameters: np.ndarray
+    field: np.ndarray
+    z_current: np.ndarray
+    z_comparator: np.ndarray
     begin: np.ndarray
     lines: np.ndarray
     variance: np.ndarray
@@ -151,20 +137,6 @@ def _input(events, event, arrays, number):
     y = np.int64(position // np.uint64(arrays.width))
     channel, x = place - np.int64(position) * arrays.n_channels, np.int64(position) - y * arrays.width
     return channel, y, x, value
-
-
-@inlined_jit
-def _receive(events, start, stop, arrays, now, variance, field, sums):
-    """Add up what a frame makes drivers deliver, and its currents, unless a read-out sees their lines one by one."""
-    reach, groups, number = arrays.reach, arrays.groups, now.dtype.type
-    for event in range(start, stop):
-        channel, y, x, value = _input(events, event, arrays, number)
-        deliver(arrays.power, channel, y, x, value, field, sums)
-        if not arrays.by_line:
-            top, bottom = reach.rows[y, 0], reach.rows[y, 1]
-            add_currents(groups, reach, channel, y, x, top, bottom, 0, value, groups.table, now)
-            if len(variance) > 0:
-                add_currents(groups, reach, channel, y, x, top, bottom, 0, value * value, arrays.variance, variance)
 
 
 @inlined_jit
@@ -217,130 +189,88 @@ def _read_lines(events, start, stop, arrays, readout, keys, image, step, scratch
 
 
 @inlined_jit
-def _gather_awake(neurons, now, awake, current, least, threshold, beta):
-    """Gather the neurons that a constant current can make fire, which then run alone; return how many."""
-    count = 0
-    for k in range(len(now)):
-        if now[k] * neurons.rise[k] >= neurons.least[k]:
-            awake[count] = k
-            current[count], least[count] = now[k], neurons.least[k]
-            threshold[count], beta[count] = neurons.threshold[k], neurons.beta[k]
-            count += 1
-    return count
+def receive(events, start, stop, arrays, readout, keys, image, t, fresh, scratch, state, sums):
+    """Add to the currents of a sample what a frame, events ``start`` to ``stop``, gives them at time step t.
 
-
-@inlined_jit
-def _list_fired(fired, names, channels, place, count, sums):
-    """List the names of neurons that have fired, in bytes up to a multiple of _WORD; return how many there are now."""
-    before, at = count, np.uint64(count)
-    words = fired.view(np.uint64)
-    for word in range(len(words)):
-        if words[word] != 0:
-            for k in range(_WORD * word, _WORD * (word + 1)):
-                place[at] = names[k]
-                at += np.uint64(fired[k])
-    last, count = -1, np.int64(at)
-    for k in range(before, count):
-        position = place[k] // channels
-        sums[PLACES] += position != last
-        last = position
-    sums[SPIKES] += count - before
-    return count
-
-
-@inlined_jit
-def _fire_by_rules(neurons, now, variance, z, held, due, noise, t, u, fired):
-    """Make a time step with all that neurons may have; held, due, fired : their state."""
-    integrate(held, due, now, neurons.threshold, neurons.beta, neurons.reset, u)
-    if len(variance) > 0:
-        add_noise(variance, z, u)
-    if neurons.inhibition > 0 and t > 0:
-        inhibit(fired, neurons.threshold, neurons.inhibition, neurons.channels, u)
-    if neurons.clip:
-        clip_membranes(neurons.threshold, neurons.level, u)
-    for k in range(len(noise)):
-        noise[k] *= u.dtype.type(neurons.noise)
-    fire(u, noise, neurons.least, fired)
-    if neurons.timing == AT_ONCE:
-        reset_at_once(u, fired, due, neurons.threshold, neurons.reset, held)  # nothing is due
-    if neurons.timing == DELAYED:
-        copy(fired, due)
-        copy(u, held)
-    if neurons.winner:
-        keep_winners(u, noise, neurons.level, neurons.channels, fired)
-    if neurons.timing == SNNTORCH:
-        reset_at_once(u, fired, due, neurons.threshold, neurons.reset, held)
-        fire(held, noise, neurons.least, due)
+    fresh : whether drivers deliver it now, not in a step before
+    """
+    reach, groups, number, now, variance = arrays.reach, arrays.groups, state.now.dtype.type, state.now, state.variance
+    if fresh:
+        scratch.field[:] = 0
+        for event in range(start, stop):
+            channel, y, x, value = _input(events, event, arrays, number)
+            deliver(arrays.power, channel, y, x, value, scratch.field, sums)
+            if not arrays.by_line:
+                top, bottom = reach.rows[y, 0], reach.rows[y, 1]
+                add_currents(groups, reach, channel, y, x, top, bottom, 0, value, groups.table, now)
+                if len(variance) > 0:
+                    add_currents(groups, reach, channel, y, x, top, bottom, 0, value * value, arrays.variance, variance)
+    if arrays.by_line:
+        _read_lines(events, start, stop, arrays, readout, keys, image, t, scratch, now, sums)
 
 
 @jit
-def run_layer(events, arrays, readout, neurons, keys, every_step, first, t_steps, out, sums, membrane, spikes):
-    """Run samples ``first`` on; list what they fire in ``out``, and add to ``sums`` (n, N_SUMS).
-
-    membrane, spikes : (t_steps, n, size) or (0, n, size)
-    """
-    size, number = len(neurons.level), neurons.level.dtype.type
-    reach, frames = arrays.reach, events.stop.shape[1] - 1
+def _scratch(arrays, neurons, keys, state, alone):
+    """Make room for a time step of a sample."""
+    reach, number, size = arrays.reach, neurons.level.dtype.type, len(neurons.level)
     n_tiles = len(arrays.groups.bounds) if arrays.by_line else 0
-    noisy, compared = len(keys.read) > 0, len(keys.comparator) > 0
-    now, held, u = np.zeros(size, number), np.zeros(size, number), np.zeros(size, number)
-    bytes_fired = np.zeros(-(-size // _WORD) * _WORD, np.uint8)
-    fired, due = bytes_fired[:size], np.zeros(size, np.uint8)
-    z, e = np.zeros(size, number), np.zeros(size if compared else 0, number)
-    n_line_sums = n_tiles * reach.n_cols * reach.n_lines
-    spread = np.zeros((n_line_sums if n_tiles else size) if noisy else 0, number)
-    scratch = Scratch(
+    n_lines, noisy = n_tiles * reach.n_cols * reach.n_lines, arrays.by_line and len(keys.read) > 0
+    return Scratch(
+        np.zeros(len(neurons.name) if alone else 0, np.int64),
+        np.zeros((3, size if alone else 0), number),
+        np.zeros(arrays.power.groups.bounds[:, 1].sum() * len(arrays.power.row_class) * arrays.width, number),
+        np.zeros(state.variance.shape[1], number),
+        np.zeros(size if len(keys.comparator) > 0 else 0, number),
         np.zeros(len(reach.rows) + 1, np.int64),
-        np.zeros(n_line_sums, number),
-        spread,
+        np.zeros(n_lines, number),
+        np.zeros(n_lines if noisy else 0, number),
         np.zeros((n_tiles, reach.n_cols), np.bool_),
         np.zeros(reach.n_lines, number),
         np.zeros(reach.n_lines if noisy else 0, number),
         np.zeros(reach.n_lines if len(keys.converter) > 0 else 0, number),
     )
-    field = np.zeros(arrays.power.groups.bounds[:, 1].sum() * len(arrays.power.row_class) * arrays.width, number)
-    plain = neurons.reset == SUBTRACT and neurons.timing == DELAYED and not (neurons.clip or neurons.winner or compared)
-    plain = plain and neurons.inhibition == 0 and not (noisy and n_tiles == 0)
-    held_input = plain and frames == 1 and not every_step and len(membrane) == 0
-    n, names = size, np.arange(len(bytes_fired))
-    room = size if held_input else 0
-    current, least = np.empty(room, number), np.empty(room, number)
-    threshold, beta = np.empty(room, number), np.empty(room, number)
-    count = 0
+
+
+@inlined_jit
+def _run_samples(
+    events, arrays, readout, neurons, keys, steps, first, alone, state, scratch, out, sums, membrane, spikes
+):
+    """Do :func:`run_layer`; alone : whether neurons that a constant input can make fire run alone."""
+    frames, count = events.stop.shape[1] - 1, 0
     for sample in range(len(events.stop)):
-        image = first + sample
+        image, running, own = first + sample, neurons, of_sample(state, sample % len(state.now))
         out.stop[sample, 0] = count
-        u[:] = 0
-        held[:] = 0
-        due[:] = 0
-        for t in range(t_steps):
-            frame = min(t, frames - 1)
-            start, stop = events.stop[sample, frame], events.stop[sample, frame + 1]
-            if t < frames:
-                field[:] = 0
-                copy(neurons.constant, now)
-                if n_tiles == 0:
-                    spread[:] = 0
-                _receive(events, start, stop, arrays, now, spread, field, sums[sample])
-            if n_tiles > 0 and (t < frames or every_step):
-                copy(neurons.constant, now)
-                _read_lines(events, start, stop, arrays, readout, keys, image, t, scratch, now, sums[sample])
-            if held_input:
-                if t == 0:
-                    fired[:] = 0
-                    n = _gather_awake(neurons, now, names, current, least, threshold, beta)
-                integrate_and_fire(u[:n], current[:n], least[:n], threshold[:n], beta[:n], fired[:n])
-            elif plain:
-                integrate_and_fire(u, now, neurons.least, neurons.threshold, neurons.beta, fired)
-            else:
-                if noisy and n_tiles == 0:
-                    fill_normal(of_image(keys.read[0], image), t * size, z)
-                if compared:
-                    fill_normal(of_image(keys.comparator[0], image), t * size, e)
-                _fire_by_rules(neurons, now, spread if n_tiles == 0 else e[:0], z, held, due, e, t, u, fired)
-            words = bytes_fired[: -(-n // _WORD) * _WORD]
-            count = _list_fired(words, names, neurons.channels, out.place, count, sums[sample])
-            out.stop[sample, t + 1] = count
+        for t in range(steps.start, steps.stop):
+            frame, fresh = min(t - steps.begin, frames - 1), t - steps.begin < frames
+            if t == 0:
+                own.u[:] = 0
+                own.held[:] = 0
+                own.due[:] = 0
+                own.fired[:] = 0
+            if fresh or (steps.every_step and arrays.by_line):
+                start, stop = events.stop[sample, frame], events.stop[sample, frame + 1]
+                copy(neurons.constant, own.now)
+                own.variance[:] = 0
+                receive(events, start, stop, arrays, readout, keys, image, t, fresh, scratch, own, sums[sample])
+            if alone and t == 0:
+                running, own = awake(neurons, own, scratch.name, scratch.parameters)
+            count = fire(running, keys, image, t, scratch, own, out.place, count, sums[sample])
+            out.stop[sample, t + 1 - steps.start] = count
             if len(membrane) > 0:
-                copy(u, membrane[t, sample])
-                copy(fired, spikes[t, sample])
+                copy(own.u, membrane[t, sample])
+                copy(own.fired, spikes[t, sample])
+
+
+@jit
+def run_layer(events, arrays, readout, neurons, keys, steps, first, state, out, sums, membrane, spikes):
+    """Run samples ``first`` on; list what they fire in ``out``, and add to ``sums`` (n, N_SUMS).
+
+    state : of as many samples, or of one, which serves them one after the other; step 0 begins at rest
+    membrane, spikes : (t_steps, n, size) or (0, n, size)
+    """
+    alone = steps.spikes_only and events.stop.shape[1] == 2 and not steps.every_step
+    alone = alone and is_plain(neurons, keys, state.variance)
+    scratch = _scratch(arrays, neurons, keys, state, alone)
+    _run_samples(
+        events, arrays, readout, neurons, keys, steps, first, alone, state, scratch, out, sums, membrane, spikes
+    )

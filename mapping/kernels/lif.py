@@ -46,7 +46,7 @@ def integrate(held, due, now, threshold, beta, reset, u):
 
 @inlined_jit
 def integrate_and_fire(u, now, least, threshold, beta, spikes):
-    """Do :func:`integrate` in place, with reset by subtraction where u has reached ``least``, and :func:`fire`."""
+    """Do :func:`integrate` in place, with reset by subtraction where u has reached ``least``, and :func:`compare`."""
     none = u.dtype.type(0)
     for k in range(len(u)):
         theta, before = threshold[k], u[k]
@@ -72,7 +72,7 @@ def clip_membranes(threshold, level, u):
 
 
 @inlined_jit
-def fire(u, noise, least, spikes):
+def compare(u, noise, least, spikes):
     """Fill spikes, 0 or 1; noise may have length 0."""
     if len(noise) == 0:
         for k in range(len(u)):
@@ -136,7 +136,7 @@ def lif_forward(
                 inhibit(spikes[t - 1, sample], threshold, inhibition, channels, u)
             if clip:
                 clip_membranes(threshold, level, u)
-            fire(u, e, least, fired)
+            compare(u, e, least, fired)
             copy(fired, s)
             if winner:
                 keep_winners(u, e, level, channels, s)
@@ -147,7 +147,7 @@ def lif_forward(
                 reset_at_once(u, fired, due, threshold, reset, held)  # nothing is due
             else:
                 reset_at_once(u, s, due, threshold, reset, held)
-                fire(held, e, least, due)
+                compare(held, e, least, due)
 
 
 @jit

@@ -14,11 +14,13 @@ from mapping.ir.neuron import NeuronSpec
 from mapping.ir.ops import Lif
 from mapping.ir.shapes import Geometry, Shape
 from mapping.kernels import inference
-from mapping.kernels.inference import Arrays, Events, Keys
+from mapping.kernels.fire import WORD, Neurons, State, at_rest
+from mapping.kernels.inference import Arrays, Events, Keys, Steps
 from mapping.kernels.readout import Readout
 from mapping.kernels.sums import N_SUMS
 from mapping.networks import event_tables as tables
 from mapping.networks.dynamics import RESETS, TIMINGS, fires_from
+from xbarsim.errors import ParameterError
 
 NO_KEYS = Keys(*(np.empty((0, 3), np.uint32) for _ in range(3)))
 
@@ -37,7 +39,7 @@ class EventLayer:
 
     arrays: Arrays
     readout: Readout
-    neurons: inference.Neurons
+    neurons: Neurons
     keys: Keys
     t_steps: int
     out_shape: Shape
@@ -74,18 +76,62 @@ class EventLayer:
         states : two arrays, (t_steps, n, channels, height, width)
             Spikes and membranes; without time steps unless wanted.
         """
-        n, size, dtype = len(events.stop), len(self.neurons.level), self.neurons.level.dtype
-        place = self._room(n * self.t_steps * size + 1)
-        out = Events(place, np.empty(0, dtype), np.empty((n, self.t_steps + 1), np.int64))
-        sums = np.zeros((n, N_SUMS))
-        steps, (channels, *places) = self.t_steps if dense else 0, self.out_shape
-        spikes, membrane = np.empty((2, steps, n, size), dtype)
-        inference.run_layer(
-            events, self.arrays, self.readout, self.neurons, self.keys, every_step, first, self.t_steps, out, sums,
-            membrane, spikes,
-        )  # fmt: skip
+        n, size, steps = len(events.stop), len(self.neurons.level), self.t_steps if dense else 0
+        spikes, membrane = np.empty((2, steps, n, size), self.neurons.level.dtype)
+        out, sums = self._advance(
+            events, self.state(1), Steps(0, self.t_steps, 0, every_step, not dense), first, membrane, spikes
+        )
+        channels, *places = self.out_shape
         states = (np.moveaxis(x.reshape(steps, n, *places, channels), -1, 2) for x in (spikes, membrane))
-        return out, sums.sum(0), tuple(states)
+        return out, sums, tuple(states)
+
+    def state(self, n: int) -> State:
+        """Return the state of n samples at rest."""
+        state: State = at_rest(self.neurons, n, len(self.keys.read) > 0 and not self.arrays.by_line)
+        return state
+
+    def step(
+        self, events: Events, state: State, t: int, first: int = 0, *, held: bool = False, every_step: bool = False
+    ) -> tuple[Events, np.ndarray]:
+        """Run one time step; all of them, one after the other, do what :meth:`run` does.
+
+        Parameters
+        ----------
+        events : Events
+            One frame.
+        state : State
+            Of the samples after step t - 1, overwritten by that after step t; step 0 begins at rest.
+        t, first : int
+            Numbers of the step and of the first sample, part of the key of noise.
+        held : bool
+            Whether the frame is the same from step 0 on, where drivers deliver it.
+        every_step : bool
+            Whether a read-out with noise reads a frame that is held anew.
+
+        Returns
+        -------
+        Events
+            What they fire, one frame.
+        sums : array, (N_SUMS,)
+        """
+        n, size = state.u.shape
+        if len(events.stop) != n:
+            raise ParameterError(f"events of {len(events.stop)} samples, state of {n}; give state(n) of as many")
+        steps = Steps(t, t + 1, 0 if held else t, every_step, False)
+        out, sums = self._advance(events, state, steps, first, *np.empty((2, 0, n, size), state.u.dtype))
+        return out._replace(place=out.place[: out.stop[-1, -1]].copy()), sums
+
+    def _advance(
+        self, events: Events, state: State, steps: Steps, first: int, membrane: np.ndarray, spikes: np.ndarray
+    ) -> tuple[Events, np.ndarray]:
+        n, n_steps = len(events.stop), steps.stop - steps.start
+        place, dtype = self._room(n * n_steps * len(self.neurons.level) + 1), self.neurons.level.dtype
+        out = Events(place, np.empty(0, dtype), np.empty((n, n_steps + 1), np.int64))
+        sums = np.zeros((n, N_SUMS))
+        inference.run_layer(
+            events, self.arrays, self.readout, self.neurons, self.keys, steps, first, state, out, sums, membrane, spikes
+        )
+        return out, sums.sum(0)
 
 
 def list_inputs(x: np.ndarray, analog: bool, dtype: np.dtype) -> Events:
@@ -99,11 +145,12 @@ def list_inputs(x: np.ndarray, analog: bool, dtype: np.dtype) -> Events:
 
 def neuron_tables(
     spec: NeuronSpec, shape: Shape, parameters: tuple[np.ndarray, ...], noise: float, t_steps: int, dtype: np.dtype
-) -> inference.Neurons:
+) -> Neurons:
     """Return neurons with constant, threshold, level and decay, each broadcastable to (channels, height, width)."""
     full = (np.broadcast_to(x, shape).transpose(1, 2, 0).ravel() for x in parameters)
     constant, threshold, level, beta = (x.astype(dtype) for x in full)
-    return inference.Neurons(
+    return Neurons(
+        name=np.arange(-(-level.size // WORD) * WORD),
         constant=constant,
         threshold=threshold,
         level=level,
