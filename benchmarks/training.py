@@ -23,7 +23,8 @@ from torch import nn
 import mapping as mp
 from mapping.networks.encode import encode
 from mapping.networks.network import Network
-from mapping.training.train import keep_freed_memory, training_step
+from mapping.training.train import training_step
+from xbarsim.machine import keep_freed_memory
 
 BATCH, IMAGES = 128, 60_000
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import platform
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -86,3 +88,12 @@ def _cgroup_limits(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/
                     break
                 with suppress(OSError, ValueError):  # no such file, or "max"
                     yield int((folder / name).read_text())
+
+
+def keep_freed_memory() -> None:
+    """Let this process keep what it frees, where the C library is glibc."""
+    if platform.libc_ver()[0] == "glibc":
+        trim_threshold, mmap_max = -1, -4  # of mallopt(3)
+        libc = ctypes.CDLL(None)
+        libc.mallopt(mmap_max, 0)
+        libc.mallopt(trim_threshold, 2**31 - 1)

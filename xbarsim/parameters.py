@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
-from xbarsim.errors import FileError, ParameterError, shown
+from xbarsim.errors import FileError, ParameterError, brief, shown
 
 _LARGEST, _MOST_DOTS = 10_000_000, 1000  # characters of a TOML file, parts of a key: reading takes their square
 _folder: ContextVar[Path] = ContextVar("folder", default=Path())
@@ -199,3 +199,20 @@ def _fields(model: type[BaseModel]) -> str:
         names.pop()
         listed = f"{', '.join(names)}, ..."
     return f"the fields are {listed}"
+
+
+def array_of(values: object, what: str) -> np.ndarray:
+    """Return an array of real numbers; refuse complex ones, objects, texts, and what is no array."""
+    if isinstance(values, np.ma.MaskedArray):
+        raise ParameterError(f"{what} are a masked array; fill what is masked, for example by .filled(0)")
+    try:
+        array = np.asarray(values)
+    except (ValueError, TypeError, RuntimeError) as error:  # ragged lists; tensors with gradients or on a GPU
+        raise ParameterError(
+            f"{what}: a {type(values).__name__} makes no array ({brief(error)}); give a NumPy array"
+        ) from None
+    if array.dtype.kind not in "biuf":
+        raise ParameterError(
+            f"{what} are a {type(values).__name__} of type {array.dtype}; give an array of real numbers"
+        )
+    return array

@@ -20,6 +20,13 @@ def whole_number(value: Any, name: str) -> int:
     return int(value)
 
 
+def numbered(name: str, number: int, count: int) -> int:
+    """Return the number of one of ``count`` things, from 0; refuse others."""
+    if whole_number(number, name) >= count:
+        raise ParameterError(f"{name} = {number}: there are {count}; give a number from 0 to {count - 1}")
+    return int(number)
+
+
 def stream(seed: int, purpose: str, *key: int) -> np.random.Generator:
     """Return the generator of (seed, purpose, key), the same wherever and whenever it is asked for.
 

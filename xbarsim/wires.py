@@ -82,14 +82,17 @@ class Wires(Parameters):
 
     def summary(self) -> str:
         """Say in one line what the wires are: "wires: r_wordline 2 Ohm, r_driver 1 kOhm", or that they are ideal."""
-        parts = []
+        parts, texts = [], []
         for name in ("r_wordline", "r_bitline", "r_driver", "r_sense"):
             value = getattr(self, name)
             low, high = (np.min(value), np.max(value)) if np.size(value) else (0.0, 0.0)
             if high > 0:
-                ends = dict.fromkeys(format_quantity(float(value), "Ohm") for value in (low, high))
-                parts.append(f"{name} {' to '.join(ends)}")
-        return f"wires: {', '.join(parts)}" if parts else "wires: 0 Ohm (ideal)"
+                texts.append(" to ".join(dict.fromkeys(format_quantity(float(end), "Ohm") for end in (low, high))))
+                parts.append(f"{name} {texts[-1]}")
+        if len(texts) == 4 and len(set(texts)) == 1:
+            parts = [f"{texts[0]} each"]
+        parts += [name.replace("_", " ") for name in ("drive_both_ends", "sense_both_ends") if getattr(self, name)]
+        return f"wires: {', '.join(parts)}" if texts else "wires: 0 Ohm (ideal)"
 
     def arrays(self, n_rows: int, n_cols: int) -> list[np.ndarray]:
         """Return r_wordline, r_bitline, r_driver and r_sense as arrays for a crossbar that they fit.

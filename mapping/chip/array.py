@@ -33,7 +33,7 @@ class Tile:
     seed, die, key
         Tell its devices from those of other chips and arrays, see :meth:`xbarsim.Device.fabricate`.
     solve : callable
-        :func:`xbarsim.reduce`, or :class:`mapping.chip.port_cache.PortCache`.
+        :func:`xbarsim.reduce`, or :class:`xbarsim.port_cache.PortCache`.
 
     Attributes
     ----------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     Data = tuple[np.ndarray, np.ndarray]
 
-_NETWORK, _TRAINING = "Network", "Training"
 _SWITCHES = {"membranes": "clip", "weights": "clip_weights", "gradients": "clip_gradients"}
 RecipeOption = Annotated[str, typer.Option(help="Name or .toml file of data set, network and training.")]
 TestOption = Annotated[
@@ -36,14 +36,12 @@ DatasetOption = Annotated[
 ]
 
 
-def network(help_text: str, **limits: Any) -> Any:
-    """Return an option of the network, the recipe's unless given."""
-    return typer.Option(help=help_text, rich_help_panel=_NETWORK, show_default=False, **limits)
+def _recipes(help_text: str, panel: str) -> Any:
+    """Return an option that is the recipe's unless given."""
+    return typer.Option(help=help_text, rich_help_panel=panel, show_default=False)
 
 
-def training(help_text: str, **limits: Any) -> Any:
-    """Return an option of the training, the recipe's unless given."""
-    return typer.Option(help=help_text, rich_help_panel=_TRAINING, show_default=False, **limits)
+network, training = partial(_recipes, panel="Network"), partial(_recipes, panel="Training")
 
 
 def train(

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from mapping.networks.ann import Ann
     from mapping.networks.network import Network
 
-_WIRES = ("r_wordline", "r_bitline", "r_driver", "r_sense")
-
 
 def now() -> str:
     """Return date and time, UTC."""
@@ -105,7 +103,7 @@ class Run:
             on_off_ratio=chip.device.on_off_ratio,
             rows=chip.rows,
             cols=chip.cols,
-            wires=_wires(chip),
+            wires=chip.wires.summary().removeprefix("wires: "),
             readout=chip.readout.text if chip.readout.converts else f"{chip.readout.text}, {chip.neuron.kind} neurons",
             readout_bits=chip.readout.n_bits,
             seed=seed,
@@ -136,18 +134,6 @@ class Run:
     def to_dict(self) -> dict[str, Any]:
         """Return all fields."""
         return asdict(self)
-
-
-def _wires(chip: Chip) -> str:
-    """Write the resistances of lines, of arrays the smallest and largest."""
-    texts = {}
-    for name in _WIRES:
-        low, high = (float(end(getattr(chip.wires, name))) for end in (np.min, np.max))
-        texts[name] = format_quantity(low, "Ohm") + (f" to {format_quantity(high, 'Ohm')}" if high > low else "")
-    both = [name.replace("_", " ") for name in ("drive_both_ends", "sense_both_ends") if getattr(chip.wires, name)]
-    if len(set(texts.values())) == 1:
-        return ", ".join([f"{texts['r_wordline']} each", *both])
-    return ", ".join([*(f"{name} {text}" for name, text in texts.items()), *both])
 
 
 def network_hash(network: Network | Ann) -> str:

@@ -9,9 +9,10 @@ import numpy as np
 
 from mapping.lower.placement import bitlines, first_row
 from mapping.mapped.mapped_network import MappedNetwork
-from mapping.mapped.traces import Trace, numbered
+from mapping.mapped.traces import Trace
 from xbarsim.errors import ParameterError, of_kind
 from xbarsim.nodal import solve
+from xbarsim.streams import numbered
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

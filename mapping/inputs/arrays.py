@@ -6,28 +6,11 @@ from typing import Literal
 
 import numpy as np
 
-from xbarsim.errors import ParameterError, brief, shown
+from xbarsim.errors import ParameterError, shown
 
 Counts = Literal["refuse", "clip"]
 
 ORDER = "ntchw"  # samples, time steps, channels, height, width
-
-
-def array_of(values: object, what: str) -> np.ndarray:
-    """Return an array of real numbers; refuse complex ones, objects, texts, and what is no array."""
-    if isinstance(values, np.ma.MaskedArray):
-        raise ParameterError(f"{what} are a masked array; fill what is masked, for example by .filled(0)")
-    try:
-        array = np.asarray(values)
-    except (ValueError, TypeError, RuntimeError) as error:  # ragged lists; tensors with gradients or on a GPU
-        raise ParameterError(
-            f"{what}: a {type(values).__name__} makes no array ({brief(error)}); give a NumPy array"
-        ) from None
-    if array.dtype.kind not in "biuf":
-        raise ParameterError(
-            f"{what} are a {type(values).__name__} of type {array.dtype}; give an array of real numbers"
-        )
-    return array
 
 
 def arranged(x: np.ndarray, axes: str, what: str) -> np.ndarray:

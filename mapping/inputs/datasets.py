@@ -11,10 +11,10 @@ from typing import Literal
 
 import numpy as np
 
-from mapping.inputs.arrays import Counts, arranged, array_of, as_spikes
+from mapping.inputs.arrays import Counts, arranged, as_spikes
 from mapping.inputs.resources import data_folder, path_of
 from xbarsim.errors import UNREADABLE, FileError, ParameterError, brief, extra, shown
-from xbarsim.parameters import read_toml
+from xbarsim.parameters import array_of, read_toml
 
 Split = Literal["train", "test"]
 

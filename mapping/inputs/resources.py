@@ -30,23 +30,9 @@ def shipped(folder: str, suffix: str = ".toml") -> list[str]:
 
 
 def file_of(source: object, what: str, folder: str, suffix: str = ".toml", choice: str = "") -> Path:
-    """Return the file that a name or path stands for.
+    """Return the file that a name, of what is shipped in a folder of the data, or a path stands for.
 
-    Parameters
-    ----------
-    source : str or path
-    what, choice : str
-        What errors call it, and what they say to give, which are all names unless told.
-    folder : str
-        Of the data, where it is shipped.
-    suffix : str
-
-    Raises
-    ------
-    FileError
-        If there is no such file.
-    ParameterError
-        If nothing of that name is shipped.
+    Errors call it ``what``, and say to give one of all names unless told another ``choice``.
     """
     path, choice = path_of(source, what), choice or f"one of {', '.join(shipped(folder, suffix))}, or a {suffix} file"
     if path.suffix == suffix:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mapping.inputs.arrays import array_of
 from xbarsim.errors import ParameterError, shown
+from xbarsim.parameters import array_of
 from xbarsim.streams import stream
 
 

@@ -65,7 +65,7 @@ def map_network(
     images : array, optional
         The calibration set of converters with ``full_scale = "calibrated"``.
     solve : callable, optional
-        Reduces arrays to ports; a :class:`mapping.chip.port_cache.PortCache` keeps those that chips have in common.
+        Reduces arrays to ports; a :class:`xbarsim.port_cache.PortCache` keeps those that chips have in common.
     axes : str, optional
         The order of the axes of ``images``, see :meth:`mapping.Network.predict`.
 
@@ -110,12 +110,8 @@ def map_ann(
     chip : Chip, or its name or file
         With a SarAdc and differential weights.
     inputs : {"dac", "bit-serial"}
-    seed, die, dtype
+    seed, die, dtype, images, solve
         As for :func:`mapping.map_network`.
-    images : array, optional
-        The calibration set of converters with ``full_scale = "calibrated"``.
-    solve : callable, optional
-        Reduces arrays to ports; a :class:`mapping.chip.port_cache.PortCache` keeps those that chips have in common.
 
     Returns
     -------

@@ -8,8 +8,8 @@ import numpy as np
 
 from mapping.chip.neurons import Neurons
 from mapping.mapped.mapped_network import MappedNetwork
-from xbarsim.errors import ParameterError, of_kind
-from xbarsim.streams import whole_number
+from xbarsim.errors import of_kind
+from xbarsim.streams import numbered
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -24,7 +24,7 @@ class Trace:
         Before reset, in units of a weight. Where row tiles decide by themselves (``Chip.merge = "majority"``), sums
         over them.
     thresholds : arrays, (channels, height, width)
-        Where comparators fire, offsets and codes included, their noise left out, in units of a weight; sums over such
+        Where comparators fire, offsets and calibration included, noise left out, in units of a weight; sums over such
         row tiles too, whose majority decides, not their sum.
     """
 
@@ -79,10 +79,3 @@ def trace(mapped: MappedNetwork, images: np.ndarray, axes: str | None = None) ->
         votes = level.reshape(neurons.n_votes, -1, *level.shape[1:]).sum(0)
         thresholds.append(np.broadcast_to(votes, layer.layer.out_shape))
     return Trace(tuple(spikes), tuple(membranes), tuple(thresholds))
-
-
-def numbered(name: str, number: int, count: int) -> int:
-    """Return the number of one of ``count`` things, from 0; refuse others."""
-    if whole_number(number, name) >= count:
-        raise ParameterError(f"{name} = {number}: there are {count}; give a number from 0 to {count - 1}")
-    return int(number)

@@ -17,7 +17,7 @@ from mapping.lower.plan import TO_INTEGERS, lower
 from mapping.lower.stages import Stage
 from mapping.networks.ann_spec import AnnSpec
 from mapping.networks.encode import Checked, check_images, encode
-from mapping.networks.finite import CheckedModule, fault, tensors_of
+from mapping.networks.finite import CheckedLayer, CheckedModule, fault
 from mapping.networks.layers import as_numpy, fuse_pool, largest, layer_nodes
 from mapping.networks.spec import LayerSpec
 from xbarsim.errors import ParameterError
@@ -42,7 +42,7 @@ def rounded(x: Tensor) -> Tensor:
     return whole
 
 
-class AnnLayer(nn.Module):
+class AnnLayer(CheckedLayer):
     """The trainable part of one layer; real values, quantized when used.
 
     Parameters
@@ -56,14 +56,8 @@ class AnnLayer(nn.Module):
     """
 
     def __init__(self, spec: LayerSpec, in_shape: Shape, top_weight: int, top_activation: int | None) -> None:
-        super().__init__()
-        self.spec, self.in_shape = spec, in_shape
+        super().__init__(spec, in_shape)
         self.top_weight, self.top_activation = top_weight, top_activation
-        weight = torch.empty(spec.out, 1 if spec.depthwise else in_shape[0], spec.kernel, spec.kernel)
-        nn.init.kaiming_uniform_(weight, a=5**0.5)
-        self.weight = nn.Parameter(weight)
-        self.bias = nn.Parameter(torch.zeros(spec.out)) if spec.bias else None
-        self.norm = nn.BatchNorm2d(spec.out) if spec.batch_norm else None
         self.log_clip = None if top_activation is None else nn.Parameter(torch.tensor(_CLIP).log())
 
     def fault(self, name: str, x: Tensor) -> str | None:
@@ -73,7 +67,7 @@ class AnnLayer(nn.Module):
     def stored(self) -> dict[str, Tensor]:
         """Return what files hold: weights as whole numbers, and the real one that the largest stands for."""
         levels = torch.round(self.weight.detach() / self.weight_scale()).to(torch.int8)
-        return tensors_of(self) | {"weight": levels, "largest": self.weight.detach().abs().max()}
+        return super().stored() | {"weight": levels, "largest": self.weight.detach().abs().max()}
 
     def restored(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """Undo :meth:`stored`."""

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from mapping.inputs.arrays import arranged, array_of, as_spikes, told
+from mapping.inputs.arrays import arranged, as_spikes, told
 from mapping.networks.ann_spec import AnySpec
 from xbarsim.errors import InputWarning, ParameterError
 from xbarsim.machine import check_memory
+from xbarsim.parameters import array_of
 from xbarsim.streams import stream
 
 _READINGS = {  # what an array may be that comes without axes, the usual meaning first

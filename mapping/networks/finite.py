@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from mapping.ir.numbers import fault as fault_of
+from mapping.ir.shapes import Shape
 from mapping.networks.ann_spec import AnySpec
 from mapping.networks.spec import LayerSpec
 from xbarsim.errors import ParameterError
@@ -18,35 +19,37 @@ from xbarsim.machine import check_memory
 _OVERSHOOT = 0.5
 
 
-class Layer(Protocol):
-    """What has parameters and buffers, and knows what is wrong with them."""
-
-    spec: LayerSpec
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return parameters and buffers by their names within the layer."""
-
-    def fault(self, name: str, x: Tensor) -> str | None:
-        """Return what is wrong with numbers that are, or are to be, those of that name; or None."""
-
-    def stored(self) -> dict[str, Tensor]:
-        """Return what files hold of it."""
-
-
 def title(number: int, spec: LayerSpec) -> str:
     """Return what errors call a layer, the one of that number from 0 on."""
     return f"layer {number + 1} ({spec.kind}, {spec.out} outputs)"
 
 
-def tensors_of(layer: nn.Module) -> dict[str, Tensor]:
-    """Return what files hold of a layer: all that it computes with."""
-    return {k: v.detach().contiguous() for k, v in layer.state_dict().items() if not k.endswith("num_batches_tracked")}
+class CheckedLayer(nn.Module):
+    """What a layer trains, and what is wrong with numbers that are to be its own: weights, bias, batch norm."""
+
+    def __init__(self, spec: LayerSpec, in_shape: Shape) -> None:
+        super().__init__()
+        self.spec, self.in_shape = spec, in_shape
+        weight = torch.empty(spec.out, spec.channels(in_shape), spec.kernel, spec.kernel)
+        nn.init.kaiming_uniform_(weight, a=5**0.5)
+        self.weight = nn.Parameter(weight)
+        self.bias = nn.Parameter(torch.zeros(spec.out)) if spec.bias else None
+        self.norm = nn.BatchNorm2d(spec.out) if spec.batch_norm else None
+
+    def fault(self, name: str, x: Tensor) -> str | None:
+        """Return what is wrong with numbers that are, or are to be, those of that name; or None."""
+        return fault(x)
+
+    def stored(self) -> dict[str, Tensor]:
+        """Return what files hold of it."""
+        state = self.state_dict().items()
+        return {name: x.detach().contiguous() for name, x in state if not name.endswith("num_batches_tracked")}
 
 
 class CheckedModule(nn.Module):
     """A network of ``layers`` that takes over only numbers that can be computed with."""
 
-    layers: Sequence[Layer]
+    layers: Sequence[CheckedLayer]
     name: str = ""  # or where it came from: a name, a file
 
     def __init__(self, spec: AnySpec, metadata: dict[str, Any] | None = None) -> None:

@@ -14,7 +14,7 @@ from mapping.ir.neuron import NeuronSpec
 from mapping.ir.shapes import Shape
 from mapping.kernels.event_conv import event_conv, event_weight_grad
 from mapping.networks.batch_norm import batch_norm
-from mapping.networks.finite import fault, tensors_of
+from mapping.networks.finite import CheckedLayer, fault
 from mapping.networks.spec import LayerSpec, Weights
 from xbarsim.kernels.jit import launching
 
@@ -170,20 +170,15 @@ def layer_nodes(
     return nodes | {f"{name}, neurons": activation}
 
 
-class SpikingLayer(nn.Module):
+class SpikingLayer(CheckedLayer):
     """The trainable part of one layer: real weights, quantized when used, pooling and batch norm."""
 
     beta: Tensor
     threshold: Tensor
 
     def __init__(self, spec: LayerSpec, in_shape: Shape, weights: Weights, neuron: NeuronSpec) -> None:
-        super().__init__()
-        self.spec, self.in_shape, self.weights, self.neuron = spec, in_shape, weights, neuron
-        weight = torch.empty(spec.out, in_shape[0], spec.kernel, spec.kernel)
-        nn.init.kaiming_uniform_(weight, a=5**0.5)
-        self.weight = nn.Parameter(weight)
-        self.bias = nn.Parameter(torch.zeros(spec.out)) if spec.bias else None
-        self.norm = nn.BatchNorm2d(spec.out) if spec.batch_norm else None
+        super().__init__(spec, in_shape)
+        self.weights, self.neuron = weights, neuron
         self.register_buffer("threshold", torch.tensor(neuron.threshold, dtype=torch.float64))
         if neuron.learn_beta:
             self.beta = nn.Parameter(torch.tensor(neuron.beta))
@@ -206,7 +201,7 @@ class SpikingLayer(nn.Module):
 
     def stored(self) -> dict[str, Tensor]:
         """Return what files hold: quantized weights as whole numbers."""
-        tensors = tensors_of(self)
+        tensors = super().stored()
         if self._top is not None:
             levels = torch.round(self.effective_weight().detach() * self._top)
             tensors["weight"] = levels.to(torch.int8 if self._top < 128 else torch.int16)

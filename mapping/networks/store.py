@@ -13,7 +13,7 @@ from torch import Tensor
 from mapping.inputs.resources import file_of, shipped
 from mapping.networks.ann import Ann
 from mapping.networks.ann_spec import AnnSpec
-from mapping.networks.finite import CheckedModule, Layer, decays, title
+from mapping.networks.finite import CheckedLayer, CheckedModule, decays, title
 from mapping.networks.network import Network
 from mapping.networks.spec import FORMAT, NetworkSpec, from_format
 from mapping.networks.tensor_file import read_tensors, write_tensors
@@ -64,7 +64,7 @@ def save_ann(network: Ann, path: str | Path) -> None:
 
 def stored_tensors(network: Network | Ann) -> dict[str, Tensor]:
     """Return what files hold of a network: weights as it computes with them."""
-    layers: Sequence[Layer] = network.layers
+    layers: Sequence[CheckedLayer] = network.layers
     return {f"layers.{k}.{name}": value for k, layer in enumerate(layers) for name, value in layer.stored().items()}
 
 

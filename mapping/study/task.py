@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from mapping.chip.array import Solve
-from mapping.chip.port_cache import PortCache
 from mapping.engines.base import Shared
 from mapping.inputs.sample import Sample
 from mapping.mapped.dies import age
@@ -17,6 +16,7 @@ from mapping.networks.network import Network
 from mapping.study.results import numbers
 from mapping.study.setting import Setting, varied
 from mapping.study.study_spec import Study
+from xbarsim.port_cache import PortCache
 from xbarsim.ports import reduce
 from xbarsim.study.outcome import Array
 from xbarsim.study.plan import Value

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +18,7 @@ from mapping.networks.spec import NetworkSpec
 from mapping.training.checkpoint import Run
 from mapping.training.settings import TrainingSettings
 from xbarsim.errors import ConvergenceError, ParameterError, of_kind
+from xbarsim.machine import keep_freed_memory
 
 Progress = Callable[[int, int, float, float], None]  # epoch, finished batches, running loss and training accuracy
 Finished = Callable[[int, float], bool | None]  # epoch, validation accuracy (NaN without a split); true: stop
@@ -252,12 +251,3 @@ def diverges(loss: torch.Tensor, settings: TrainingSettings) -> ConvergenceError
     return ConvergenceError(
         f"the loss is {float(loss.detach()):g}: training diverges; lower learning_rate = {settings.learning_rate:g}"
     )
-
-
-def keep_freed_memory() -> None:
-    """Let this process keep what it frees, where the C library is glibc."""
-    if platform.libc_ver()[0] == "glibc":
-        trim_threshold, mmap_max = -1, -4  # of mallopt(3)
-        libc = ctypes.CDLL(None)
-        libc.mallopt(mmap_max, 0)
-        libc.mallopt(trim_threshold, 2**31 - 1)

@@ -55,7 +55,7 @@ class Calibration(Part):
     area: Area | None = None
 
     @model_validator(mode="after")
-    def _trims_something(self) -> Self:
+    def _sets_something(self) -> Self:
         if self.gain_bits is None and self.offset_bits is None and self.threshold_bits is None:
             raise ValueError("Calibration: nothing is trimmed; give gain_bits, offset_bits or threshold_bits")
         return self

@@ -9,9 +9,9 @@ import xarray as xr
 
 import mapping as mp
 import xbarsim as xb
-from mapping.chip.port_cache import PortCache
 from mapping.study.run import prepared
 from mapping.study.setting import Setting, varied
+from xbarsim.port_cache import PortCache
 
 
 def identical(one, other):
@@ -67,9 +67,7 @@ def test_a_cluster_gives_the_same_bits(study):
 
 def test_arrays_in_common_are_solved_once(study, monkeypatch):
     solved = []
-    monkeypatch.setattr(
-        "mapping.chip.port_cache.reduce", lambda crossbar: solved.append(crossbar) or xb.reduce(crossbar)
-    )
+    monkeypatch.setattr("xbarsim.port_cache.reduce", lambda crossbar: solved.append(crossbar) or xb.reduce(crossbar))
     steps = mp.Axis(name="t_steps", sets=["network.t_steps"], values=[6, 4, 2])
     n_arrays = sum(
         layer.n_tiles for layer in mp.map_network(mp.load_network(study.network), mp.load_chip(study.chip)).layers
