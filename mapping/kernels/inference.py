@@ -75,7 +75,7 @@ class Steps(NamedTuple):
 class Scratch(NamedTuple):
     """What a time step needs, the rest for a row of positions.
 
-    name, parameters : (size, up to a multiple of WORD) and (3, size), or of length 0: of neurons that run alone
+    name, parameters : (size, up to a multiple of WORD) and (3, size), of neurons that run alone
     field : of what drivers deliver
     z_current, z_comparator : (size), or of length 0
     begin : (height + 1), where each row of pixels begins in the list of inputs
@@ -210,16 +210,16 @@ def receive(events, start, stop, arrays, readout, keys, image, t, fresh, scratch
 
 
 @jit
-def _scratch(arrays, neurons, keys, state, alone):
+def scratch_of(arrays, neurons, keys):
     """Make room for a time step of a sample."""
-    reach, number, size = arrays.reach, neurons.level.dtype.type, len(neurons.level)
+    reach, number, size, noisy = arrays.reach, neurons.level.dtype.type, len(neurons.level), len(keys.read) > 0
     n_tiles = len(arrays.groups.bounds) if arrays.by_line else 0
-    n_lines, noisy = n_tiles * reach.n_cols * reach.n_lines, arrays.by_line and len(keys.read) > 0
+    n_lines = n_tiles * reach.n_cols * reach.n_lines
     return Scratch(
-        np.zeros(len(neurons.name) if alone else 0, np.int64),
-        np.zeros((3, size if alone else 0), number),
+        np.zeros(len(neurons.name), np.int64),
+        np.zeros((3, size), number),
         np.zeros(arrays.power.groups.bounds[:, 1].sum() * len(arrays.power.row_class) * arrays.width, number),
-        np.zeros(state.variance.shape[1], number),
+        np.zeros(size if noisy and not arrays.by_line else 0, number),
         np.zeros(size if len(keys.comparator) > 0 else 0, number),
         np.zeros(len(reach.rows) + 1, np.int64),
         np.zeros(n_lines, number),
@@ -232,11 +232,14 @@ def _scratch(arrays, neurons, keys, state, alone):
 
 
 @inlined_jit
-def _run_samples(
-    events, arrays, readout, neurons, keys, steps, first, alone, state, scratch, out, sums, membrane, spikes
-):
-    """Do :func:`run_layer`; alone : whether neurons that a constant input can make fire run alone."""
+def run_layer(events, arrays, readout, neurons, keys, steps, first, state, scratch, out, sums, membrane, spikes):
+    """Run samples ``first`` on; list what they fire in ``out``, and add to ``sums`` (n, N_SUMS).
+
+    state : of as many samples, or of one, which serves them one after the other; step 0 begins at rest
+    membrane, spikes : (t_steps, n, size) or (0, n, size)
+    """
     frames, count = events.stop.shape[1] - 1, 0
+    alone = steps.spikes_only and frames == 1 and not steps.every_step and is_plain(neurons, keys, state.variance)
     for sample in range(len(events.stop)):
         image, running, own = first + sample, neurons, of_sample(state, sample % len(state.now))
         out.stop[sample, 0] = count
@@ -259,18 +262,3 @@ def _run_samples(
             if len(membrane) > 0:
                 copy(own.u, membrane[t, sample])
                 copy(own.fired, spikes[t, sample])
-
-
-@jit
-def run_layer(events, arrays, readout, neurons, keys, steps, first, state, out, sums, membrane, spikes):
-    """Run samples ``first`` on; list what they fire in ``out``, and add to ``sums`` (n, N_SUMS).
-
-    state : of as many samples, or of one, which serves them one after the other; step 0 begins at rest
-    membrane, spikes : (t_steps, n, size) or (0, n, size)
-    """
-    alone = steps.spikes_only and events.stop.shape[1] == 2 and not steps.every_step
-    alone = alone and is_plain(neurons, keys, state.variance)
-    scratch = _scratch(arrays, neurons, keys, state, alone)
-    _run_samples(
-        events, arrays, readout, neurons, keys, steps, first, alone, state, scratch, out, sums, membrane, spikes
-    )

@@ -15,7 +15,7 @@ from mapping.ir.ops import Lif
 from mapping.ir.shapes import Geometry, Shape
 from mapping.kernels import inference
 from mapping.kernels.fire import WORD, Neurons, State, at_rest
-from mapping.kernels.inference import Arrays, Events, Keys, Steps
+from mapping.kernels.inference import Arrays, Events, Keys, Scratch, Steps
 from mapping.kernels.readout import Readout
 from mapping.kernels.sums import N_SUMS
 from mapping.networks import event_tables as tables
@@ -45,12 +45,12 @@ class EventLayer:
     out_shape: Shape
     _kept: local = field(default_factory=local)
 
-    def _room(self, size: int) -> np.ndarray:
-        """Return memory for a list, the same again and again: fresh memory has to be cleared first."""
+    def _room(self, size: int) -> tuple[np.ndarray, Scratch]:
+        """Return memory for a list and for steps, the same again and again: fresh memory has to be cleared first."""
         if len(getattr(self._kept, "place", ())) < size:
             self._kept.place = np.empty(size, np.int32)
-        place: np.ndarray = self._kept.place
-        return place
+            self._kept.scratch = inference.scratch_of(self.arrays, self.neurons, self.keys)
+        return self._kept.place, self._kept.scratch
 
     def run(
         self, events: Events, first: int = 0, *, dense: bool = False, every_step: bool = False
@@ -125,12 +125,13 @@ class EventLayer:
         self, events: Events, state: State, steps: Steps, first: int, membrane: np.ndarray, spikes: np.ndarray
     ) -> tuple[Events, np.ndarray]:
         n, n_steps = len(events.stop), steps.stop - steps.start
-        place, dtype = self._room(n * n_steps * len(self.neurons.level) + 1), self.neurons.level.dtype
-        out = Events(place, np.empty(0, dtype), np.empty((n, n_steps + 1), np.int64))
+        place, scratch = self._room(n * n_steps * len(self.neurons.level) + 1)
+        out = Events(place, np.empty(0, self.neurons.level.dtype), np.empty((n, n_steps + 1), np.int64))
         sums = np.zeros((n, N_SUMS))
         inference.run_layer(
-            events, self.arrays, self.readout, self.neurons, self.keys, steps, first, state, out, sums, membrane, spikes
-        )
+            events, self.arrays, self.readout, self.neurons, self.keys, steps, first, state, scratch, out, sums,
+            membrane, spikes,
+        )  # fmt: skip
         return out, sums.sum(0)
 
 
