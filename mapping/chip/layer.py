@@ -77,10 +77,9 @@ class MappedLayer:
         self.set_full_scale(max(row.full_scale for row in self.row_tiles))  # does not follow drift
         self.neurons: Neurons | Rectifiers
         if isinstance(layer.activation, Lif):
-            n_rows = len(self.row_tiles)
-            self.neurons = Neurons(layer, layer.activation, chip, t_steps, last, n_rows, self._key, dtype)
+            self.neurons = Neurons(layer, chip, t_steps, last, len(self.row_tiles), self._key, dtype)
         else:
-            self.neurons = Rectifiers(layer, layer.activation, planes)
+            self.neurons = Rectifiers(layer, planes)
         self.apply(self.no_codes)
         self.calibrate()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import prod
+from typing import cast
 
 import numpy as np
 import torch
@@ -23,8 +24,7 @@ class Neurons:
     Parameters
     ----------
     layer : Stage
-    neurons : Lif
-        Of the stage, in units of a weight.
+        Of spiking neurons.
     chip : Chip
     t_steps : int
     last : bool
@@ -56,7 +56,6 @@ class Neurons:
     def __init__(
         self,
         layer: Stage,
-        neurons: Lif,
         chip: Chip,
         t_steps: int,
         last: bool,
@@ -65,6 +64,7 @@ class Neurons:
         dtype: torch.dtype,
     ) -> None:
         self._layer, self._chip, self._t_steps, self._key, self._dtype = layer, chip, t_steps, key, dtype
+        neurons = cast(Lif, layer.activation)
         self.spec = neurons.neuron
         self._row_tiles = n_row_tiles
         self.last = last

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import prod
+from typing import cast
 
 import numpy as np
 import torch
@@ -19,8 +20,7 @@ class Rectifiers:
     Parameters
     ----------
     stage : Stage
-    relu : QuantizedRelu
-        Of the stage.
+        Of a conventional layer.
     planes : array, (n_frames,)
         What the frames of an input stand for.
 
@@ -37,10 +37,10 @@ class Rectifiers:
     n_votes = 1
     capacitance = 0.0
 
-    def __init__(self, stage: Stage, relu: QuantizedRelu, planes: np.ndarray) -> None:
-        self._stage, self._relu, self._planes = stage, relu, planes
+    def __init__(self, stage: Stage, planes: np.ndarray) -> None:
+        self._stage, self._relu, self._planes = stage, cast(QuantizedRelu, stage.activation), planes
         self._out = stage.spec.out // stage.slices
-        self.last, self.serial = relu.top is None, len(planes) > 1
+        self.last, self.serial = self._relu.top is None, len(planes) > 1
         self.offset = np.zeros((stage.spec.out, 1, 1))
         self.correction: np.ndarray | float = 0.0
         self.scale: np.ndarray | float = 1.0

@@ -133,5 +133,5 @@ def unit_voltage(layer):
     The reads of a pool add up on one membrane, a hundredth of each current; half of 1 V is the largest threshold.
     """
     charge = 0.01 * UNIT * T_READ * layer.layer.spec.pool**2
-    capacitance = layer.layer.threshold.max() * charge / 0.5
+    capacitance = layer.layer.activation.threshold.max() * charge / 0.5
     return charge / capacitance, capacitance

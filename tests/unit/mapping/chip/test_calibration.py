@@ -104,7 +104,7 @@ def test_offset_codes_leave_half_a_step(tiny, chip):
             assert np.all(np.abs(rest)[within] <= 3 * spread / 30 / 2 + 1e-12)
             np.testing.assert_allclose(np.abs(rest)[~within], np.abs(offset)[~within] - 1.5 * spread, rtol=1e-9)
             beyond += np.count_nonzero(~within)
-            level = layer.layer.threshold + rest / unit_voltage(layer)[0]
+            level = layer.layer.activation.threshold + rest / unit_voltage(layer)[0]
             assert_runs_like(layer, x, analog, sum(of_outputs(layer, x, read_out(chip))), level=level)
     assert beyond > 0
 

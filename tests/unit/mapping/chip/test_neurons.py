@@ -141,7 +141,7 @@ def test_membranes_are_as_large_as_their_thresholds_need(tiny, chip):
         v_unit, capacitance = unit_voltage(layer)
         assert layer.neurons.v_unit == approx(v_unit, rel=1e-12)
         assert layer.neurons.capacitance == approx(capacitance, rel=1e-12)
-        assert layer.layer.threshold.max() * v_unit == approx(0.5)
+        assert layer.layer.activation.threshold.max() * v_unit == approx(0.5)
     given = chip.replace(neuron__capacitance="2 fF", neuron__mirror_ratio=0.03)
     for layer in mapped_on(network, given).layers:
         assert layer.neurons.capacitance == 2e-15
@@ -156,7 +156,7 @@ def test_an_offset_moves_where_neurons_fire_but_not_what_they_lose(tiny, chip):
     for layer, x, analog in inputs_of(mapped, images[:3]):
         offset = layer.neurons.offset
         assert offset.shape == (layer.layer.spec.out, 1, 1) and len(np.unique(offset)) == offset.size
-        level = layer.layer.threshold + offset / unit_voltage(layer)[0]
+        level = layer.layer.activation.threshold + offset / unit_voltage(layer)[0]
         current = sum(of_outputs(layer, x, read_out(chip)))
         assert_runs_like(layer, x, analog, current, level=level)
         differs += np.count_nonzero(forward(layer, x, analog)[0] != forward(plain.layers[layer.number], x, analog)[0])
@@ -195,10 +195,10 @@ def test_noise_enters_the_comparison_and_not_the_membrane(tiny, chip):
             u = s = 0
             for t in range(network.t_steps):
                 now = current[min(t, len(current) - 1)] + layer.layer.constant[:, None, None]
-                u = layer.layer.beta * u + now - s * layer.layer.threshold
+                u = layer.layer.activation.beta * u + now - s * layer.layer.activation.threshold
                 s = spikes[t]
                 np.testing.assert_allclose(membrane[t], u, rtol=0, atol=1e-7)
-                z = (u - layer.layer.threshold) * unit_voltage(layer)[0] / noise
+                z = (u - layer.layer.activation.threshold) * unit_voltage(layer)[0] / noise
                 p = stats.norm.cdf(z)
                 for weight in (1, z):
                     sums.append([np.sum(weight * (s - p)), np.sum(weight**2 * p * (1 - p))])

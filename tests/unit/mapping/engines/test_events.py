@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import mapping as mp
 import xbarsim as xb
+from mapping.chip import ageing
 from mapping.chip.periphery.neuron_circuit import DigitalNeuron
 from mapping.cost.timing import layer_timing
 from mapping.engines.tensor_engine import forward
@@ -291,8 +292,8 @@ def test_ageing_by_batches_is_ageing_between_them(tiny, chip, encoding, name):
         for layer, rows in zip(by_hand.layers, activities):
             for row, seen in zip(layer.row_tiles, rows):
                 for tile in row.tiles:
-                    voltages = mp.ageing.CellVoltages.of(tile, seen)
-                    mp.ageing.wear(tile, voltages, seen, 1.0, 300.0)
+                    voltages = ageing.CellVoltages.of(tile, seen)
+                    ageing.wear(tile, voltages, seen, 1.0, 300.0)
                     tile.die.advance(dt=len(batch) * step * network.t_steps)
             layer.refresh()
     assert sum(layer.energies["array"] for layer in report.layers) == pytest.approx(energy / 7, rel=1e-9)

@@ -209,7 +209,7 @@ def test_a_loop_in_software_is_the_equations(values, seed):
     network = looped(seed=seed, **values)
     given = (np.random.default_rng(seed).random((12, 2, 4)) < 0.5).astype(float)
     weight = np.where(network.layers[0].weight.detach().numpy()[:, :, 0, 0] >= 0, 1.0, -1.0)
-    spikes = run_loop(ideal_layers(network.layers, network.spec)[0], given)
+    spikes = run_loop(ideal_layers(network.graph(), network.t_steps, np.dtype(np.float32))[0], given)
     for sample in range(2):
         by_hand = loop_by_hand(lambda x: weight @ x, given[:, sample], network)
         np.testing.assert_array_equal(spikes[:, sample], by_hand)

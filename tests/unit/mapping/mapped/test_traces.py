@@ -32,7 +32,9 @@ def test_a_trace_obeys_equation_1(tiny, mapped):
     inputs = np.repeat(mapped.chip.driver.quantize(x), network.t_steps, 0).astype(float)
     for k, layer in enumerate(mapped.layers):
         theta, spikes = trace.thresholds[k], trace.spikes[k]
-        assert theta.shape == layer.layer.out_shape and np.array_equal(theta[:, 0, 0], layer.layer.threshold[:, 0, 0])
+        assert theta.shape == layer.layer.out_shape and np.array_equal(
+            theta[:, 0, 0], layer.layer.activation.threshold[:, 0, 0]
+        )
         for image in range(len(images)):
             u, s = np.zeros(theta.shape), np.zeros(theta.shape)
             for t in range(network.t_steps):
@@ -61,7 +63,7 @@ def test_a_trace_tells_where_comparators_fire(tiny, chip):
         trace = mp.trace(mapped, tiny[1])
         layer = mapped.layers[0]
         votes = layer.neurons.offset.reshape(-1, layer.layer.spec.out).sum(0)
-        shift = trace.thresholds[0][:, 1, 2] - layer.layer.threshold[:, 0, 0]
+        shift = trace.thresholds[0][:, 1, 2] - layer.layer.activation.threshold[:, 0, 0]
         np.testing.assert_allclose(shift, votes / layer.neurons.v_unit)
         if layer.neurons.n_votes == 1:
             assert np.array_equal(trace.spikes[0], trace.membranes[0] >= trace.thresholds[0])
