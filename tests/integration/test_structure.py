@@ -4,14 +4,10 @@ import re
 from pathlib import Path
 
 import mapping as mp
-from tests.oracles.circles import circles
+from tests.oracles.structure import circles, flat_modules, folders, longest, of_one_name
 
 ROOT = Path(mp.__file__).parent
 TESTS = Path(__file__).parents[1]
-TO_COME = (  # rooms that mapping gets, whose tests are there already
-    "ir", "importers", "networks", "training", "chip", "chip/periphery", "mapped", "figures", "inputs", "study/paper",
-    "cli",
-)  # fmt: skip
 PARTS = ("SarAdc", "SenseAmp", "ChargeNeuron", "PassiveNeuron", "DigitalNeuron", "Driver", "Link", "CurrentLimit")
 
 
@@ -50,7 +46,19 @@ def test_modules_of_tests_are_short():
 
 
 def test_folders_of_unit_tests_are_those_of_the_packages():
-    known = {f"mapping/{room}" for room in TO_COME}
-    folders = {path.parent.relative_to(TESTS / "unit").as_posix() for path in TESTS.glob("unit/*/**/test_*.py")}
-    assert {"xbarsim", "xbarsim/study", "mapping/engines"} <= folders
-    assert [folder for folder in folders - known if not (ROOT.parent / folder).is_dir()] == []
+    tested = {path.parent.relative_to(TESTS / "unit").as_posix() for path in TESTS.glob("unit/*/**/test_*.py")}
+    assert {"xbarsim", "xbarsim/study", "mapping/engines"} <= tested
+    assert [folder for folder in tested if not (ROOT.parent / folder).is_dir()] == []
+
+
+def test_mapping_is_rooms():
+    """At most 14 folders, no module beside them, no two files of one name."""
+    assert len(folders(ROOT)) <= 14 and flat_modules(ROOT) == [] and of_one_name(ROOT) == []
+
+
+def test_rooms_are_counted(tmp_path):
+    for name in ("a/__init__.py", "a/same.py", "b/__init__.py", "b/same.py", "c/same.txt", "__init__.py", "flat.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("def f():\n    return 1\n" if name == "flat.py" else "")
+    assert folders(tmp_path) == ["a", "b"] and flat_modules(tmp_path) == ["flat.py"]
+    assert of_one_name(tmp_path) == ["same.py"] and longest(tmp_path)[1][0] == 2
