@@ -46,7 +46,7 @@ class SpikeCodec:
     def __init__(self, network: Network, chip: Chip, seed: int, last: Activation) -> None:
         self.network, self._chip, self._seed, self._last = network, chip, seed, last
         self.t_steps, self.macs_per_step = network.t_steps, network.spec.macs_per_step
-        self.planes = np.ones(self.t_steps)
+        self.planes = np.broadcast_to(1.0, self.t_steps)
 
     def checked(self, images: np.ndarray, axes: str | None = None) -> Checked:
         """Return images or spikes, see :func:`mapping.networks.encode.check_images`."""

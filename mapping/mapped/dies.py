@@ -143,8 +143,8 @@ def evaluate_dies(
     """
     network, chip = as_network(network), as_chip(chip)
     if past is not None:
+        history = of_kind(History, past, "past", "a History")
         warnings.warn("evaluate_dies(past=...) is deprecated; use history=...", DeprecationWarning, stacklevel=2)
-        history = past
     history = History() if history is None else of_kind(History, history, "history", "a History")
     history.check(chip, refresh)
     convention(accounting)
