@@ -75,7 +75,7 @@ def chips():
 
 def compare(network, images, labels):
     """Print times of all sides and their ratios, medians over rounds."""
-    peer, tensors = snntorch(network), partial(network.predict, engine="tensors")
+    peer, tensors = snntorch(network), partial(network.predict, engine="dense")
     batches = best_batch(peer, images[:1000]), best_batch(tensors, images[:1000])
     ideal = network.predict(images)
     agree = np.mean(ideal[:500] == peer(images[:500], 100))

@@ -14,6 +14,7 @@ from mapping.networks.ann import Ann
 from mapping.networks.decode import scores
 from mapping.networks.encode import Checked, check_images, encode, is_analog
 from mapping.networks.network import Network
+from xbarsim.errors import ParameterError
 
 Coding = Literal["dac", "bit-serial"]
 Frames = tuple[np.ndarray, bool]  # what drives a layer, (n_frames, n, ...), and whether a DAC does
@@ -28,8 +29,8 @@ class SpikeCodec:
     chip : Chip
     seed : int
         Root seed of rate encoding.
-    last : Activation
-        Of the last layer, batch norm folded in.
+    last : Lif
+        Neurons of the last layer, batch norm folded in.
 
     Attributes
     ----------
@@ -43,7 +44,7 @@ class SpikeCodec:
 
     serial = False
 
-    def __init__(self, network: Network, chip: Chip, seed: int, last: Activation) -> None:
+    def __init__(self, network: Network, chip: Chip, seed: int, last: Lif) -> None:
         self.network, self._chip, self._seed, self._last = network, chip, seed, last
         self.t_steps, self.macs_per_step = network.t_steps, network.spec.macs_per_step
         self.planes = np.broadcast_to(1.0, self.t_steps)
@@ -64,7 +65,7 @@ class SpikeCodec:
 
     def classes(self, outputs: np.ndarray, state: Tensor) -> np.ndarray:
         """Return the classes that the network's decoder reads from spikes or membranes."""
-        threshold = torch.from_numpy(cast(Lif, self._last).threshold)
+        threshold = torch.from_numpy(self._last.threshold)
         read = scores(torch.from_numpy(outputs), state, self.network.spec.decoder, threshold)
         classes: np.ndarray = read.argmax(1).numpy()
         return classes
@@ -100,6 +101,12 @@ class LevelCodec:
     """
 
     def __init__(self, network: Ann, chip: Chip, coding: Coding) -> None:
+        if not chip.neuron.digital:
+            raise ParameterError(f"{chip.name}: {chip.neuron.kind} neurons give spikes; an Ann needs a sar-adc")
+        if chip.calibration is not None and chip.calibration.threshold_bits:
+            raise ParameterError(f"{chip.name}: Calibration.threshold_bits: an Ann has no thresholds; leave it out")
+        if coding not in ("dac", "bit-serial"):
+            raise ParameterError(f"inputs = {coding!r}: give 'dac' or 'bit-serial'")
         self.network, self._chip, self._coding = network, chip, coding
         spec, self.serial = network.spec, coding == "bit-serial"
         self._bits = spec.activation_bits
@@ -147,3 +154,12 @@ class LevelCodec:
 
 
 Codec = SpikeCodec | LevelCodec
+
+
+def codec_of(network: Network | Ann, chip: Chip, seed: int, inputs: Coding | None, last: Activation) -> Codec:
+    """Return what drives a network, conventional ones by a DAC unless told; ``last`` are its last neurons, folded."""
+    if isinstance(network, Ann):
+        return LevelCodec(network, chip, "dac" if inputs is None else inputs)
+    if inputs is not None:
+        raise ParameterError(f"inputs = {inputs!r}: of an Ann; a spiking network says itself what drives it")
+    return SpikeCodec(network, chip, seed, cast(Lif, last))

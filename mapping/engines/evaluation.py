@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from mapping.cost.accounting import Accounting
 from mapping.engines.executor import EngineName
+from mapping.networks.network import engine_called
 from xbarsim.drift import ROOM_TEMPERATURE
 from xbarsim.parameters import Parameters
 from xbarsim.units import Temperature
@@ -19,7 +20,7 @@ class Evaluation(Parameters):
     Attributes
     ----------
     accounting : Accounting
-    engine : {"auto", "events", "tensors"}
+    engine : {"auto", "events", "dense"}
     refresh : float, optional
     ageing_by : {"step", "batch"}
     batch_size : int, optional
@@ -36,7 +37,7 @@ class Evaluation(Parameters):
 
     @model_validator(mode="after")
     def _can_age(self) -> Self:
-        if self.refresh is not None and self.engine not in ("auto", self.needed):
+        if self.refresh is not None and engine_called(self.engine) not in ("auto", self.needed):
             raise ValueError(f"engine = {self.engine!r}: ageing by {self.ageing_by} needs {self.needed!r}; use 'auto'")
         return self
 
@@ -45,7 +46,7 @@ class Evaluation(Parameters):
         """The engine that all else allows."""
         if self.refresh is None:
             return self.engine
-        return "tensors" if self.ageing_by == "step" else "events"
+        return "dense" if self.ageing_by == "step" else "events"
 
     def batch(self, n_images: int) -> int:
         """Return how many images are classified, and age the arrays, together."""

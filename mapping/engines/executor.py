@@ -14,17 +14,18 @@ from mapping.chip.layer import MappedLayer
 from mapping.chip.periphery.ledger import Ledger
 from mapping.engines.base import Engine, Shared, Task
 from mapping.engines.codecs import Codec
+from mapping.engines.dense_engine import DenseEngine
 from mapping.engines.event_engine import EventEngine, wordline_counts
-from mapping.engines.tensor_engine import TensorEngine
+from mapping.networks.network import engine_called
 from xbarsim.errors import ParameterError, shown
 from xbarsim.threads import in_threads
 
-EngineName = Literal["auto", "events", "tensors"]
+EngineName = Literal["auto", "events", "dense", "tensors"]  # the last one is a former name of dense
 Progress = Callable[[int], None]  # images done since the last call
 Reads = tuple[np.ndarray, bool, int]  # samples (n, ...) that drive a layer, whether a DAC does, how often each is read
 
-TENSORS = TensorEngine()
-ENGINES: tuple[Engine, ...] = (EventEngine(), TENSORS)  # the faster first
+DENSE = DenseEngine()
+ENGINES: tuple[Engine, ...] = (EventEngine(), DENSE)  # the faster first
 
 
 class Inference:
@@ -42,13 +43,13 @@ class Inference:
 
     def engine(self, name: EngineName = "auto") -> Engine:
         """Return the engine of a name, or the fastest that can run all layers."""
-        refusals = []
+        name, refusals = engine_called(name), []
         for engine in ENGINES:
             if name in ("auto", engine.name):
                 reasons = [engine.refusal(layer) for layer in self.layers]
                 if not any(reasons):
                     return engine
-                refusals += [f"layer {k} needs tensors: {reason}" for k, reason in enumerate(reasons, 1) if reason]
+                refusals += [f"layer {k} needs 'dense': {reason}" for k, reason in enumerate(reasons, 1) if reason]
         if not refusals:
             known = ", ".join(repr(engine.name) for engine in ENGINES)
             raise ParameterError(f"engine = {shown(name)}: give 'auto', {known}")
@@ -60,7 +61,7 @@ class Inference:
 
     def as_tensors(self, images: np.ndarray) -> Iterator[tuple[np.ndarray, Tensor, Ledger]]:
         """Yield outputs, what they were made from, and counts of each layer."""
-        return TENSORS.run(self._task(images, 0))
+        return DENSE.run(self._task(images, 0))
 
     def driven(self, images: np.ndarray, first: int = 0) -> Iterator[Reads]:
         """Yield what drives each layer while images are classified."""
@@ -97,7 +98,7 @@ class Inference:
             What other dies of the chip made of the same images; added to.
         progress : callable, optional
         """
-        chosen = self.engine("tensors" if ageing else engine)
+        chosen = self.engine("dense" if ageing else engine)
         size = len(images) if ageing else chosen.size(self.layers, len(images))
         tasks = [
             Task(self.codec, self.layers, images[k : k + size], first + k, ageing, counted is not None, inputs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
@@ -21,13 +21,12 @@ from mapping.cost.provenance import Run
 from mapping.cost.report import LayerReport, Report
 from mapping.cost.timing import layer_timing
 from mapping.engines.base import Shared
-from mapping.engines.codecs import Codec, Coding, LevelCodec, SpikeCodec
+from mapping.engines.codecs import Coding, codec_of
+from mapping.engines.dense_engine import forward
 from mapping.engines.evaluation import Evaluation
 from mapping.engines.executor import EngineName, Progress
-from mapping.engines.tensor_engine import forward
 from mapping.inputs.sample import Sample
 from mapping.lower.plan import lower
-from mapping.lower.stages import Stage
 from mapping.mapped.given import Source, as_ann, as_chip, as_network, check_mapping
 from mapping.mapped.mapped_layers import MappedLayers, check_replication
 from mapping.networks.ann import Ann
@@ -39,9 +38,10 @@ from xbarsim.ports import reduce
 
 
 def map_network(
-    network: Network | Source,
+    network: Network | Ann | Source,
     chip: Chip | Source,
     *,
+    inputs: Coding | None = None,
     seed: int = 0,
     die: int = 0,
     dtype: torch.dtype = torch.float32,
@@ -51,11 +51,22 @@ def map_network(
 ) -> MappedNetwork:
     """Place a network on a chip: fold, cut into arrays, program, reduce each array to its exact ports, calibrate.
 
+    In an Ann, a weight of n bits, sign and magnitude, takes n - 1 pairs of bitlines, one for each bit of its magnitude;
+    codes of all its bitlines are shifted, added and subtracted digitally. Inputs are levels of a DAC, or their bits are read one
+    after the other, and shifted and added too.
+
+    A depthwise convolution takes the arrays of a plain one: the weights for channels that an output does not read are
+    pairs of cells in the HRS. They count as cells in use (``utilization``) and as operations that inputs cause
+    (``synaptic_operations``), but not as operations of the network (TOPS/W).
+
     Parameters
     ----------
-    network : Network, or its name or file
-        Trained, with binary weights.
+    network : Network, or its name or file; or Ann
+        Trained; a spiking one with binary or ternary weights.
     chip : Chip, or its name or file
+        For an Ann with a SarAdc and differential weights.
+    inputs : {"dac", "bit-serial"}, optional
+        Of an Ann; the former unless given.
     seed : int
         Root seed of everything that is drawn.
     die : int
@@ -72,15 +83,29 @@ def map_network(
     Returns
     -------
     MappedNetwork
+
+    Raises
+    ------
+    ParameterError
+        If the chip cannot run the network, has copies of more layers than there are, or needs images and has none.
     """
-    network, chip = as_network(network), as_chip(chip)
+    given = network if isinstance(network, Ann) else as_network(network)
+    chip = as_chip(chip)
     check_mapping(seed, die, dtype, solve)
-    images = None if images is None else check_images(images, network.spec, axes)
+    images = None if images is None else check_images(images, given.spec, axes, spiking=isinstance(given, Network))
     if chip.full_scale_needs_images and images is None:
-        raise ParameterError(f"{chip.name}: SarAdc.full_scale = 'calibrated' needs images; give some to map_network")
-    stages = lower(network.graph())
-    codec = SpikeCodec(network, chip, seed, stages[-1].activation)
-    return _placed(codec, stages, chip, seed, die, dtype, images, solve)
+        raise ParameterError(f"{chip.name}: SarAdc.full_scale = 'calibrated' needs images; give some")
+    stages = lower(given.graph())
+    codec = codec_of(given, chip, seed, inputs, stages[-1].activation)
+    check_replication(chip, len(stages))
+    layers = [
+        MappedLayer(stage, chip, codec.planes, stage is stages[-1], seed, die, k, dtype, solve)
+        for k, stage in enumerate(stages)
+    ]
+    mapped = MappedNetwork(codec, chip, layers, seed)
+    if chip.full_scale_needs_images and images is not None:
+        mapped.fit_full_scale(images)
+    return mapped
 
 
 def map_ann(
@@ -94,68 +119,9 @@ def map_ann(
     images: np.ndarray | None = None,
     solve: Solve = reduce,
 ) -> MappedNetwork:
-    """Place a conventional network on a chip.
-
-    A weight of n bits, sign and magnitude, takes n - 1 pairs of bitlines, one for each bit of its magnitude; codes of
-    all its bitlines are shifted, added and subtracted digitally. Inputs are levels of a DAC, or their bits are read one
-    after the other, and shifted and added too.
-
-    A depthwise convolution takes the arrays of a plain one: the weights for channels that an output does not read are
-    pairs of cells in the HRS. They count as cells in use (``utilization``) and as operations that inputs cause
-    (``synaptic_operations``), but not as operations of the network (TOPS/W).
-
-    Parameters
-    ----------
-    network : Ann, or its name or file
-    chip : Chip, or its name or file
-        With a SarAdc and differential weights.
-    inputs : {"dac", "bit-serial"}
-    seed, die, dtype, images, solve
-        As for :func:`mapping.map_network`.
-
-    Returns
-    -------
-    MappedNetwork
-
-    Raises
-    ------
-    ParameterError
-        If the chip has no converters, has copies of more layers than there are, or needs images and has none.
-    """
-    network, chip = as_ann(network), as_chip(chip)
-    check_mapping(seed, die, dtype, solve)
-    images = None if images is None else network.checked(images)
-    if not chip.neuron.digital:
-        raise ParameterError(f"{chip.name}: {chip.neuron.kind} neurons give spikes; an Ann needs a sar-adc")
-    if chip.calibration is not None and chip.calibration.threshold_bits:
-        raise ParameterError(f"{chip.name}: Calibration.threshold_bits: an Ann has no thresholds; leave it out")
-    if inputs not in ("dac", "bit-serial"):
-        raise ParameterError(f"inputs = {inputs!r}: give 'dac' or 'bit-serial'")
-    if chip.full_scale_needs_images and images is None:
-        raise ParameterError(f"{chip.name}: SarAdc.full_scale = 'calibrated' needs images; give some to map_ann")
-    return _placed(LevelCodec(network, chip, inputs), lower(network.graph()), chip, seed, die, dtype, images, solve)
-
-
-def _placed(
-    codec: Codec,
-    stages: Sequence[Stage],
-    chip: Chip,
-    seed: int,
-    die: int,
-    dtype: torch.dtype,
-    images: np.ndarray | None,
-    solve: Solve,
-) -> MappedNetwork:
-    """Return stages on arrays, their converters fitted to images if they are calibrated so."""
-    check_replication(chip, len(stages))
-    layers = [
-        MappedLayer(stage, chip, codec.planes, stage is stages[-1], seed, die, k, dtype, solve)
-        for k, stage in enumerate(stages)
-    ]
-    mapped = MappedNetwork(codec, chip, layers, seed)
-    if chip.full_scale_needs_images and images is not None:
-        mapped.fit_full_scale(images)
-    return mapped
+    """Place a conventional network, an Ann, its name or its file, on a chip: see :func:`mapping.map_network`."""
+    ann = as_ann(network)
+    return map_network(ann, chip, inputs=inputs, seed=seed, die=die, dtype=dtype, images=images, solve=solve)
 
 
 class MappedNetwork(MappedLayers):
@@ -203,7 +169,7 @@ class MappedNetwork(MappedLayers):
         labels : int array, (n,)
         accounting : str or Accounting
             How energy and operations are counted, see ``mapping.cost.CONVENTIONS``.
-        engine : {"auto", "events", "tensors"}
+        engine : {"auto", "events", "dense"}
             How currents are added up: spike by spike, or as dense tensors; the same but for membranes within rounding
             of a threshold. Unless told, spike by spike if all that the chip is made of can be run so.
         refresh : float, optional

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, Literal, cast
 
@@ -24,6 +25,14 @@ from mapping.networks.spec import NetworkSpec
 from xbarsim.errors import ParameterError
 from xbarsim.streams import whole_number
 from xbarsim.threads import in_threads
+
+
+def engine_called(name: Any) -> Any:
+    """Return the present name of an engine; its former one warns."""
+    if isinstance(name, str) and name == "tensors":
+        warnings.warn("engine = 'tensors' is deprecated; use 'dense'", DeprecationWarning, stacklevel=4)
+        return "dense"
+    return name
 
 
 class Network(CheckedModule):
@@ -104,7 +113,7 @@ class Network(CheckedModule):
         images: np.ndarray,
         batch_size: int = 100,
         seed: int = 0,
-        engine: Literal["auto", "events", "tensors"] = "auto",
+        engine: Literal["auto", "events", "dense", "tensors"] = "auto",
         axes: str | None = None,
     ) -> np.ndarray:
         """Return the class (n,) that the decoder reads; the lowest class wins a tie.
@@ -117,7 +126,7 @@ class Network(CheckedModule):
             Images per pass.
         seed : int
             Of rate encoding.
-        engine : {"auto", "events", "tensors"}
+        engine : {"auto", "events", "dense"}
             Whether inputs are added up spike by spike, on the CPU and without maximum pooling, or as tensors, wherever
             the network is. Unless told, spike by spike while spikes are sparse. Both give the same spikes but for
             membranes within rounding of a threshold.
@@ -129,8 +138,9 @@ class Network(CheckedModule):
         images = check_images(images, self.spec, axes)
         if whole_number(batch_size, "batch_size") < 1:
             raise ParameterError(f"{len(images)} images in batches of {batch_size}: at least 1 of each is needed")
-        if engine not in ("auto", "events", "tensors"):
-            raise ParameterError(f"engine = {engine!r}: give 'auto', 'events' or 'tensors'")
+        engine = engine_called(engine)
+        if engine not in ("auto", "events", "dense"):
+            raise ParameterError(f"engine = {engine!r}: give 'auto', 'events' or 'dense'")
         able = self.layers[0].weight.is_cpu and all(layer.spec.pool_by == "average" for layer in self.layers)
         if engine == "events" and not able:
             raise ParameterError("engine = 'events' is for networks on the CPU without maximum pooling; use 'auto'")
@@ -139,7 +149,7 @@ class Network(CheckedModule):
         starts = range(0, len(images), batch_size)
         parts = [(images[start : start + batch_size], start) for start in starts]
         classes: list[np.ndarray] = []
-        if able and engine != "tensors":
+        if able and engine != "dense":
             dtype = np.dtype(np.float64 if self.layers[0].weight.dtype == torch.float64 else np.float32)
             layers = ideal_layers(fuse(self.graph()), self.t_steps, dtype)
             given, rate = self._by_events(layers, *parts[0], seed)

@@ -5,7 +5,7 @@ import torch
 
 import mapping as mp
 import xbarsim as xb
-from mapping.engines.tensor_engine import forward
+from mapping.engines.dense_engine import forward
 from mapping.lower.placement import first_row
 from mapping.networks.encode import encode
 

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from mapping.engines.tensor_engine import forward
+from mapping.engines.dense_engine import forward
 from mapping.lower.plan import lower
 from mapping.networks.encode import encode, is_analog
 

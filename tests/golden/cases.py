@@ -16,7 +16,7 @@ from xbarsim.errors import ParameterError
 
 SPIKING = ("mnist-bsnn", "fashion-mnist-bsnn")
 CONVENTIONAL = ("mnist-ann", "fashion-mnist-vgg-ann", "fashion-mnist-mobile-ann")
-ENGINES = ("events", "tensors")
+ENGINES = ("events", "dense")
 
 
 @cache

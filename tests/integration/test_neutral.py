@@ -161,11 +161,11 @@ def test_neutral_options_change_nothing_of_spiking_networks(case, layers, seed, 
         mapped[1].age(n_reads=1e6)
         settings = [{}, {"refresh": 0.0}]
     both = all(each.inference.engine().name == "events" for each in mapped)
-    for engine in ("events", "tensors") if both else ("tensors",):
+    for engine in ("events", "dense") if both else ("dense",):
         for one, other in zip(*(each.spikes(images, engine=engine) for each in mapped)):
             np.testing.assert_array_equal(one, other)
         if "refresh" in settings[1]:
-            settings[1]["ageing_by"] = "step" if engine == "tensors" else "batch"
+            settings[1]["ageing_by"] = "step" if engine == "dense" else "batch"
         assert_same(
             [one.evaluate(images, labels, engine=engine, **more) for one, more in zip(mapped, settings)], mapped
         )

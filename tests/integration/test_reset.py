@@ -68,7 +68,7 @@ def test_spikes_by_hand_in_every_engine(name):
     assert by_events(network, images)[0][0].ravel().tolist() == expected
     if "threshold" not in name or "fire" in name:  # on arrays a tie is one within rounding only
         mapped = mp.map_network(network, ideal_chip(rows=42, cols=2), dtype=torch.float64)
-        for engine in ("events", "tensors"):
+        for engine in ("events", "dense"):
             assert mapped.spikes(images, engine=engine)[0].ravel().tolist() == expected
 
 
@@ -216,7 +216,7 @@ def test_all_engines_give_one_answer(last, decoder, shape, delay, beta, seed):
     assert spec.n_classes == np.prod(spec.shapes()[-1][1])
     expected, sure = classes_by_hand(network, images)
     mapped = mp.map_network(network, ideal_chip(rows=8, cols=6), dtype=torch.float64)
-    for engine in ("events", "tensors"):
+    for engine in ("events", "dense"):
         np.testing.assert_array_equal(network.predict(images, engine=engine)[sure], expected[sure])
         np.testing.assert_array_equal(mapped.inference.classify(images, engine=engine)[0][sure], expected[sure])
         for ours, theirs in zip(mapped.spikes(images, engine=engine), network.spikes(images)):

@@ -6,7 +6,7 @@ import mapping as mp
 import xbarsim as xb
 from mapping.cost import CONVENTIONS
 from mapping.cost.pricing import energies
-from mapping.engines.tensor_engine import forward
+from mapping.engines.dense_engine import forward
 from mapping.lower.placement import first_row
 from mapping.networks.encode import encode
 

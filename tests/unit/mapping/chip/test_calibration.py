@@ -6,7 +6,7 @@ import pytest
 import mapping as mp
 import xbarsim as xb
 from mapping.chip.calibration_codes import find_codes
-from mapping.engines.tensor_engine import forward
+from mapping.engines.dense_engine import forward
 from tests.builders.chips import approx, mapped_on, on, wired, with_readout
 from tests.oracles.readouts import (
     UNIT,

@@ -7,8 +7,8 @@ import torch
 import mapping as mp
 import xbarsim as xb
 from mapping.chip.periphery.ledger import Ledger
-from mapping.engines import tensor_engine as by_tensors
-from mapping.engines.tensor_engine import forward
+from mapping.engines import dense_engine as by_tensors
+from mapping.engines.dense_engine import forward
 from tests.builders.chips import approx, mapped_on, on, wired
 from tests.oracles.readouts import UNIT, assert_runs_like, inputs_of, of_outputs, pairs, read_out, solved
 

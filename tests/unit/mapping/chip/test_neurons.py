@@ -8,7 +8,7 @@ from scipy import stats
 import mapping as mp
 import xbarsim as xb
 from mapping.chip.neurons import Neurons
-from mapping.engines.tensor_engine import forward
+from mapping.engines.dense_engine import forward
 from mapping.lower.placement import first_row
 from tests.builders.chips import approx, mapped_on, wired
 from tests.oracles.naive_networks import rebuilt

@@ -9,8 +9,8 @@ import mapping as mp
 import xbarsim as xb
 from mapping.chip.periphery.ledger import Ledger
 from mapping.chip.periphery.neuron_circuit import DigitalNeuron
-from mapping.engines import tensor_engine as by_tensors
-from mapping.engines.tensor_engine import forward
+from mapping.engines import dense_engine as by_tensors
+from mapping.engines.dense_engine import forward
 from mapping.networks.encode import encode
 from tests.builders.ageing import WIRES, array_voltages, layer_reads, mapped_on
 

@@ -6,7 +6,7 @@ import torch
 
 import mapping as mp
 import xbarsim as xb
-from mapping.engines.tensor_engine import forward
+from mapping.engines.dense_engine import forward
 from tests.builders.chips import approx, mapped_on, wired
 from tests.oracles.readouts import T_READ, UNIT, inputs_of, joules, neurons, of_outputs, solved, unfolded
 
@@ -17,7 +17,7 @@ def chip(chip):
 
 
 @pytest.mark.compiled
-@pytest.mark.parametrize("engine", ["events", "tensors"])
+@pytest.mark.parametrize("engine", ["events", "dense"])
 @pytest.mark.parametrize("limiter", [None, {"i_max": "1 mA"}, {"i_max": "100 uA"}])
 def test_every_output_has_a_reference_current_of_its_own(chip, engine, limiter):
     """64 rows of 10 or 1 uS at 0.3 V, half of the weights +1: 62 outputs of 105.6 uA, references of 192 and 19.2.

@@ -11,7 +11,7 @@ import xbarsim as xb
 from mapping.chip.ageing import Ageing
 from mapping.chip.periphery.ledger import Ledger
 from mapping.chip.periphery.neuron_circuit import DigitalNeuron
-from mapping.engines import tensor_engine as by_tensors
+from mapping.engines import dense_engine as by_tensors
 from mapping.networks.encode import encode
 from tests.builders.ageing import PUBLISHED, WIRES, events, mapped_on, tiles_of
 from tests.builders.devices import EVERYTHING

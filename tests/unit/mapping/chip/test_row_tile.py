@@ -7,7 +7,7 @@ import pytest
 
 import mapping as mp
 import xbarsim as xb
-from mapping.engines.tensor_engine import forward
+from mapping.engines.dense_engine import forward
 from tests.builders.chips import approx, mapped_on, on, wired
 from tests.oracles.naive_networks import rebuilt
 from tests.oracles.readouts import inputs_of, joules, neurons, of_outputs, read_out
@@ -85,7 +85,7 @@ def test_a_majority_of_one_is_the_neuron_itself(tiny, chip):
     one, same = (mapped_on(network, large.replace(merge=merge)) for merge in ("majority", "charge"))
     for a, b in zip(one.spikes(images), same.spikes(images)):
         np.testing.assert_array_equal(a, b)
-    one, same = (mapped.evaluate(images, np.zeros(7, int), engine="tensors") for mapped in (one, same))
+    one, same = (mapped.evaluate(images, np.zeros(7, int), engine="dense") for mapped in (one, same))
     assert replace(one, run=same.run) == same and one.run.chip_hash != same.run.chip_hash
 
 

@@ -13,7 +13,7 @@ import xbarsim as xb
 from mapping.chip import ageing
 from mapping.chip.periphery.neuron_circuit import DigitalNeuron
 from mapping.cost.timing import layer_timing
-from mapping.engines.tensor_engine import forward
+from mapping.engines.dense_engine import forward
 from mapping.kernels.taps import deliver
 from mapping.networks import event_tables as tables
 from mapping.networks.network import Network
@@ -77,12 +77,12 @@ def assert_agree(mapped, images):
     """Spike for spike outside of ties, and the same charges if there are none."""
     clear = without_ties(mapped, images)
     assert clear.mean() > 0.5
-    for a, b in zip(mapped.spikes(images, engine="events"), mapped.spikes(images, engine="tensors")):
+    for a, b in zip(mapped.spikes(images, engine="events"), mapped.spikes(images, engine="dense")):
         np.testing.assert_array_equal(a[:, clear], b[:, clear])
     if not clear.all():
         return
     (classes, charges), (expected, costs) = (
-        mapped.inference.classify(images, engine=engine) for engine in ("events", "tensors")
+        mapped.inference.classify(images, engine=engine) for engine in ("events", "dense")
     )
     np.testing.assert_array_equal(classes, expected)
     for charge, cost in zip(charges, costs):
@@ -133,9 +133,9 @@ def test_events_and_tensors_agree_on_every_geometry(kernel, stride, padding, poo
     chip = mp.load_chip("paper-bsnn").replace(rows=8, cols=6)
     images = np.random.default_rng(0).uniform(0, 1, (3, 2, *size)).round(1)
     mapped = build(chip, network, name)
-    assume(mapped.spikes(images, engine="tensors")[0].any())
+    assume(mapped.spikes(images, engine="dense")[0].any())
     assert_agree(mapped, images)
-    assert (network.predict(images, engine="events") == network.predict(images, engine="tensors")).all()
+    assert (network.predict(images, engine="events") == network.predict(images, engine="dense")).all()
 
 
 @pytest.mark.parametrize("name", ["charge", "bitlines"])
@@ -159,7 +159,7 @@ def test_images_of_several_channels_into_a_dense_layer(chip, name):
     spec = mp.NetworkSpec(input_shape=(2, 3, 4), layers=layers, beta=0.8, threshold=1.0, t_steps=5)
     network, images = Network(spec).double().eval(), np.random.default_rng(1).uniform(0, 1, (9, 2, 3, 4))
     assert_agree(build(chip, network, name), images)
-    classes = [network.predict(images, engine=engine) for engine in ("events", "tensors")]
+    classes = [network.predict(images, engine=engine) for engine in ("events", "dense")]
     np.testing.assert_array_equal(*classes)
     assert len(set(classes[0])) > 1
 
@@ -173,7 +173,7 @@ def test_in_a_tie_rounding_decides_and_outside_of_it_nothing_else(tiny, chip):
     mapped = mp.map_network(network, ideal)
     at = (network.layers[0].effective_weight().detach().numpy()[..., 0, 0] @ spikes[:, 0, :, 0, 0].T == 2.0).T
     assert at.any()
-    for engine in ("events", "tensors"):
+    for engine in ("events", "dense"):
         found = mapped.spikes(spikes, engine=engine)[0][0, :, :, 0, 0]
         exact = network.spikes(spikes)[0][0, :, :, 0, 0]
         np.testing.assert_array_equal(found[~at], exact[~at])
@@ -188,7 +188,7 @@ def test_single_precision_agrees_outside_of_ties(digits):
     images = digits[0][:30]
     clear = without_ties(mapped, images)
     assert clear.sum() > 15
-    for a, b in zip(mapped.spikes(images, engine="events"), mapped.spikes(images, engine="tensors")):
+    for a, b in zip(mapped.spikes(images, engine="events"), mapped.spikes(images, engine="dense")):
         np.testing.assert_array_equal(a[:, clear], b[:, clear])
 
 
@@ -221,8 +221,8 @@ def test_what_only_tensors_run_is_told(tiny, chip):
     network, images = tiny
     for values in ({"inactive": "open"}, {"merge": "majority"}):
         mapped = mp.map_network(network, chip.replace(**values))
-        assert mapped.inference.engine().name == "tensors"
-        with pytest.raises(xb.ParameterError, match="engine = 'events', but layer 1 needs tensors"):
+        assert mapped.inference.engine().name == "dense"
+        with pytest.raises(xb.ParameterError, match="engine = 'events', but layer 1 needs 'dense'"):
             mapped.evaluate(images, np.zeros(7, int), engine="events")
     with pytest.raises(xb.ParameterError, match="engine = 'fast'"):
         mapped.evaluate(images, np.zeros(7, int), engine="fast")
@@ -230,7 +230,7 @@ def test_what_only_tensors_run_is_told(tiny, chip):
     mapped = mp.map_network(network, chip.replace(device__read_disturb=xb.PowerLawDisturb()))
     with pytest.raises(xb.ParameterError, match="Evaluation.ageing_by = 'image': input should be 'step' or 'batch'"):
         mapped.evaluate(images, labels, refresh=0.1, ageing_by="image")
-    for engine, by in (("events", "step"), ("tensors", "batch")):
+    for engine, by in (("events", "step"), ("dense", "batch")):
         with pytest.raises(xb.ParameterError, match=f"engine = '{engine}': ageing by {by} needs"):
             mapped.evaluate(images, labels, refresh=0.1, ageing_by=by, engine=engine)
     with pytest.raises(xb.ParameterError, match="engine = 'fast'"):

@@ -128,7 +128,7 @@ def test_what_an_ann_cannot_run_on_is_refused(network, images, sar, chip):
         map_ann(network, chip)
     with pytest.raises(xb.ParameterError, match="inputs = 'analog': give 'dac' or 'bit-serial'"):
         map_ann(network, sar, inputs="analog")
-    with pytest.raises(xb.ParameterError, match="full_scale = 'calibrated' needs images; give some to map_ann"):
+    with pytest.raises(xb.ParameterError, match="full_scale = 'calibrated' needs images; give some"):
         map_ann(network, sar.replace(readout__full_scale="calibrated"))
     with pytest.raises(xb.ParameterError, match="weights of 0 need a pair of bitlines"):
         map_ann(network, sar.replace(weights="reference"))
@@ -199,7 +199,7 @@ def test_reads_age_the_arrays_of_a_conventional_network_too(network, images, sar
     assert always.refreshes > 0 and always.layers[0].energies["array"] < plain.layers[0].energies["array"]
     after = [tile.die.conductance for layer in mapped.layers for tile in layer.tiles]
     assert all(np.array_equal(a, b) for a, b in zip(before, after))
-    with pytest.raises(xb.ParameterError, match="engine = 'events', but layer 1 needs tensors: it does not spike"):
+    with pytest.raises(xb.ParameterError, match="engine = 'events', but layer 1 needs 'dense': it does not spike"):
         mapped.evaluate(images, labels, engine="events")
     with pytest.raises(xb.ParameterError, match="mapped is of type Rectifiers; give a spiking network on a chip"):
         mp.trace(mapped, images)

@@ -9,7 +9,7 @@ import xbarsim as xb
 from mapping.chip.periphery.neuron_circuit import DigitalNeuron
 from mapping.cost import CONVENTIONS
 from mapping.cost.pricing import energies
-from mapping.engines.tensor_engine import forward
+from mapping.engines.dense_engine import forward
 from mapping.lower.plan import lower
 from mapping.networks.encode import encode
 from mapping.networks.network import Network
@@ -299,3 +299,19 @@ def test_what_cannot_be_mapped_is_refused(tiny, chip):
     real = Network(network.spec.replace(weights="float"))
     with pytest.raises(xb.ParameterError, match="layer 1: weights = 'float'; only binary and ternary ones map"):
         mp.map_network(real, chip)
+
+
+def test_one_function_maps_networks_of_both_kinds(digits):
+    images, labels = (x[:5] for x in digits)
+    ann, chip = mp.load_ann("mnist-ann"), mp.load_chip("paper-ann")
+    given = {"bit-serial": mp.map_ann(ann, chip, inputs="bit-serial"), None: mp.map_ann(ann, chip)}
+    for inputs, expected in given.items():
+        mapped = mp.map_network(ann, chip, inputs=inputs)
+        for ours, theirs in zip(mapped.integers(images), expected.integers(images)):
+            np.testing.assert_array_equal(ours, theirs)
+    with pytest.raises(xb.ParameterError, match="inputs = 'dac': of an Ann"):
+        mp.map_network("mnist-bsnn", chip, inputs="dac")
+    mapped = mp.map_network("mnist-bsnn", "paper-bsnn")
+    with pytest.warns(DeprecationWarning, match="engine = 'tensors' is deprecated; use 'dense'"):
+        before = mapped.evaluate(images, labels, engine="tensors")
+    assert before.accuracy == mapped.evaluate(images, labels, engine="dense").accuracy

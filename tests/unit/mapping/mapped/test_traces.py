@@ -47,7 +47,7 @@ def test_a_trace_obeys_equation_1(tiny, mapped):
     assert repr(trace) == "Trace(2 layers, 7 image(s), 6 time steps)"
 
 
-@pytest.mark.parametrize("engine", ["events", "tensors"])
+@pytest.mark.parametrize("engine", ["events", "dense"])
 def test_a_trace_has_the_spikes_of_the_network(tiny, mapped, engine):
     trace = mp.trace(mapped, tiny[1])
     for mine, its in zip(trace.spikes, mapped.spikes(tiny[1], engine=engine), strict=True):

@@ -56,7 +56,7 @@ OF_MODULES = [
     if getattr(part, tensor, None) is not None
 ]
 NETWORK = mp.load_network(MODULE, input_shape=(1, 2, 2), t_steps=3)
-TENSORS = [name for name in NETWORK.state_dict() if not name.endswith("num_batches_tracked")]
+DENSE = [name for name in NETWORK.state_dict() if not name.endswith("num_batches_tracked")]
 IMAGES = np.ones((2, 1, 2, 2))
 
 
@@ -83,7 +83,7 @@ def test_a_batch_norm_that_divides_by_zero_is_refused():
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
-@given(data=st.data(), name=st.sampled_from(TENSORS), place=st.integers(0, 99))
+@given(data=st.data(), name=st.sampled_from(DENSE), place=st.integers(0, 99))
 def test_state_dicts_and_networks_changed_in_python(tmp_path_factory, data, name, place):
     value = data.draw(bad(name))
     network = deepcopy(NETWORK).double()
@@ -111,7 +111,7 @@ def test_state_dicts_and_networks_changed_in_python(tmp_path_factory, data, name
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
-@given(data=st.data(), name=st.sampled_from(TENSORS), place=st.integers(0, 99))
+@given(data=st.data(), name=st.sampled_from(DENSE), place=st.integers(0, 99))
 def test_files(tmp_path_factory, data, name, place):
     path = tmp_path_factory.mktemp("file") / "net.safetensors"
     mp.save_network(NETWORK, path)

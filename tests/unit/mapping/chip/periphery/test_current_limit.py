@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import mapping as mp
-from mapping.engines.tensor_engine import forward
+from mapping.engines.dense_engine import forward
 from tests.builders.chips import READOUTS, approx, mapped_on, on, wired, with_readout
 from tests.oracles.readouts import T_READ, UNIT, assert_runs_like, inputs_of, joules, of_outputs, read_out
 

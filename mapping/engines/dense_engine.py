@@ -24,10 +24,10 @@ Draws = tuple[list[Tensor], list[Tensor]]  # normal numbers for reads and for co
 _BATCHES = 25, 50  # images whose tensors are held in memory: of many frames, and of up to 8
 
 
-class TensorEngine:
+class DenseEngine:
     """Adds up currents by dense tensors."""
 
-    name = "tensors"
+    name = "dense"
     in_threads = False  # tensors have threads of their own
 
     def refusal(self, layer: MappedLayer) -> str:
