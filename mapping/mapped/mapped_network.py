@@ -52,8 +52,8 @@ def map_network(
     """Place a network on a chip: fold, cut into arrays, program, reduce each array to its exact ports, calibrate.
 
     In an Ann, a weight of n bits, sign and magnitude, takes n - 1 pairs of bitlines, one for each bit of its magnitude;
-    codes of all its bitlines are shifted, added and subtracted digitally. Inputs are levels of a DAC, or their bits are read one
-    after the other, and shifted and added too.
+    codes of all its bitlines are shifted, added and subtracted digitally. Inputs are levels of a DAC, or their bits are
+    read one after the other, and shifted and added too.
 
     A depthwise convolution takes the arrays of a plain one: the weights for channels that an output does not read are
     pairs of cells in the HRS. They count as cells in use (``utilization``) and as operations that inputs cause

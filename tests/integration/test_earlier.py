@@ -3,11 +3,13 @@
 import json
 import shutil
 import sys
+import warnings
 
 import numpy as np
 import pytest
 
 import mapping as mp
+import xbarsim as xb
 from tests.golden import earlier
 
 SAID = json.loads((earlier.FOLDER / "said.json").read_text())
@@ -18,6 +20,18 @@ def files(tmp_path, monkeypatch):
     folder = shutil.copytree(earlier.FOLDER, tmp_path / "earlier")
     monkeypatch.chdir(folder)
     return folder
+
+
+@pytest.mark.parametrize("package", [mp, xb])
+def test_no_public_name_is_lost(package):
+    """Those that were renamed warn."""
+    names = json.loads((earlier.FOLDER / "names.json").read_text())[package.__name__]
+    assert len(names) > 40
+    for name in names:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            assert getattr(package, name) is not None
+        assert [name in str(one.message) for one in caught] == [True] * (name not in package.__all__)
 
 
 def test_networks_of_both_kinds(files):
