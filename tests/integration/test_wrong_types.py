@@ -152,7 +152,7 @@ def test_names_and_files_are_taken_everywhere(tmp_path):
     data = mp.run_study(str(tmp_path / "one.toml"), workers=1)
     assert data.attrs["networks"].startswith(f"{file} (") and data.attrs["datasets"] == f"{tmp_path}/x.npz"
     with pytest.raises(xb.ParameterError, match="network is of type Ann; give a Network, its name or file"):
-        mp.map_network(ANN, CHIP)
+        mp.evaluate_dies(ANN, CHIP, IMAGES, LABELS, n_dies=1)
     with pytest.raises(xb.ParameterError, match="network is of type Network; give an Ann, its name or file"):
         mp.map_ann(NETWORK, CHIP)
     with pytest.raises(xb.ParameterError, match="study is of type dict; give a Study, or the name or file of one"):
