@@ -199,6 +199,7 @@ def test_the_command_sets_the_figures_side_by_side(tmp_path):
     assert len(values["table3"]) == 4 and values["ann"]["recorded_accuracy"] > 0.99
 
 
+@pytest.mark.compiled
 def test_report_explains_how_layers_become_arrays(command):
     code, out, err = command("report", "--explain", "--images", "10", "--chip", "paper-bsnn", "--chip", "isaac-like")
     assert code == 0, err

@@ -34,6 +34,7 @@ def test_no_public_name_is_lost(package):
         assert [name in str(one.message) for one in caught] == [True] * (name not in package.__all__)
 
 
+@pytest.mark.compiled
 def test_networks_of_both_kinds(files):
     images, _ = earlier.task()
     network, ann = mp.load_network("network.safetensors"), mp.load_ann("ann.safetensors")
@@ -46,6 +47,7 @@ def test_networks_of_both_kinds(files):
     np.testing.assert_array_equal(mp.load_ann("ann_again.safetensors").integers(images)[-1], ann.integers(images)[-1])
 
 
+@pytest.mark.compiled
 def test_a_checkpoint_goes_on(files):
     epochs = []
     network = earlier.train("checkpoint", finished=lambda epoch, accuracy: epochs.append(epoch))

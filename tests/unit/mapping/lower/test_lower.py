@@ -229,6 +229,7 @@ def test_passes_end_with_cells_of_two_states():
         assert all(set(np.unique(stage.weights)) <= {-1, 0, 1} for stage in made)
 
 
+@pytest.mark.compiled
 def test_what_passes_did_is_explained():
     text = explain(mp.load_network("mnist-bsnn").graph(), {"mine": mp.load_chip("paper-bsnn")})
     assert [line.split(":")[0] for line in text.splitlines() if not line.startswith(" ")] == [

@@ -301,6 +301,7 @@ def test_what_cannot_be_mapped_is_refused(tiny, chip):
         mp.map_network(real, chip)
 
 
+@pytest.mark.compiled
 def test_one_function_maps_networks_of_both_kinds(digits):
     images, labels = (x[:5] for x in digits)
     ann, chip = mp.load_ann("mnist-ann"), mp.load_chip("paper-ann")
