@@ -144,14 +144,14 @@ class Network(CheckedModule):
         able = self.layers[0].weight.is_cpu and all(layer.spec.pool_by == "average" for layer in self.layers)
         if engine == "events" and not able:
             raise ParameterError("engine = 'events' is for networks on the CPU without maximum pooling; use 'auto'")
-        self.check()
+        graph = self.graph()  # of numbers that can be computed with, or refused
         self.eval()
         starts = range(0, len(images), batch_size)
         parts = [(images[start : start + batch_size], start) for start in starts]
         classes: list[np.ndarray] = []
         if able and engine != "dense":
             dtype = np.dtype(np.float64 if self.layers[0].weight.dtype == torch.float64 else np.float32)
-            layers = ideal_layers(fuse(self.graph()), self.t_steps, dtype)
+            layers = ideal_layers(fuse(graph), self.t_steps, dtype)
             given, rate = self._by_events(layers, *parts[0], seed)
             if rate < SPARSE or engine == "events":
                 rest = in_threads(lambda part: self._by_events(layers, part[0], part[1], seed)[0], parts[1:])
