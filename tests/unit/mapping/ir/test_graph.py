@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mapping as mp
@@ -65,6 +65,7 @@ def test_shapes_of_chains_branches_and_loops():
     assert recurrent().order.index("w") < recurrent().order.index("n")
 
 
+@settings(deadline=None)
 @given(st.permutations(list(CHAIN)))
 def test_the_order_in_which_nodes_are_given_does_not_matter(names):
     edges = Graph.chain(CHAIN).edges
@@ -72,6 +73,7 @@ def test_the_order_in_which_nodes_are_given_does_not_matter(names):
     assert graph.order == tuple(CHAIN) and graph.shapes == Graph.chain(CHAIN).shapes
 
 
+@settings(deadline=None)
 @given(st.integers(1, 5), st.integers(1, 6), st.integers(1, 4), st.integers(0, 3), st.integers(1, 9), st.integers(1, 9))
 def test_shapes_of_convolutions_are_those_of_a_loop(kernel, stride, pool, padding, height, width):
     """A kernel lies at each start, stride apart, from which it reaches no further than the margin."""
