@@ -24,7 +24,7 @@ from training import SnnTorch, high_water
 
 import mapping as mp
 import xbarsim as xb
-from mapping.engines.event_engine import run
+from mapping.engines.event_engine import tables_of
 from mapping.networks.encode import encode
 from mapping.networks.event_layers import list_inputs
 
@@ -127,7 +127,7 @@ def rates():
     for rate in RATES:
         spikes = rng.random((network.t_steps, n, *after)) < rate
         events = list_inputs(spikes, False, layer.number_type)
-        spent.append(min(timed(lambda: run(layer, events, after, 0, False)) for _ in range(7)) / n)
+        spent.append(min(timed(lambda: tables_of(layer).run(events)) for _ in range(7)) / n)
     offset, slope = np.polynomial.polynomial.polyfit(RATES, spent, 1)
     local = np.diff(spent) / np.diff(RATES)
     line = f"{1e6 * offset:.0f} us + {1e6 * slope / 100:.1f} us for each % of spikes"

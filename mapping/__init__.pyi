@@ -44,6 +44,7 @@ from .networks.ann_spec import mobile_ann as mobile_ann
 from .networks.ann_spec import paper_ann as paper_ann
 from .networks.ann_spec import vgg_ann as vgg_ann
 from .networks.network import Network as Network
+from .networks.spec import BranchSpec as BranchSpec
 from .networks.spec import LayerSpec as LayerSpec
 from .networks.spec import NetworkSpec as NetworkSpec
 from .networks.spec import paper_network as paper_network

@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self, get_args, get_origin
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 
 from xbarsim.errors import FileError, ParameterError, brief, shown
@@ -43,12 +50,22 @@ class Parameters(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     bare: ClassVar[tuple[str, ...]] = ()  # the fields that a number given instead of the whole set stands for
     beside: ClassVar[tuple[str, ...]] = ()  # fields that tell what is known of the set, and make no other one of it
+    later: ClassVar[tuple[str, ...]] = ()  # fields that files of earlier versions do not have; stored if they matter
 
     @model_validator(mode="before")
     @classmethod
     def _from_number(cls, value: Any) -> Any:
         number = isinstance(value, Real) and not isinstance(value, bool)
         return dict.fromkeys(cls.bare, value) if cls.bare and number else value
+
+    @model_serializer(mode="wrap")
+    def _stored(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = handler(self)
+        for name in self.later:
+            default = type(self).model_fields[name].get_default(call_default_factory=True)
+            if name in values and self.__dict__.get(name) == default:
+                del values[name]
+        return values
 
     def __init__(self, **values: Any) -> None:
         try:

@@ -26,7 +26,7 @@ class Tile:
     Parameters
     ----------
     weights : int8 array, (n_out, n_in)
-        Of the whole layer; the array is programmed with its part of them.
+        Of all arrays that one source drives; this one is programmed with its part of them.
     patch : Patch
         The inputs and outputs that it holds.
     chip : Chip
@@ -34,6 +34,8 @@ class Tile:
         Tell its devices from those of other chips and arrays, see :meth:`xbarsim.Device.fabricate`.
     solve : callable
         :func:`xbarsim.reduce`, or :class:`xbarsim.port_cache.PortCache`.
+    worth : array, (n_out,), optional
+        What one of each output counts; 1 unless given.
 
     Attributes
     ----------
@@ -56,7 +58,7 @@ class Tile:
         How they combine into what the read-out sees: each bitline by itself (a SAR ADC per bitline), or the outputs.
     copies : array, (n_lines,)
         How often mirrors copy each used bitline's current: into its own output, or half into each that it is a
-        reference of.
+        reference of; as often as that output counts.
     noise : array, (n_seen, n_rows), or None
         Variance that white read noise gives what the read-out sees, per squared volt on each used wordline [S^2], to
         first order with nominal cell voltages; None without it. What several outputs see is drawn independently: the
@@ -74,10 +76,12 @@ class Tile:
         die: int,
         key: tuple[int, ...],
         solve: Solve = reduce,
+        worth: np.ndarray | None = None,
     ) -> None:
         self.patch, self.chip, self._solve = patch, chip, solve
         self.decode = decoder(patch, chip)
-        self.copies = np.abs(self.decode).sum(0)
+        counts = np.ones(patch.n_outputs) if worth is None else worth[patch.outputs]
+        self.copies = counts @ np.abs(self.decode)
         self.seen = np.eye(self.decode.shape[1]) if chip.by_bitline else self.decode
         self.die = chip.device.fabricate((chip.rows, chip.cols), seed=seed, die=die, key=key)
         self.die.program(cell_bits(weights, patch, chip))

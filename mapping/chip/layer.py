@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import ceil, prod
 from typing import Any
 
 import numpy as np
 import torch
 
-from mapping.chip.activity import Activity
 from mapping.chip.array import Solve, Tile
 from mapping.chip.calibration_codes import CalibrationCodes, find_codes
 from mapping.chip.chip import Chip
 from mapping.chip.neurons import Neurons
 from mapping.chip.periphery.ledger import Inventory, Ledger
-from mapping.chip.reading import Reading, Sums
+from mapping.chip.reading import Reading
 from mapping.chip.rectifiers import Rectifiers
 from mapping.chip.row_tile import RowTile
+from mapping.chip.wordlines import Wordlines, side_by_side
 from mapping.ir.ops import Lif
 from mapping.lower.placement import Patch, place
-from mapping.lower.stages import Stage
+from mapping.lower.stages import Rows, Stage
 from xbarsim.draws import noise_key
 from xbarsim.errors import ParameterError
 from xbarsim.ports import reduce
@@ -65,15 +66,10 @@ class MappedLayer:
         self.layer, self.chip, self.t_steps, self.dtype = layer, chip, t_steps, dtype
         self.number, self._key = number, (seed, die, number)
         self._refuse()
-        patches = place(layer.weights.shape[1], layer.weights.shape[0], chip)
-        keyed = [((number, r, c), patch) for r, row in enumerate(patches) for c, patch in enumerate(row)]
-        tiles = list(in_threads(lambda item: self._tile(*item, solve), keyed))
-        n_cols = len(patches[0])
-        self.reading = Reading(layer, chip.rows)
-        self.row_tiles = [
-            RowTile(layer, chip, tiles[i : i + n_cols], self.reading, (*self._key, i // n_cols), dtype)
-            for i in range(0, len(tiles), n_cols)
-        ]
+        self.wordlines: list[Wordlines] = []
+        for rows in layer.rows:
+            self.wordlines.append(self._wordlines(rows, solve))
+        self.row_tiles = [row for part in self.wordlines for row in part.row_tiles]
         self.set_full_scale(max(row.full_scale for row in self.row_tiles))  # does not follow drift
         self.neurons: Neurons | Rectifiers
         if isinstance(layer.activation, Lif):
@@ -82,6 +78,19 @@ class MappedLayer:
             self.neurons = Rectifiers(layer, planes)
         self.apply(self.no_codes)
         self.calibrate()
+
+    def _wordlines(self, rows: Rows, solve: Solve) -> Wordlines:
+        """Return the arrays of the next rows, whose row tiles are numbered on."""
+        first, chip = sum(len(part.row_tiles) for part in self.wordlines), self.chip
+        patches = place(rows.weights.shape[1], rows.weights.shape[0], chip)
+        keyed = [((self.number, r, c), patch) for r, row in enumerate(patches, first) for c, patch in enumerate(row)]
+        tiles = list(in_threads(lambda item: self._tile(rows, *item, solve), keyed))
+        n_cols, reading = len(patches[0]), Reading(rows, chip.rows)
+        row_tiles = [
+            RowTile(rows, chip, tiles[i : i + n_cols], reading, (*self._key, first + i // n_cols), self.dtype)
+            for i in range(0, len(tiles), n_cols)
+        ]
+        return Wordlines(rows, chip, row_tiles, reading, first)
 
     @property
     def die(self) -> int:
@@ -98,12 +107,16 @@ class MappedLayer:
         for row in self.row_tiles:
             row.full_scale = current
 
-    def fit_full_scale(self, x: np.ndarray) -> None:
-        """Set the full scale of converters to the quantile of the currents that samples (n, ...) cause."""
+    def fit_full_scale(self, given: Sequence[np.ndarray]) -> None:
+        """Set the full scale of converters to the quantile of the currents that samples (n, ...) of inputs cause."""
         adc = self.row_tiles[0].adc
         if adc is not None and adc.full_scale == "calibrated":
-            samples = torch.from_numpy(np.ascontiguousarray(x)).to(self.dtype)
-            parts = [row.seen(samples, None, 1, Ledger()).abs().flatten().numpy() for row in self.row_tiles]
+            samples = [torch.from_numpy(np.ascontiguousarray(x)).to(self.dtype) for x in given]
+            parts = [
+                row.seen(x, None, 1, Ledger()).abs().flatten().numpy()
+                for x, part in zip(samples, self.wordlines)
+                for row in part.row_tiles
+            ]
             largest = float(np.quantile(np.concatenate(parts), adc.full_scale_quantile))
             if largest > 0:
                 self.set_full_scale(largest * self.chip.unit_current)
@@ -112,6 +125,9 @@ class MappedLayer:
         """Raise an error if the chip cannot run this layer."""
         layer, chip, where = self.layer, self.chip, f"{self.chip.name}, layer {self.number + 1}"
         chip.device.ask("v_read", "t_read")
+        refusal = chip.neuron.refusal(layer.activation.neuron) if isinstance(layer.activation, Lif) else ""
+        if refusal:
+            raise ParameterError(f"{where}: {refusal}")
         if chip.weights == "reference" and not layer.weights.all():
             raise ParameterError(f"{where}: weights of 0 need a pair of bitlines; set weights = 'differential'")
         if layer.spec.pool_by == "maximum" and chip.merging != "digital":
@@ -120,38 +136,40 @@ class MappedLayer:
                 "use average pooling, or a sar-adc with digital neurons"
             )
 
-    def _tile(self, key: tuple[int, int, int], patch: Patch, solve: Solve) -> Tile:
+    def _tile(self, rows: Rows, key: tuple[int, int, int], patch: Patch, solve: Solve) -> Tile:
         seed, die, number = self._key
         try:
-            return Tile(self.layer.weights, patch, self.chip, seed, die, key, solve)
+            return Tile(rows.weights, patch, self.chip, seed, die, key, solve, rows.worth)
         except ParameterError as error:
             place = f"die {die}, layer {number + 1}, array ({key[1]}, {key[2]})"
             raise ParameterError(f"{self.chip.name}, {place}: {error}") from None
 
     def assemble(self) -> None:
         """Combine the arrays as they were last solved, with the calibration codes that are set."""
-        scale = self.chip.device.v_read / self.chip.unit_current
-
-        def weights(what: str) -> np.ndarray:
-            rows = [np.vstack([t.decode @ getattr(t, what) for t in row.tiles]) for row in self.row_tiles]
-            return np.hstack(rows) * scale  # (n_out, n_in), one being the ideal unit of current
-
-        self._uncalibrated, self.cell_weights = weights("transfer"), weights("cells")
+        for part in self.wordlines:
+            part.collect()
         if self.chip.neuron.floating:  # its unit is what arrives on average
-            arrives = self._share(self._uncalibrated)
+            arrives = self._share(side_by_side(self.wordlines, "uncalibrated"))
             if arrives <= 0:
                 raise ParameterError(f"{self.chip.name}, layer {self.number + 1}: nothing of its weights arrives")
-            self._uncalibrated /= arrives
+            for part in self.wordlines:
+                part.uncalibrated /= arrives
             self.neurons.set_unit(arrives)
             for row in self.row_tiles:
                 row.arrives = arrives
-        gains = np.hstack([np.repeat(row.gains[:, None], row.n_rows, 1) for row in self.row_tiles])
-        self.effective_weights = self._uncalibrated * gains
-        if self.reads_are_noisy and self.chip.linear:
-            self.noise = np.hstack([row.lines("noise") for row in self.row_tiles])
-            self.noise *= (scale * gains / self.layer.spec.pool) ** 2  # the average of pool^2 independent reads
-        self.admittance, self.line_conductance = self._driver_model()
+        for part in self.wordlines:
+            part.calibrate(self.reads_are_noisy and self.chip.linear)
         self.prepared: dict[str, Any] = {}  # what engines make of it as it is now
+
+    @property
+    def effective_weights(self) -> np.ndarray:
+        """What arrives of the weights of all its inputs, with calibration, (n_out, n_in)."""
+        return side_by_side(self.wordlines, "effective_weights")
+
+    @property
+    def cell_weights(self) -> np.ndarray:
+        """What the cells hold of them."""
+        return side_by_side(self.wordlines, "cell_weights")
 
     @property
     def reads_are_noisy(self) -> bool:
@@ -162,10 +180,12 @@ class MappedLayer:
         """Set the calibration codes to what the arrays are now."""
         calibration, neurons = self.chip.calibration, self.neurons
         if calibration is not None:
-            rows = [row.rows for row in self.row_tiles]
+            stops = np.cumsum([row.n_rows for row in self.row_tiles])
+            rows = [slice(stop - row.n_rows, stop) for stop, row in zip(stops.tolist(), self.row_tiles)]
             votes = rows if neurons.n_votes > 1 else [slice(None)]
             ideal, spread = self.layer.weights, self.chip.readout.decision_spread
-            self.apply(find_codes(calibration, ideal, self._uncalibrated, rows, votes, neurons.offset, spread))
+            arrives = side_by_side(self.wordlines, "uncalibrated")
+            self.apply(find_codes(calibration, ideal, arrives, rows, votes, neurons.offset, spread))
 
     def apply(self, codes: CalibrationCodes) -> None:
         """Set calibration codes that were found before."""
@@ -198,7 +218,7 @@ class MappedLayer:
             wordlines=copies * self.n_tiles * chip.rows,
             converters=copies * self.n_tiles * chip.readout.converters(chip.converted_lines),
             comparators=copies * comparators,
-            neurons=neurons.n_votes * prod(self.layer.out_shape) // self.layer.slices,
+            neurons=neurons.n_votes * neurons.n_integrators * prod(self.layer.neurons),
             codes=copies * calibration.n_codes(*room) if calibration else 0,
             capacitance=neurons.capacitance,
             sends=not neurons.last,
@@ -230,7 +250,7 @@ class MappedLayer:
         held = self.weights_kept
         if abs(held) < 0.01 or self.chip.neuron.floating:
             return float("nan")
-        return 1 - self._share(self._uncalibrated) / held
+        return 1 - self._share(side_by_side(self.wordlines, "uncalibrated")) / held
 
     @property
     def weights_kept(self) -> float:
@@ -241,19 +261,6 @@ class MappedLayer:
         """Return <W, weights> / <W, W>."""
         ideal = self.layer.weights.astype(float)
         return float(np.sum(ideal * weights) / np.sum(ideal**2))
-
-    def _driver_model(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return H summed over the arrays on the same wordlines, and each wordline's sums over bitlines of T.
-
-        The first of these counts every bitline in use once, a second one as often as mirrors copy it, if they do.
-        """
-        admittance = np.zeros((len(self.row_tiles), self.chip.rows, self.chip.rows))
-        for block, row in zip(admittance, self.row_tiles):
-            block[: row.n_rows, : row.n_rows] = sum(tile.driver_admittance for tile in row.tiles)
-        supply = [[sum(tile.transfer.sum(0) for tile in row.tiles) for row in self.row_tiles]]
-        if self.chip.neuron.mirrors and self.chip.weights == "reference":
-            supply.append([sum(tile.copies @ tile.transfer for tile in row.tiles) for row in self.row_tiles])
-        return admittance, np.stack([np.concatenate(one) for one in supply])
 
     @property
     def number_type(self) -> np.dtype:
@@ -268,30 +275,3 @@ class MappedLayer:
             for purpose in ("read noise", "converter noise")
         )
         return reads, conversions
-
-    def count_reads(self, n: int, sums: Sums, analog: bool, repeats: int, ledger: Ledger) -> None:
-        """Count what reading n samples, each ``repeats`` times, makes of the arrays as they were solved.
-
-        ``sums`` are those of :meth:`mapping.chip.reading.Reading.sums`.
-        """
-        chip, v_read, (quadratic, supplied, driven) = self.chip, self.chip.device.v_read, sums
-        reads = repeats * n * self.layer.n_positions
-        ledger.driven += repeats * driven
-        # a tile column adds arrays on the same wordlines, each with drivers of its own
-        lines = repeats * driven * len(self.row_tiles[0].tiles)
-        ledger.wordlines += 0.0 if analog else lines
-        ledger.dac_wordlines += lines if analog else 0.0
-        ledger.power += repeats * v_read**2 * quadratic
-        if chip.inactive == "ground":
-            ledger.current += repeats * v_read * supplied[0]
-            if chip.neuron.mirrors and not chip.by_bitline:
-                ledger.mirrored += repeats * v_read * supplied[-1]
-        ledger.sampled += reads * sum(row.n_lines for row in self.row_tiles)
-        conversions = reads * sum(row.n_conversions for row in self.row_tiles)
-        ledger.conversions += conversions
-        ledger.added += conversions
-        ledger.unused += reads * self.n_tiles * chip.converted_lines - conversions
-
-    def activity(self, x: np.ndarray, analog: bool) -> list[Activity]:
-        """Count what the wordlines of each row tile do in the reads of samples (n, ...)."""
-        return self.reading.activity(x, analog, [row.rows for row in self.row_tiles])

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from mapping.chip.activity import Activity
 from mapping.kernels.reads import pair_counts, read_sums
-from mapping.lower.stages import Stage
+from mapping.lower.stages import Rows
 from xbarsim.kernels.jit import launching
 
 Sums = tuple[float, tuple[float, ...], float]
@@ -23,20 +23,23 @@ class Reading:
 
     Parameters
     ----------
-    layer : Stage
+    layer : Rows
     rows : int
     """
 
-    def __init__(self, layer: Stage, rows: int) -> None:
+    def __init__(self, layer: Rows, rows: int) -> None:
         self.rows, self.n_positions = rows, layer.n_positions
         self.geometry = layer.spec.kernel, layer.spec.margin, layer.spec.stride
+        self._positions = layer.spec.read_positions(layer.in_shape)
 
     def patches(self, x: np.ndarray) -> Iterator[np.ndarray]:
         """Yield the reads of samples some at a time, each (n_reads, n_wordlines)."""
-        side, margin, stride = self.geometry
+        (side, margin, stride), (rows, cols) = self.geometry, self._positions
         for first in range(0, len(x), _AT_ONCE):
             samples = torch.from_numpy(x[first : first + _AT_ONCE]).double()
-            yield F.unfold(samples, side, padding=margin, stride=stride).transpose(1, 2).flatten(0, 1).numpy()
+            wide = (samples.shape[3] + 2 * margin - side) // stride + 1
+            reads = F.unfold(samples, side, padding=margin, stride=stride).unflatten(2, (-1, wide))
+            yield reads[..., :rows, :cols].flatten(2).transpose(1, 2).flatten(0, 1).numpy()
 
     def sums(self, x: np.ndarray, analog: bool, admittance: np.ndarray, supply: np.ndarray) -> Sums:
         """Return sums over all reads: of s^t H s, of each supply.s, and of driven wordlines.
@@ -53,7 +56,7 @@ class Reading:
         if not analog:
             quadratic, linear, driven = np.empty(len(x)), np.empty((len(x), len(supply))), np.empty(len(x))
             with launching:
-                read_sums(x, *self.geometry, admittance, supply, self.rows, quadratic, linear, driven)
+                read_sums(x, *self.geometry, *self._positions, admittance, supply, self.rows, quadratic, linear, driven)
             return float(quadratic.sum()), tuple(linear.sum(0).tolist()), float(driven.sum())
         total, drawn, lines = 0.0, np.zeros(len(supply)), 0.0
         for reads in self.patches(x):
@@ -76,6 +79,6 @@ class Reading:
             return [sum(of_tile[1:], of_tile[0]) for of_tile in zip(*parts)]
         pairs = np.zeros((2, len(rows), self.rows, self.rows))
         with launching:
-            pair_counts(x, *self.geometry, self.rows, pairs)
+            pair_counts(x, *self.geometry, *self._positions, self.rows, pairs)
         n_reads, used = float(len(x) * self.n_positions), [part.stop - part.start for part in rows]
         return [Activity.of_spikes(n_reads, block[:n, :n]) for block, n in zip(pairs.sum(0), used)]

@@ -30,11 +30,11 @@ class Rectifiers:
         Whether no layer follows.
     serial : bool
         Whether frames are bits of the same inputs.
-    n_votes, capacitance, offset, correction, scale
+    n_votes, n_integrators, capacitance, offset, correction, scale
         As of neurons; nothing is compared or charged here.
     """
 
-    n_votes = 1
+    n_votes = n_integrators = 1
     capacitance = 0.0
 
     def __init__(self, stage: Stage, planes: np.ndarray) -> None:

@@ -16,7 +16,7 @@ from mapping.chip.periphery.ledger import Ledger
 from mapping.chip.periphery.sar_adc import SarAdc
 from mapping.chip.reading import Reading
 from mapping.ir.shapes import Geometry
-from mapping.lower.stages import Stage
+from mapping.lower.stages import Rows
 from mapping.networks.event_tables import channels_of, kernel_of
 from mapping.networks.layers import weighted_input
 from xbarsim.errors import ParameterError
@@ -28,7 +28,7 @@ class RowTile:
 
     Parameters
     ----------
-    layer : Stage
+    layer : Rows
     chip : Chip
     tiles : list of Tile
     reading : Reading
@@ -54,7 +54,7 @@ class RowTile:
 
     def __init__(
         self,
-        layer: Stage,
+        layer: Rows,
         chip: Chip,
         tiles: list[Tile],
         reading: Reading,
@@ -208,7 +208,8 @@ class RowTile:
         """Apply a matrix (n, rows of this tile) at every position, on the input channels that it needs."""
         spec = self._layer.spec
         kernel = kernel_of(matrix, self.rows, spec)
-        return weighted(x[:, slice(*channels_of(self.rows, spec))], kernel, spec, 1)
+        rows, cols = spec.read_positions(self._layer.in_shape)
+        return weighted(x[:, slice(*channels_of(self.rows, spec))], kernel, spec, 1)[..., :rows, :cols]
 
 
 def weighted(x: Tensor, matrix: np.ndarray, spec: Geometry, pool: int) -> Tensor:

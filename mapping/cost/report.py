@@ -104,10 +104,10 @@ class LayerReport:
         ``held`` and ``updates`` are those of :func:`mapping.timing.layer_timing`.
         """
         spec, chip, t_steps = layer.layer.spec, layer.chip, layer.t_steps
-        n_out = spec.out // layer.layer.slices
+        n_out = layer.layer.neurons[0]
         inventory, sent = layer.inventory, ledger.spikes / n_images / t_steps
         return cls(
-            name=f"{spec.kind} {layer.layer.in_shape[0]}-{n_out}",
+            name=f"{spec.kind} {'+'.join(str(rows.in_shape[0]) for rows in layer.layer.rows)}-{n_out}",
             n_tiles=layer.n_tiles,
             copies=chip.copies(layer.number),
             utilization=layer.utilization,
@@ -226,6 +226,8 @@ class Report:
         Which images each die classified correctly, with and, if it is calibrated, without its codes.
     ideal_correct : bool array, (n_images,)
         Which ones software did.
+    loops : tuple of tuples of int
+        Layers, from 0, that wait for each other's spikes of the step before.
     """
 
     run: Run
@@ -256,6 +258,7 @@ class Report:
     correct: np.ndarray = field(default_factory=lambda: np.empty((0, 0), bool), compare=False, repr=False)
     ideal_correct: np.ndarray = field(default_factory=lambda: np.empty(0, bool), compare=False, repr=False)
     correct_uncalibrated: np.ndarray | None = field(default=None, compare=False, repr=False)
+    loops: tuple[tuple[int, ...], ...] = field(default=(), repr=False)
 
     def and_die(self, other: Report) -> Report:
         """Return the average over dies with one more die, every accuracy kept.
@@ -357,9 +360,13 @@ class Report:
 
     @property
     def step_time(self) -> float:
-        """Time from one time step to the next [s]: of the slowest layer, or of all of them without pipelining."""
+        """Time from one time step to the next [s]: of the slowest layer, or of all of them without pipelining.
+
+        Layers of a loop take theirs one after the other.
+        """
         times = [layer.time_step for layer in self.layers]
-        return max(times) if self.pipelined else sum(times)
+        loops = [sum(times[k] for k in loop) for loop in self.loops]
+        return max(*times, *loops) if self.pipelined and len(times) + len(loops) > 1 else sum(times)
 
     @property
     def latency(self) -> float:

@@ -12,6 +12,7 @@ from mapping.chip.ageing import Ageing
 from mapping.chip.layer import MappedLayer
 from mapping.chip.periphery.ledger import Ledger
 from mapping.engines.codecs import Codec
+from mapping.ir.components import Component
 from mapping.kernels.inference import Events
 
 Shared = dict[int, Events]  # what dies of one chip make of the same images, from the number of the first one on
@@ -25,6 +26,8 @@ class Task:
     ----------
     codec : Codec
     layers : sequence of MappedLayer
+    order : sequence of Component
+        In which they run.
     images : array, (n, ...)
     first : int
         Number of the first one.
@@ -38,6 +41,7 @@ class Task:
 
     codec: Codec
     layers: Sequence[MappedLayer]
+    order: Sequence[Component]
     images: np.ndarray
     first: int = 0
     ageing: Ageing | None = None
@@ -55,7 +59,7 @@ class Done:
     ledgers : list of Ledger
         Of each layer.
     inputs : list of array
-        How often the inputs of each layer had which level, if that was asked for.
+        How often the inputs of all wordlines, layer by layer, had which level, if that was asked for.
     """
 
     classes: np.ndarray

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
-from torch import Tensor
 
 from mapping.chip.activity import Counts
 from mapping.chip.ageing import Ageing
 from mapping.chip.layer import MappedLayer
 from mapping.chip.periphery.ledger import Ledger
+from mapping.chip.wordlines import Wordlines
 from mapping.engines.base import Engine, Shared, Task
 from mapping.engines.codecs import Codec
-from mapping.engines.dense_engine import DenseEngine
+from mapping.engines.dense_engine import DenseEngine, Drive, Outcome
 from mapping.engines.event_engine import EventEngine, wordline_counts
+from mapping.lower.stages import INPUT, order_of
 from mapping.networks.network import engine_called
 from xbarsim.errors import ParameterError, shown
 from xbarsim.threads import in_threads
@@ -29,7 +31,7 @@ ENGINES: tuple[Engine, ...] = (EventEngine(), DENSE)  # the faster first
 
 
 class Inference:
-    """The layers of a mapped network in a row.
+    """The layers of a mapped network, as they read each other.
 
     Parameters
     ----------
@@ -40,6 +42,12 @@ class Inference:
 
     def __init__(self, codec: Codec, layers: Sequence[MappedLayer]) -> None:
         self.codec, self.layers = codec, layers
+        self.order = order_of([layer.layer for layer in layers])
+
+    @property
+    def wordlines(self) -> list[tuple[MappedLayer, Wordlines]]:
+        """The wordlines that each source drives, layer by layer."""
+        return [(layer, part) for layer in self.layers for part in layer.wordlines]
 
     def engine(self, name: EngineName = "auto") -> Engine:
         """Return the engine of a name, or the fastest that can run all layers."""
@@ -59,17 +67,18 @@ class Inference:
         """Return the outputs of every layer: spikes (t_steps, n, channels, height, width), whole numbers, logits."""
         return self.engine(engine).outputs(self._task(images, first))
 
-    def as_tensors(self, images: np.ndarray) -> Iterator[tuple[np.ndarray, Tensor, Ledger]]:
-        """Yield outputs, what they were made from, and counts of each layer."""
+    def as_tensors(self, images: np.ndarray) -> list[Outcome]:
+        """Return outputs, what they were made from, and counts of each layer."""
         return DENSE.run(self._task(images, 0))
 
     def driven(self, images: np.ndarray, first: int = 0) -> Iterator[Reads]:
-        """Yield what drives each layer while images are classified."""
-        frames = [self.codec.encoded(images, first)]
-        frames += [self.codec.passed_on(outputs) for outputs in self.outputs(images, first)[:-1]]
-        for layer, (x, analog) in zip(self.layers, frames):
-            every_step = len(x) == 1 and layer.chip.constant_input == "every-step"
-            yield x.reshape(-1, *layer.layer.in_shape), analog, layer.t_steps if every_step else 1
+        """Yield what drives the wordlines of each source, layer by layer, while images are classified."""
+        outputs = self.outputs(images, first)
+        for layer, part in self.wordlines:
+            source = part.rows.source
+            given = self.codec.encoded(images, first) if source == INPUT else self.codec.passed_on(outputs[source])
+            drive = Drive.of(layer, part, *given)
+            yield drive.x.reshape(-1, *part.rows.in_shape), drive.analog, drive.repeats
 
     def classify(
         self,
@@ -93,7 +102,7 @@ class Inference:
         ageing : Ageing, optional
             How all images together age the arrays, step by step, which only tensors do.
         counted : list, optional
-            Filled with how often the wordlines of each layer were driven, by events only.
+            Filled with how often the wordlines of each source were driven, layer by layer, by events only.
         inputs : dict, optional
             What other dies of the chip made of the same images; added to.
         progress : callable, optional
@@ -101,7 +110,9 @@ class Inference:
         chosen = self.engine("dense" if ageing else engine)
         size = len(images) if ageing else chosen.size(self.layers, len(images))
         tasks = [
-            Task(self.codec, self.layers, images[k : k + size], first + k, ageing, counted is not None, inputs)
+            replace(
+                self._task(images[k : k + size], first + k), ageing=ageing, counting=counted is not None, shared=inputs
+            )
             for k in range(0, len(images), size)
         ]
         chosen.prepare(tasks[0])  # here, not in several threads
@@ -117,10 +128,12 @@ class Inference:
             if progress is not None:
                 progress(len(done.classes))
         if counted is not None:
-            frames = [self.codec.encoded(images[:1], 0)[0].shape[0], *(layer.t_steps for layer in self.layers[1:])]
-            for layer, total, frame in zip(self.layers, totals, frames):
-                counted.append(wordline_counts(layer, total, frame, len(images)))
+            frames = self.codec.encoded(images[:1], 0)[0].shape[0]
+            for (layer, wordlines), total in zip(self.wordlines, totals):
+                outer = wordlines.rows.source == INPUT and not wordlines.rows.delay
+                own = frames if outer else layer.t_steps
+                counted.append(wordline_counts(layer, wordlines, total, own, len(images)))
         return np.concatenate(classes), ledgers
 
     def _task(self, images: np.ndarray, first: int) -> Task:
-        return Task(self.codec, self.layers, images, first)
+        return Task(self.codec, self.layers, self.order, images, first)

@@ -173,12 +173,10 @@ def _average_levels(mapped: MappedNetwork, layer: int, tile: int, images: np.nda
             f"{mapped.chip.name}: inactive wordlines are {mapped.chip.inactive}, and the average read is no circuit; "
             "leave images out"
         )
-    x, analog = mapped.inference.codec.encoded(images, 0)
-    if layer:
-        x, analog = mapped.spikes(images)[layer - 1], False
-    of_layer = mapped.layers[layer]
-    row = tile // len(of_layer.row_tiles[0].tiles)
-    activity = of_layer.activity(x.reshape(-1, *of_layer.layer.in_shape), analog)[row]
+    row = tile // len(mapped.layers[layer].row_tiles[0].tiles)
+    for (of_layer, part), (x, analog, _) in zip(mapped.inference.wordlines, mapped.inference.driven(images)):
+        if of_layer is mapped.layers[layer] and 0 <= row - part.first < len(part.row_tiles):
+            activity = part.activity(x, analog)[row - part.first]
     return activity.total / activity.n_reads
 
 

@@ -1,9 +1,10 @@
-"""Networks from anywhere: shipped, stored, a chain of snnTorch modules, or a NIR file."""
+"""Networks from anywhere: shipped, stored, a chain of snnTorch modules, or NIR."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from torch import nn
 
@@ -18,7 +19,7 @@ from xbarsim.units import quantity
 
 
 def load_network(
-    source: str | Path | nn.Module,
+    source: str | Path | nn.Module | Any,
     *,
     input_shape: int | tuple[int, ...] | None = None,
     t_steps: int | None = None,
@@ -26,15 +27,18 @@ def load_network(
     reset_mechanism: str | None = None,
     reset_delay: bool | Literal["snntorch"] | None = None,
     fire: str | None = None,
+    decoder: str | None = None,
 ) -> Network:
-    """Load a network of this project, a NIR file, or a chain of snnTorch modules.
+    """Load a network of this project, a NIR graph, or a chain of snnTorch modules.
 
     Parameters
     ----------
-    source : str, path or nn.Sequential
-        ``"mnist-bsnn"`` (see :func:`list_networks`); a ``.safetensors`` file of this project; a ``.nir`` file; or an
-        ``nn.Sequential`` of Conv2d, Linear, batch norm, pooling, Flatten, Dropout and ``snntorch.Leaky``, taken as they
-        are in inference. Layers whose weights are plus and minus one number for each output become binary ones.
+    source : str, path, nir.NIRGraph or nn.Sequential
+        ``"mnist-bsnn"`` (see :func:`list_networks`); a ``.safetensors`` file of this project; a ``.nir`` file or graph
+        of Linear, Affine, Conv2d, AvgPool2d, SumPool2d, Scale, Flatten, Delay, IF, LIF, CubaLIF, Threshold, and LI, I,
+        CubaLI or weights at the output, with sums, several inputs, loops and subgraphs; or an ``nn.Sequential`` of
+        Conv2d, Linear, batch norm, pooling, Flatten, Dropout and ``snntorch.Leaky``, taken as they are in inference.
+        Layers whose weights are plus and minus one number for each output become binary ones.
     input_shape : int or tuple of int, optional
         Channels, height, width of an input, or its features, where the source does not tell.
     t_steps : int
@@ -43,7 +47,11 @@ def load_network(
         What a NIR file does not store: its time step [s] (snnTorch exports with 1e-4, Sinabs with 1), and how neurons
         reset and compare, see :class:`NeuronSpec`; one step later unless given, ``reset_delay=False`` for what Norse,
         Rockpool, Sinabs and SpikingJelly do. Of LIF nodes the decay is 1 - dt/tau and the gain r dt/tau, of IF nodes 1
-        and r dt.
+        and r dt. Connections that close a loop take one step. With ``reset_mechanism="zero"`` neurons are reset to
+        their v_reset, from which they start.
+    decoder : str, optional
+        How classes are read from an imported network, see :class:`NetworkSpec`; unless given from spikes, or from
+        membranes where it ends without neurons that fire.
 
     Returns
     -------
@@ -57,29 +65,37 @@ def load_network(
         If the name is unknown, an option is given that the source has itself, or a module or node cannot be taken over;
         its name is given.
     """
-    how = {"dt": dt, "reset_mechanism": reset_mechanism, "reset_delay": reset_delay, "fire": fire}
+    rules = {"dt": dt, "reset_mechanism": reset_mechanism, "reset_delay": reset_delay, "fire": fire}
+    steps = 25 if t_steps is None else t_steps
     if isinstance(source, nn.Module):
-        _refuse(type(source).__name__, **how)
-        network = network_of(graph_of_modules(source, input_shape), 25 if t_steps is None else t_steps)
+        _refuse(type(source).__name__, **rules)
+        network = network_of(graph_of_modules(source, input_shape), steps, decoder)
         network.name = type(source).__name__
         return network
-    path = path_of(source, "network")
-    if path.suffix == ".nir":
-        if dt is None or reset_mechanism is None or fire is None:
-            raise ParameterError(
-                f"{path}: NIR stores neither time step, reset nor comparison; give dt (1e-4 for snnTorch's exports, 1 "
-                "for Sinabs'), reset_mechanism ('subtract', 'zero', 'none') and fire ('>=', '>')"
-            )
-        dt = quantity(dt, "s", "dt")
-        if not 0 < dt < float("inf"):
-            raise ParameterError(f"dt = {dt:g} s: give the time of one step, above 0")
-        how |= {"reset_delay": True if reset_delay is None else reset_delay}
-        del how["dt"]
-        network = network_of(graph_of_nir(path, input_shape, dt, how), 25 if t_steps is None else t_steps)
-        network.name = path.name
+    is_graph = type(source).__name__ == "NIRGraph"
+    name = "NIRGraph" if is_graph else str(path_of(source, "network"))
+    if is_graph or name.endswith(".nir"):
+        step, how = _rules_of(name, rules)
+        network = network_of(graph_of_nir(source if is_graph else Path(name), input_shape, step, how), steps, decoder)
+        network.name = Path(name).name
         return network
-    _refuse(str(source), input_shape=input_shape, t_steps=t_steps, **how)
+    _refuse(str(source), input_shape=input_shape, t_steps=t_steps, decoder=decoder, **rules)
     return load_stored(Network, source)
+
+
+def _rules_of(name: str, rules: Mapping[str, Any]) -> tuple[float, dict[str, Any]]:
+    """Return the time step that is given for a NIR graph, and how its neurons reset and compare."""
+    how = dict(rules)
+    dt = how.pop("dt")
+    if dt is None or how["reset_mechanism"] is None or how["fire"] is None:
+        raise ParameterError(
+            f"{name}: NIR stores neither time step, reset nor comparison; give dt (1e-4 for snnTorch's exports, 1 "
+            "for Sinabs'), reset_mechanism ('subtract', 'zero', 'none') and fire ('>=', '>')"
+        )
+    step = quantity(dt, "s", "dt")
+    if not 0 < step < float("inf"):
+        raise ParameterError(f"dt = {step:g} s: give the time of one step, above 0")
+    return step, how | {"reset_delay": True if how["reset_delay"] is None else how["reset_delay"]}
 
 
 def _refuse(source: str, **options: object) -> None:

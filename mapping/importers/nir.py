@@ -1,228 +1,343 @@
-"""Layers out of a NIR file, the "neuromorphic intermediate representation".
+"""Networks in NIR, the "neuromorphic intermediate representation", as graphs.
 
 J. E. Pedersen et al., Nature Communications 15, 8122 (2024).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mapping.importers.fields import input_shape, neurons, numbers, square, zeros_around
-from mapping.ir.graph import Graph, layers_in
-from mapping.ir.ops import Input, Lif, Op, Pool, Weights
+from mapping.importers.fields import input_shape, neurons, square, zeros_around
+from mapping.importers.nir_file import NirGraph, NirNode, read_nir
+from mapping.ir.graph import Edge, Graph
+from mapping.ir.ops import Add, Gather, Input, Lif, Norm, Op, Pool, Weights
 from mapping.ir.shapes import Geometry
-from xbarsim.apart import check_apart
-from xbarsim.errors import UNREADABLE, FileError, ParameterError, brief, extra
+from xbarsim.errors import ParameterError
 
-_READ = "import sys, nir; nir.read(sys.argv[1], type_check=False)"
 _FAR = 2.0  # from 1, as a gain that only the time step makes
+_NEURONS = ("IF", "LIF", "CubaLIF", "Threshold", "LI", "CubaLI", "I")
+_WIRES = ("Flatten", "Output", "Identity", "Delay")
 
 
-def graph_of_nir(path: Path, shape: int | tuple[int, ...] | None, dt: float, how: dict[str, Any]) -> Graph:
-    """Return the graph of a NIR file, for inputs of the shape given or of the file's own."""
-    with extra("nir", f"{path}"):
-        import nir
-    check_apart(path, _READ, "NIR")
-    try:
-        try:
-            graph = nir.read(path)
-        except ValueError as error:  # also where shapes are written in several ways; build checks those that count
-            if "Type inference error" not in str(error):
-                raise
-            graph = nir.read(path, type_check=False)
-    except UNREADABLE as error:
-        raise FileError(f"{path}: cannot be read as NIR ({brief(error)})") from None
-    chain = [(f"{path}: node {name!r} ({type(node).__name__})", node) for name, node in _path(path, graph)]
-    _check_gain(chain, dt)
-    nodes: dict[str, Op] = {}
-    weights: str | None = None  # which neurons have not followed yet
-    flat, unflattened, outputs = False, [], None
-    for what, node in chain:
-        kind = type(node).__name__
-        if kind == "Input":
-            given = tuple(int(n) for n in np.ravel(next(iter(node.input_type.values()))))
-            shape = shape or (given if len(given) in (1, 3) else None)
-        elif kind == "Flatten":
-            flat = True
-        elif kind == "Output":
-            outputs = what, int(np.prod(next(iter(node.output_type.values()))))
-        elif kind in ("Linear", "Affine", "Conv2d"):
-            nodes[what], weights = _of_weights(node, kind, what), what
-            unflattened += [what] if kind != "Conv2d" and not flat else []
-        elif kind in ("AvgPool2d", "SumPool2d", "Scale", "LIF", "IF", "Threshold"):
-            before = nodes.get(weights or "")
-            if not isinstance(before, Weights) or weights is None:
-                raise ParameterError(f"{what}: comes without weights before it")
-            if kind == "Scale":
-                nodes[weights] = before.times(_positive(_numbers(node, "scale", what), what, "scale"))
-            elif kind in ("AvgPool2d", "SumPool2d"):
-                pool = _of_pool(node, what)
-                nodes |= {what: pool} if pool.side > 1 else {}
-                nodes[weights] = before.times(pool.side**2) if kind == "SumPool2d" else before
+def graph_of_nir(source: Any, shape: int | tuple[int, ...] | None, dt: float, how: dict[str, Any]) -> Graph:
+    """Return the graph of a NIR file, or ``nir.NIRGraph``, for inputs of the shape given or of its own.
+
+    Edges that close a loop are taken one time step later. Of several inputs the channels follow each other.
+    """
+    given = read_nir(source)
+    _check_gain(given, dt)
+    return _Imported(given, shape, dt, how).graph()
+
+
+class _Imported:
+    """The graph that is made: ``nodes``, and ``edges`` with their delays."""
+
+    def __init__(self, given: NirGraph, shape: int | tuple[int, ...] | None, dt: float, how: dict[str, Any]) -> None:
+        self.given, self.dt, self.how = given, dt, how
+        self.nodes: dict[str, Op] = {}
+        self.constants: dict[str, np.ndarray] = {}  # of neurons, what their resting potential adds
+        self.late = _late_edges(given)
+        self.called = {name: node.what for name, node in given.nodes.items()}
+        self._inputs(shape)
+        for name, node in given.nodes.items():
+            if node.kind not in ("Input", *_WIRES):
+                self.nodes[node.what] = self._op(node)
+                for source, delay, flat in self._sources(name):
+                    if isinstance(self.nodes[node.what], Weights) and node.kind != "Conv2d" and not flat:
+                        self.unflattened.append((source, node.what))
+                    self.edges.append(Edge(source, node.what, delay))
+        self._readouts()
+
+    def _inputs(self, given: int | tuple[int, ...] | None) -> None:
+        """Add what drives the network: one input, of which several inputs are some channels each."""
+        self.edges: list[Edge] = []
+        self.unflattened: list[tuple[str, str]] = []
+        inputs = {name: node for name, node in self.given.nodes.items() if node.kind == "Input"}
+        if not inputs:
+            raise ParameterError(f"{self.given.label}: has no Input node; give one")
+        if len(inputs) == 1:
+            (name,) = inputs
+            stored = _shape_of(inputs[name])
+            weights = [self.given.nodes[after] for after in self.given.after(name)]
+            if given is None and stored is None and weights[0].kind in ("Linear", "Affine"):
+                given = weights[0].numbers("weight").shape[1]
+            self.called[name] = "input"
+            self.nodes["input"] = Input(shape=input_shape(stored if given is None else given))
+            return
+        shapes = [input_shape(_shape_of(node)) for node in inputs.values()]
+        if len({shape[1:] for shape in shapes}) > 1:
+            raise ParameterError(f"{self.given.label}: has inputs of the shapes {shapes}; sizes have to be alike")
+        channels = np.cumsum([0, *(shape[0] for shape in shapes)])
+        whole = (int(channels[-1]), *shapes[0][1:])
+        self.nodes["input"] = Input(shape=whole)
+        numbers = np.arange(np.prod(whole)).reshape(whole)
+        for node, shape, first, last in zip(inputs.values(), shapes, channels, channels[1:]):
+            self.nodes[node.what] = Gather(shape=shape, table=numbers[first:last].reshape(-1, 1))
+            self.edges.append(Edge("input", node.what))
+
+    def _sources(self, name: str, delay: int = 0, flat: bool = False) -> list[tuple[str, int, bool]]:
+        """Return what a node takes in, past wires: from which nodes, how late, and whether it is flattened."""
+        found = []
+        for before in self.given.before(name):
+            node, late = self.given.nodes[before], delay + ((before, name) in self.late)
+            if node.kind in _WIRES:
+                late += self._steps(node) if node.kind == "Delay" else 0
+                found += self._sources(before, late, flat or node.kind == "Flatten")
             else:
-                nodes[weights], nodes[what] = _of_neurons(before, node, kind, what, dt, how)
-                weights = None
+                found.append((self.called[before], late, flat))
+        if not found:
+            raise ParameterError(f"{self.given.nodes[name].what}: nothing leads to it from the input")
+        return found
+
+    def _steps(self, node: NirNode) -> int:
+        """Return the delay of a node in time steps."""
+        delay = np.unique(node.numbers("delay", least=0))
+        if len(delay) > 1:
+            raise ParameterError(f"{node.what}: delays by {delay.min():g} to {delay.max():g} s; give one delay")
+        return round(float(delay[0]) / self.dt)
+
+    def _op(self, node: NirNode) -> Op:
+        if node.kind in ("Linear", "Affine", "Conv2d"):
+            return _of_weights(node)
+        if node.kind in ("AvgPool2d", "SumPool2d"):
+            return _of_pool(node)
+        if node.kind == "Scale":
+            scale = node.numbers("scale").ravel()
+            none = np.zeros(len(scale))
+            return Norm(mean=none, var=none + 1, gamma=scale, shift=none, eps=0.0)
+        if node.kind not in _NEURONS:
+            raise ParameterError(f"{node.what}: is not supported; see load_network for what is")
+        op, constant = _of_neurons(node, self.dt, self.how)
+        if constant is not None:
+            self.constants[node.what] = constant
+        return op
+
+    def _readouts(self) -> None:
+        """Add neurons that never fire where weights are the output: their membranes are what weights give."""
+        for name, node in self.given.nodes.items():
+            for source, _, _ in self._sources(name) if node.kind == "Output" else ():
+                if isinstance(self.nodes[source], Weights):
+                    rules = self.how | {"reset_mechanism": "none", "fire": "never"}
+                    at = f"{source}, read-out"
+                    self.nodes[at] = neurons(source, np.ones(()), np.zeros(()), **rules)
+                    self.edges.append(Edge(source, at))
+
+    def graph(self) -> Graph:
+        """Return all that was added: sums where nodes take in several, scales of any size, resting potentials."""
+        nodes, edges = dict(self.nodes), list(self.edges)
+        for name in self.nodes:
+            several = [edge for edge in edges if edge.target == name]
+            if len(several) > 1:
+                nodes[f"{name}, sum"] = Add()
+                edges = [edge._replace(target=f"{name}, sum") if edge in several else edge for edge in edges]
+                edges.append(Edge(f"{name}, sum", name))
+        sized = {name: op for name, op in nodes.items() if isinstance(op, Norm) and len(op.mean) == 1}
+        if sized:
+            shapes = Graph({k: Op() if k in sized else op for k, op in nodes.items()}, edges).shapes
+            nodes |= {name: _repeated(op, shapes[name][0]) for name, op in sized.items()}
+        made = Graph(nodes, edges)
+        self._check_shapes(made)
+        return self._rested(made)
+
+    def _rested(self, graph: Graph) -> Graph:
+        """Add the currents that stand for resting potentials: to a bias, or as constants of their own."""
+        nodes, edges = dict(graph.nodes), list(graph.edges)
+        for name, constant in self.constants.items():
+            (edge,), channels = graph.before(name), graph.shapes[name][0]
+            each = constant.reshape(1 if constant.size == 1 else channels, -1)
+            if not np.allclose(each, each[:, :1], rtol=1e-6, atol=0):
+                raise ParameterError(f"{name}: v_leak / r has to be one number for each output channel")
+            shift = np.broadcast_to(each[:, 0], channels).copy()
+            before = nodes[edge.source]
+            if isinstance(before, Weights) and len(graph.after(edge.source)) == 1:
+                bias = shift if before.bias is None else before.bias + shift
+                nodes[edge.source] = replace(before, bias=bias, geometry=before.geometry.replace(bias=True))
+                continue
+            ones = np.ones(channels)
+            nodes[f"{name}, rest"] = Norm(mean=0 * ones, var=ones, gamma=ones, shift=shift, eps=0.0)
+            edges[edges.index(edge)] = edge._replace(target=f"{name}, rest")
+            edges.append(Edge(f"{name}, rest", name))
+        return Graph(nodes, edges)
+
+    def _check_shapes(self, graph: Graph) -> None:
+        """Refuse shapes that NIR does not have: dense weights after positions, neurons and outputs of other shapes."""
+        for source, name in self.unflattened:
+            if graph.shapes[source][1:] != (1, 1):
+                raise ParameterError(
+                    f"{name}: takes inputs of shape {graph.shapes[source]} that nothing flattens; add a Flatten"
+                )
+        for name, op in graph.nodes.items():
+            for x in (op.threshold, op.beta) if isinstance(op, Lif) else ():
+                shape = graph.shapes[name]
+                if x.size > 1 and [n for n in x.shape if n > 1] != [n for n in shape if n > 1]:
+                    raise ParameterError(f"{name}: an array of shape {x.shape} for neurons of shape {shape}")
+        for name, node in self.given.nodes.items():
+            stored = _shape_of(node) if node.kind == "Output" else None
+            if stored is None:
+                continue
+            for source, _, _ in self._sources(name):
+                size, gives = int(np.prod(stored)), int(np.prod(graph.shapes[source]))
+                if graph.shapes[source][1:] == (1, 1) and size != gives:
+                    raise ParameterError(f"{node.what}: has {size} numbers, {source} gives {gives}")
+
+
+def _repeated(op: Norm, n: int) -> Norm:
+    """Return a scale that is one number for so many channels."""
+    mean, var, gamma, shift = (np.repeat(x, n) for x in (op.mean, op.var, op.gamma, op.shift))
+    return Norm(mean=mean, var=var, gamma=gamma, shift=shift, eps=op.eps)
+
+
+def _late_edges(given: NirGraph) -> set[tuple[str, str]]:
+    """Return the edges out of neurons that close a loop: they lead to neurons that are no further from the input."""
+    rank = {name: 0 for name, node in given.nodes.items() if node.kind == "Input"}
+    frontier = list(rank)
+    while frontier:
+        reached = []
+        for name in frontier:
+            for after in given.after(name):
+                if after not in rank:
+                    rank[after] = rank[name] + (given.nodes[after].kind in _NEURONS)
+                    reached.append(after)
+        frontier = reached
+    late = set()
+    for name, node in given.nodes.items():
+        if node.kind in _NEURONS and name in rank:
+            late |= {(name, after) for after in given.after(name) if _comes_back(given, rank, name, after)}
+    return late
+
+
+def _comes_back(given: NirGraph, rank: dict[str, int], name: str, after: str) -> bool:
+    """Whether what a neuron gives to a node reaches neurons that are no further from the input, before others."""
+    seen, frontier = set(), [after]
+    while frontier:
+        at = frontier.pop()
+        if at in seen:
+            continue
+        seen.add(at)
+        if given.nodes[at].kind in _NEURONS:
+            if rank.get(at, 0) <= rank[name]:
+                return True
         else:
-            raise ParameterError(f"{what}: is not supported; see load_network for what is")
-    layers_in(nodes)  # what is wrong with them, before their shapes
-    first = next(iter(nodes.values()))
-    if shape is None and isinstance(first, Weights) and first.geometry.kind == "dense":
-        shape = first.values.shape[1]
-    made = Graph.chain({"input": Input(shape=input_shape(shape))} | nodes)
-    _check_shapes(made, unflattened, outputs)
-    return made
+            frontier += given.after(at)
+    return False
 
 
-def _check_shapes(graph: Graph, unflattened: Sequence[str], outputs: tuple[str, int] | None) -> None:
-    """Refuse shapes that NIR does not have: dense weights after positions, neurons and outputs of other shapes."""
-    for name in unflattened:
-        before = graph.shapes[graph.before(name)[0].source]
-        if before[1:] != (1, 1):
-            raise ParameterError(f"{name}: takes inputs of shape {before} that nothing flattens; add a Flatten")
-    for name, op in graph.nodes.items():
-        for x in (op.threshold, op.beta) if isinstance(op, Lif) else ():
-            shape = graph.shapes[name]
-            if x.size > 1 and [n for n in x.shape if n > 1] != [n for n in shape if n > 1]:
-                raise ParameterError(f"{name}: an array of shape {x.shape} for neurons of shape {shape}")
-    last, weights = graph.layers()[-1].weights
-    if outputs is not None and weights.geometry.kind == "dense":
-        what, size = outputs
-        if size != len(weights.values):
-            raise ParameterError(f"{what}: has {size} numbers, {last} gives {len(weights.values)}")
+def _shape_of(node: NirNode) -> tuple[int, ...] | None:
+    """Return the shape of an input or output node, if it says one that is of use."""
+    stored = node.fields.get("shape", node.fields.get("input_type", node.fields.get("output_type")))
+    if isinstance(stored, dict):
+        stored = next(iter(stored.values()))
+    if stored is None:
+        return None
+    shape = tuple(int(n) for n in np.ravel(stored))
+    return shape if len(shape) in (1, 3) else None
 
 
-def _check_gain(chain: list[tuple[str, Any]], dt: float) -> None:
+def _check_gain(given: NirGraph, dt: float) -> None:
     """Refuse a time step that brings the gain of IF nodes far from 1, where no leak tells that it is the right one."""
-    nodes = [(what, node) for what, node in chain if type(node).__name__ == "IF"]
-    leaks = any(np.isfinite(_numbers(node, "tau", what, infinite=True)).any() for what, node in chain if _leaks(node))
-    if leaks or not nodes:
+    nodes = [node for node in given.nodes.values() if node.kind == "IF"]
+    leaky = [(node, "tau") for node in given.nodes.values() if node.kind in ("LIF", "LI")]
+    leaky += [(node, "tau_mem") for node in given.nodes.values() if node.kind in ("CubaLIF", "CubaLI")]
+    if not nodes or any(np.isfinite(node.numbers(name, infinite=True)).any() for node, name in leaky):
         return
-    r = np.concatenate([_numbers(node, "r", what, above=0).ravel() for what, node in nodes])
+    r = np.concatenate([node.numbers("r", above=0).ravel() for node in nodes])
     typical = float(np.exp(np.log(r).mean()))
     if not 1 / _FAR <= typical * dt <= _FAR:
         raise ParameterError(
-            f"{nodes[0][0]}: the gain of IF nodes is r dt = {typical:.3g} x {dt:.3g} = {typical * dt:.3g}, far from 1, "
-            f"and no LIF node tells the time step; give dt = {1 / typical:.3g}"
+            f"{nodes[0].what}: the gain of IF nodes is r dt = {typical:.3g} x {dt:.3g} = {typical * dt:.3g}, far from "
+            f"1, and no LIF node tells the time step; give dt = {1 / typical:.3g}"
         )
 
 
-def _leaks(node: Any) -> bool:
-    return type(node).__name__ == "LIF"
-
-
-def _path(path: Path, graph: Any) -> list[tuple[str, Any]]:
-    """Return the nodes of a graph from input to output, if they form a chain."""
-    following: dict[str, str] = {}
-    reached: set[str] = set()
-    for start, end in graph.edges:
-        if start in following or end in reached:
-            what = f"{start!r} has several successors" if start in following else f"{end!r} has several predecessors"
-            raise ParameterError(f"{path}: node {what}; residual and recurrent networks are not supported")
-        following[start] = end
-        reached.add(end)
-    starts = [name for name, node in graph.nodes.items() if name not in reached]
-    if len(starts) != 1:
-        raise ParameterError(f"{path}: the graph has {len(starts)} nodes without a predecessor; one chain is supported")
-    chain = [starts[0]]
-    while chain[-1] in following:
-        chain.append(following[chain[-1]])
-    if len(chain) != len(graph.nodes):
-        left = sorted(graph.nodes.keys() - set(chain))
-        raise ParameterError(
-            f"{path}: node {left[0]!r} is not on the chain from the input; recurrence is not supported"
-        )
-    return [(name, graph.nodes[name]) for name in chain]
-
-
-def _of_weights(node: Any, kind: str, what: str) -> Weights:
-    values = _numbers(node, "weight", what)
-    bias = _numbers(node, "bias", what) if kind in ("Affine", "Conv2d") else None
-    if values.ndim != (4 if kind == "Conv2d" else 2) or (bias is not None and bias.shape != values.shape[:1]):
+def _of_weights(node: NirNode) -> Weights:
+    values = node.numbers("weight")
+    bias = node.numbers("bias") if node.kind in ("Affine", "Conv2d") and node.has("bias") else None
+    if values.ndim != (4 if node.kind == "Conv2d" else 2) or (bias is not None and bias.shape != values.shape[:1]):
         shapes = [x.shape for x in (values, bias) if x is not None]
-        raise ParameterError(f"{what}: weights and bias of shape {shapes}; give (out, in, ...) and (out,)")
+        raise ParameterError(f"{node.what}: weights and bias of shape {shapes}; give (out, in, ...) and (out,)")
     bias = None if bias is None or not bias.any() else bias
-    if kind != "Conv2d":
+    if node.kind != "Conv2d":
         geometry = Geometry(kind="dense", out=len(values), bias=bias is not None)
         return Weights(geometry=geometry, values=values[:, :, None, None], levels="float", bias=bias)
-    if square(node.dilation, what, "dilation") != 1 or node.groups != 1:
-        raise ParameterError(f"{what}: dilation and groups are not supported")
-    kernel = square(values.shape[-2:], what, "kernel")
+    if square(node.fields["dilation"], node.what, "dilation") != 1 or int(node.fields["groups"]) != 1:
+        raise ParameterError(f"{node.what}: dilation and groups are not supported")
+    kernel = square(values.shape[-2:], node.what, "kernel")
     geometry = Geometry(
         kind="conv",
         out=len(values),
         kernel=kernel,
-        padding=zeros_around(node.padding, kernel, what),
-        stride=square(node.stride, what, "stride"),
+        padding=zeros_around(node.fields["padding"], kernel, node.what),
+        stride=square(node.fields["stride"], node.what, "stride"),
         bias=bias is not None,
     )
     return Weights(geometry=geometry, values=values, levels="float", bias=bias)
 
 
-def _of_pool(node: Any, what: str) -> Pool:
-    pool = square(node.kernel_size, what, "kernel_size")
-    if square(node.stride, what, "stride") != pool or square(node.padding, what, "padding"):
-        raise ParameterError(f"{what}: only pooling with stride = kernel_size and no padding is supported")
-    return Pool(side=pool, by="average")
+def _of_pool(node: NirNode) -> Pool:
+    pool = square(node.fields["kernel_size"], node.what, "kernel_size")
+    steps, padding = (square(node.fields[name], node.what, name) for name in ("stride", "padding"))
+    if steps != pool or padding:
+        raise ParameterError(f"{node.what}: only pooling with stride = kernel_size and no padding is supported")
+    return Pool(side=pool, by="average" if node.kind == "AvgPool2d" else "sum")
 
 
-def _of_neurons(
-    weights: Weights, node: Any, kind: str, what: str, dt: float, how: dict[str, Any]
-) -> tuple[Weights, Lif]:
-    """Take U' = (1 - dt/tau) U + r dt/tau I + dt/tau v_leak; the gain moves into the threshold, the rest into the bias.
+def _of_neurons(node: NirNode, dt: float, how: dict[str, Any]) -> tuple[Lif, np.ndarray | None]:
+    """Return neurons, and the current that stands for their resting potential if that is not 0.
 
-    Integrate-and-fire neurons have tau -> inf with r dt as gain; a threshold alone is one without memory.
+    U' = (1 - dt/tau) U + r dt/tau I + dt/tau v_leak, of which the gain moves into the threshold. Synaptic currents
+    are C' = (1 - dt/tau_syn) C + w_in dt/tau_syn I. Integrators have tau -> inf with r dt as gain; a threshold alone is
+    a neuron without memory. Neurons start from the potential that they are reset to, from which all others are counted.
     """
-    theta = _numbers(node, "threshold" if kind == "Threshold" else "v_threshold", what, above=0)
-    gain, decay = np.ones_like(theta), np.zeros_like(theta)
-    if kind != "Threshold" and node.v_reset is not None and np.any(_numbers(node, "v_reset", what) != 0):
-        raise ParameterError(f"{what}: v_reset other than 0 is not supported")
-    if kind == "IF":
-        decay, gain = np.ones_like(theta), _numbers(node, "r", what, above=0) * dt
-    if kind == "LIF":
-        tau, r = (_numbers(node, name, what, infinite=True, above=0) for name in ("tau", "r"))
-        if np.any(np.not_equal(np.isinf(tau), np.isinf(r))):
-            raise ParameterError(f"{what}: tau and r have to be finite, or infinite together for no leak")
-        if not np.all(tau >= dt * (1 - 1e-6)):
-            raise ParameterError(f"{what}: tau = {tau.min():g} s is shorter than dt = {dt:g} s; give a smaller dt")
-        no_leak = np.isinf(tau)  # what snnTorch writes for beta = 1
-        decay = np.clip(1 - dt / tau, 0, 1)
-        gain = np.where(no_leak, 1.0, np.divide(r * dt, tau, where=~no_leak, out=np.ones(np.broadcast(r, tau).shape)))
-        v_leak = _numbers(node, "v_leak", what)
-        if np.any(v_leak != 0):
-            weights = _with_leak(weights, v_leak / r, what)
-    if not (np.all(gain > 0) and np.all(np.isfinite(gain))):
-        raise ParameterError(f"{what}: r has to be above 0 and finite")
+    fires = node.kind in ("IF", "LIF", "CubaLIF", "Threshold")
+    if fires:
+        theta = node.numbers("threshold" if node.kind == "Threshold" else "v_threshold")
+    else:
+        theta = np.ones_like(node.numbers("r"))
+        how = how | {"reset_mechanism": "none", "fire": "never"}
+    rest = np.zeros_like(theta)
+    if fires and node.has("v_reset"):
+        rest = node.numbers("v_reset")
+    if rest.any() and how["reset_mechanism"] != "zero":
+        raise ParameterError(f"{node.what}: v_reset is not 0, to which only reset_mechanism = 'zero' resets")
+    if np.any(theta - rest <= 0):
+        name = "threshold" if node.kind == "Threshold" else "v_threshold"
+        raise ParameterError(f"{node.what}: {name} has to be above {'v_reset' if rest.any() else 0}")
+    theta = theta - rest
+    gain, decay, constant = np.ones_like(theta), np.zeros_like(theta), None
+    if node.kind == "Threshold":
+        how = how | {"reset_mechanism": "none"}
+    if node.kind in ("IF", "I"):
+        decay, gain = np.ones_like(theta), node.numbers("r", above=0) * dt
+    if node.kind.startswith("Cuba"):
+        alpha, arrives = _decay(node, "tau_syn", dt)
+        if np.ptp(alpha) > 1e-6:
+            raise ParameterError(f"{node.what}: tau_syn has to be one number for all neurons")
+        how = how | {"alpha": float(np.ravel(alpha)[0])}
+        gain = gain * arrives * (node.numbers("w_in", above=0) if node.has("w_in") else 1)
+    if node.kind in ("LIF", "LI", "CubaLIF", "CubaLI"):
+        tau = "tau_mem" if node.kind.startswith("Cuba") else "tau"
+        decay, arrives = _decay(node, tau, dt)
+        r, no_leak = node.numbers("r", infinite=True, above=0), arrives == 0
+        if np.any(np.not_equal(no_leak, np.isinf(r))):
+            raise ParameterError(f"{node.what}: {tau} and r have to be finite, or infinite together for no leak")
+        gain = gain * np.where(no_leak, 1.0, np.where(no_leak, 1.0, r) * arrives)
+        leak = node.numbers("v_leak") - rest
+        if np.any(leak != 0):
+            if "alpha" in how:
+                raise ParameterError(f"{node.what}: v_leak has to be v_reset, or 0, where currents are synaptic")
+            constant = leak / r
     gain = np.where(np.abs(gain - 1) < 1e-6, 1.0, gain)  # written in single precision
-    threshold, decay = np.asarray(theta / gain), np.asarray(decay)
-    rules = how | ({"reset_mechanism": "none"} if kind == "Threshold" else {})
-    return weights, neurons(what, threshold, decay, **rules)
+    if not (np.all(gain > 0) and np.all(np.isfinite(gain))):
+        raise ParameterError(f"{node.what}: r has to be above 0 and finite")
+    return neurons(node.what, np.asarray(theta / gain), np.asarray(decay), **how), constant
 
 
-def _with_leak(weights: Weights, rest: np.ndarray, what: str) -> Weights:
-    """Add the current that stands for a resting potential to the bias."""
-    n_out = len(weights.values)
-    rest = rest.reshape(1 if rest.size == 1 else n_out, -1)
-    if not np.allclose(rest, rest[:, :1], rtol=1e-6, atol=0):
-        raise ParameterError(f"{what}: v_leak / r has to be one number for each output channel")
-    bias = (np.zeros(n_out) if weights.bias is None else weights.bias) + rest[:, 0]
-    return replace(weights, bias=bias, geometry=weights.geometry.replace(bias=True))
-
-
-def _numbers(node: Any, name: str, what: str, *, infinite: bool = False, **limits: float) -> np.ndarray:
-    """Return a field of a node in double precision, as :func:`numbers`."""
-    given = np.asarray(getattr(node, name))
-    if given.dtype.kind not in "biufc" or not given.size:
-        raise ParameterError(f"{what}, tensor {name!r} is of type {given.dtype} and shape {given.shape}; give numbers")
-    numbers(np.where(given == np.inf, 1, given) if infinite else given, what, name, **limits)
-    return given.astype(float)
-
-
-def _positive(value: np.ndarray, what: str, name: str) -> float:
-    if np.unique(value).size != 1 or np.min(value) <= 0:
-        raise ParameterError(f"{what}: {name} has to be one number above 0")
-    return float(np.ravel(value)[0])
+def _decay(node: NirNode, name: str, dt: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return what is left after a time step, and what of an input arrives in it; of no leak, all and nothing."""
+    tau = node.numbers(name, infinite=True, above=0)
+    if not np.all(tau >= dt * (1 - 1e-6)):
+        raise ParameterError(f"{node.what}: {name} = {tau.min():g} s is shorter than dt = {dt:g} s; give a smaller dt")
+    return np.clip(1 - dt / tau, 0, 1), dt / tau

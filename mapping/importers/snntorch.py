@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from mapping.importers.fields import input_shape, neurons, numbers, square, zeros_around
-from mapping.ir.graph import Graph, layers_in
+from mapping.ir.graph import Graph
 from mapping.ir.ops import Input, Lif, Norm, Op, Pool, Weights
 from mapping.ir.shapes import Geometry
 from mapping.networks.finite import decays, plain
@@ -51,7 +51,6 @@ def graph_of_modules(module: nn.Module, shape: int | tuple[int, ...] | None) -> 
                 raise ParameterError(f"{what}: occurs twice and would share its membrane; give each layer its own")
             membranes.add(id(part))
             nodes[what] = _of_leaky(part, what, nodes.get(weights or ""))
-    layers_in(nodes)  # what is wrong with them, before their shapes
     first = next(iter(nodes.values()), None)
     if shape is None and isinstance(first, Weights) and first.geometry.kind == "dense":
         shape = first.values.shape[1]

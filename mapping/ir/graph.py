@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
+from heapq import heapify, heappop, heappush
 from itertools import pairwise, starmap
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
-from mapping.ir.ops import Activation, Input, Norm, Op, Pool, Weights
+from mapping.ir.ops import Activation, Add, Gather, Input, Norm, Op, Pool, Weights
 from mapping.ir.shapes import Shape
 from xbarsim.errors import ParameterError
 
@@ -16,7 +17,7 @@ Kind = TypeVar("Kind", bound=Op, covariant=True)
 
 
 class Edge(NamedTuple):
-    """What one node gives to another: in the same time step, or one step later (``delay`` = 1)."""
+    """What one node gives to another: in the same time step, or ``delay`` steps later; zeros before."""
 
     source: str
     target: str
@@ -30,13 +31,38 @@ class Node(NamedTuple, Generic[Kind]):
     op: Kind
 
 
-class Layer(NamedTuple):
-    """A node of weights and those that follow it, up to its neurons."""
+class Branch(NamedTuple):
+    """Weights of a layer, and what they read: the outputs of neurons or an input, some steps late.
+
+    ``before`` is what lies between the two, from there to the weights.
+    """
 
     weights: Node[Weights]
+    before: tuple[Node[Pool | Gather], ...]
+    source: str
+    delay: int
+
+
+class Layer(NamedTuple):
+    """Weights whose outputs are added up, and the nodes that follow their sum, up to its neurons."""
+
+    branches: tuple[Branch, ...]
     pool: Node[Pool] | None
     norm: Node[Norm] | None
     activation: Node[Activation]
+
+    @property
+    def name(self) -> str:
+        """That of its first weights."""
+        return self.branches[0].weights.name
+
+    @property
+    def nodes(self) -> list[Node[Op]]:
+        """All nodes but the sum."""
+        found: list[Node[Any] | None] = [self.activation, self.pool, self.norm]
+        for branch in self.branches:
+            found += [branch.weights, *branch.before]
+        return [node for node in found if node is not None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,8 +99,10 @@ class Graph:
             for name in (edge.source, edge.target):
                 if name not in self.nodes:
                     raise ParameterError(f"an edge from {edge.source} to {edge.target}: there is no node {name}")
-            if edge.delay not in (0, 1):
-                raise ParameterError(f"an edge from {edge.source} to {edge.target}: delay = {edge.delay}; give 0 or 1")
+            if edge.delay < 0:
+                raise ParameterError(
+                    f"an edge from {edge.source} to {edge.target}: delay = {edge.delay}; give 0 or more"
+                )
         for name, op in self.nodes.items():
             least, most = op.n_before
             if not least <= len(self.before(name)) <= most:
@@ -104,14 +132,21 @@ class Graph:
         return op
 
     def layers(self) -> list[Layer]:
-        """Return the layers of a network in which they follow each other: weights, pooling, batch norm, neurons.
+        """Return the layers of a network: weights, their sum, pooling, batch norm, neurons; each after its inputs.
 
         Raises
         ------
         ParameterError
-            If there is anything else, or a node has several before or after it.
+            If there is anything else between neurons and what they read, see :func:`mapping.lower.distribute`.
         """
-        return layers_in({name: self.nodes[name] for name in self._chain()})
+        found = [self._layer(name) for name in self.order if isinstance(self.nodes[name], Activation)]
+        used = {node.name for layer in found for node in layer.nodes}
+        for name, op in self.nodes.items():
+            if name not in used and not isinstance(op, Input | Add):
+                raise ParameterError(f"{name}: has no neurons after it")
+        if not found:
+            raise ParameterError("the network has no layer with neurons")
+        return found
 
     def changed(self, nodes: Mapping[str, Op], without: Sequence[str] = ()) -> Graph:
         """Return a graph with some other nodes, and without some that have one before them, which takes their place."""
@@ -119,19 +154,32 @@ class Graph:
         for name in without:
             ((source, _, delay),) = (edge for edge in edges if edge.target == name)
             edges = [
-                Edge(source, edge.target, max(delay, edge.delay)) if edge.source == name else edge
+                Edge(source, edge.target, delay + edge.delay) if edge.source == name else edge
                 for edge in edges
                 if edge.target != name
             ]
         return Graph({k: nodes.get(k, op) for k, op in self.nodes.items() if k not in without}, edges)
 
     def _order(self) -> tuple[str, ...]:
-        sources = {name: [edge.source for edge in self.before(name) if not edge.delay] for name in self.nodes}
+        """Return names, of those that could be next always the one that was given first."""
+        names = list(self.nodes)
+        number = {name: k for k, name in enumerate(names)}
+        sorter: TopologicalSorter[str] = TopologicalSorter(
+            {name: [edge.source for edge in self.before(name) if not edge.delay] for name in names}
+        )
         try:
-            return tuple(TopologicalSorter(sources).static_order())
+            sorter.prepare()
         except CycleError as error:
             loop = " -> ".join(reversed(error.args[1]))
             raise ParameterError(f"{loop}: is a loop without delay; one of its edges needs a delay of 1") from None
+        ready, order = [number[name] for name in sorter.get_ready()], []
+        heapify(ready)
+        while ready:
+            order.append(names[heappop(ready)])
+            sorter.done(order[-1])
+            for name in sorter.get_ready():
+                heappush(ready, number[name])
+        return tuple(order)
 
     def _shapes(self) -> dict[str, Shape]:
         """Infer all shapes, through loops too, and check that all inputs of a node fit."""
@@ -141,7 +189,8 @@ class Graph:
         left = list(self.order)
         while left:
             given = {name: [edge.source for edge in self.before(name) if edge.source in shapes] for name in left}
-            reached = [name for name in left if given[name] or isinstance(self.nodes[name], Input)]
+            needed = {name: 1 if isinstance(self.nodes[name], Add) else len(self.before(name)) for name in left}
+            reached = [name for name in left if len(given[name]) >= needed[name]]
             if not reached:
                 raise ParameterError(f"{left[0]}: nothing leads to it from the input")
             shapes |= {name: self._named(name, [shapes[source] for source in given[name]]) for name in reached}
@@ -156,37 +205,50 @@ class Graph:
         except ParameterError as error:
             raise ParameterError(f"{name}: {error}") from None
 
-    def _chain(self) -> Iterator[str]:
-        for name in self.order:
-            for edges, what in ((self.after(name), "successors"), (self.before(name), "predecessors")):
-                if len(edges) > 1:
-                    raise ParameterError(
-                        f"{name}: has several {what}; residual and recurrent networks are not supported"
-                    )
-            yield name
+    def _layer(self, name: str) -> Layer:
+        """Return the layer that ends in these neurons."""
+        pool, norm = None, None
+        at = self._only(name)
+        while not isinstance(self.nodes[at.source], Weights | Add):
+            node, op = Node(at.source, self.nodes[at.source]), self.nodes[at.source]
+            if isinstance(op, Pool) and pool is None:
+                pool = Node(node.name, op)
+            elif isinstance(op, Norm) and norm is None:
+                norm = Node(node.name, op)
+            elif isinstance(op, Pool | Norm):
+                what = "pooling" if isinstance(op, Pool) else "batch norm"
+                raise ParameterError(f"{node.name}: only one {what} per layer is supported")
+            else:
+                raise ParameterError(f"{name}: comes without weights before it")
+            at = self._only(node.name)
+        added = isinstance(self.nodes[at.source], Add)
+        edges = self.before(at.source) if added else [at]
+        branches = tuple(self._branch(edge) for edge in edges)
+        return Layer(branches, pool, norm, Node(name, cast(Activation, self.nodes[name])))
 
+    def _branch(self, edge: Edge) -> Branch:
+        """Return what an edge out of weights brings."""
+        weights = self.nodes[edge.source]
+        if not isinstance(weights, Weights):
+            raise ParameterError(f"{edge.source}: is added to weighted inputs, but has no weights itself")
+        if edge.delay:
+            raise ParameterError(f"{edge.source}: its outputs come late; delay what it takes in instead")
+        at, before = self._only(edge.source, late=True), list[Node[Pool | Gather]]()
+        while isinstance(op := self.nodes[at.source], Pool | Gather):
+            before.insert(0, Node(at.source, op))
+            earlier = self._only(at.source, late=True)
+            at = earlier._replace(delay=at.delay + earlier.delay)
+        if not isinstance(op, Activation | Input):
+            while not isinstance(self.nodes[at.source], Weights | Activation | Input):
+                at = self.before(at.source)[0]
+            raise ParameterError(f"{edge.source}: follows {at.source} without neurons between them")
+        return Branch(Node(edge.source, weights), tuple(before), at.source, at.delay)
 
-def layers_in(nodes: Mapping[str, Op]) -> list[Layer]:
-    """Return the layers of nodes that follow each other; see :meth:`Graph.layers`."""
-    found: list[Layer] = []
-    parts: dict[type[Op], Node[Any]] = {}
-    for name, op in nodes.items():
-        if isinstance(op, Input):
-            continue
-        if isinstance(op, Weights):
-            if parts:
-                raise ParameterError(f"{name}: follows {parts[Weights].name} without neurons between them")
-        elif not parts:
-            raise ParameterError(f"{name}: comes without weights before it; it has to lie between weights and neurons")
-        elif isinstance(op, Pool | Norm) and type(op) in parts:
-            what = "pooling" if isinstance(op, Pool) else "batch norm"
-            raise ParameterError(f"{name}: only one {what} per layer is supported")
-        parts[type(op)] = Node(name, op)
-        if isinstance(op, Activation):
-            found.append(Layer(parts[Weights], parts.get(Pool), parts.get(Norm), Node(name, op)))
-            parts = {}
-    if parts:
-        raise ParameterError(f"{parts[Weights].name}: has no neurons after it")
-    if not found:
-        raise ParameterError("the network has no layer with neurons")
-    return found
+    def _only(self, name: str, late: bool = False) -> Edge:
+        """Return the edge that leads to a node."""
+        (edge,) = self.before(name)
+        if edge.delay and not late:
+            raise ParameterError(
+                f"{name}: takes weighted inputs that come late; delay what the weights take in instead"
+            )
+        return edge

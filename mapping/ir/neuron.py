@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -37,8 +37,9 @@ class NeuronSpec(Parameters):
         What a membrane at its threshold loses: the threshold, everything, nothing.
     reset_delay : bool or "snntorch"
         True: it is reset after the decay of the next step. False: at once. Or as snnTorch does with ``False``.
-    fire : {">=", ">"}
-        A neuron fires at U >= threshold, or only above it (imports).
+    fire : {">=", ">", "never"}
+        A neuron fires at U >= threshold, or only above it (imports), or it integrates without spikes, for its membrane
+        to be read.
     clip : bool
         Whether the membrane is kept inside plus/minus the threshold.
     clip_gradient : {"hard", "straight-through"}
@@ -50,19 +51,41 @@ class NeuronSpec(Parameters):
         their threshold are reset without firing.
     inhibition : float
         Lateral inhibition: what a spike takes from the other channels at its position in the next step, in thresholds.
+    alpha : float, optional
+        Decay per step of a synaptic current between weights and membrane: ``C[t] = alpha C[t-1] + I[t]``, which takes
+        the place of I. ``Synaptic`` of snnTorch, CubaLIF.
+    late_current : bool
+        Whether a membrane takes the synaptic current of the step before, as in Norse.
+    most_spikes : int
+        Spikes that a neuron may fire in a step: as many as its threshold goes into its membrane, each of which takes
+        it once. Of networks that come trained (Sinabs); the surrogate gradient knows of one.
+    adaptation, adaptation_decay : float
+        By how much a spike raises the threshold that membranes are compared with, in thresholds, and how much of that
+        is left a step later. Resets take the threshold as it was (G. Bellec et al., NeurIPS 2018).
     """
 
+    later: ClassVar[tuple[str, ...]] = ("alpha", "late_current", "most_spikes", "adaptation", "adaptation_decay")
     beta: float = Field(ge=0, le=1)
     threshold: float = Field(gt=0, allow_inf_nan=False)
     slope: float = Field(default=2.8, gt=0, allow_inf_nan=False)
     reset_mechanism: Literal["subtract", "zero", "none"] = "subtract"
     reset_delay: bool | Literal["snntorch"] = True
-    fire: Literal[">=", ">"] = ">="
+    fire: Literal[">=", ">", "never"] = ">="
     clip: bool = False
     clip_gradient: Literal["hard", "straight-through"] = "hard"
     learn_beta: bool = False
     winner_take_all: bool = False
     inhibition: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    alpha: float | None = Field(default=None, ge=0, le=1)
+    late_current: bool = False
+    most_spikes: int = Field(default=1, ge=1, le=255)
+    adaptation: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    adaptation_decay: float = Field(default=0.0, ge=0, le=1)
+
+    @property
+    def simple(self) -> bool:
+        """Whether it has no more than a membrane that fires at most one spike a step at a threshold that stays."""
+        return self.alpha is None and self.fire != "never" and self.most_spikes == 1 and not self.adaptation
 
     @model_validator(mode="after")
     def _can_work(self) -> Self:
@@ -70,4 +93,16 @@ class NeuronSpec(Parameters):
             raise ValueError("clip = true with fire = '>': a membrane kept at its threshold never fires; use '>='")
         if self.learn_beta and self.reset_delay == "snntorch":
             raise ValueError("learn_beta = true with reset_delay = 'snntorch' is not offered; use true or false")
+        if self.late_current and self.alpha is None:
+            raise ValueError("late_current = true: there is no synaptic current; give alpha")
+        if self.adaptation_decay and not self.adaptation:
+            raise ValueError("adaptation_decay: nothing raises the threshold; give adaptation")
+        only_one = self.winner_take_all or bool(self.inhibition) or self.clip or self.reset_delay == "snntorch"
+        if (self.most_spikes > 1 or self.adaptation) and only_one:
+            raise ValueError(
+                "most_spikes and adaptation go with neither winner_take_all, inhibition, clip nor reset_delay = "
+                "'snntorch'; leave one out"
+            )
+        if self.most_spikes > 1 and (self.reset_mechanism != "subtract" or self.adaptation):
+            raise ValueError("most_spikes: each spike takes one threshold that stays; use reset_mechanism = 'subtract'")
         return self

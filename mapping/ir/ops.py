@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import prod
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -103,11 +104,37 @@ class Weights(Op):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class Gather(Op):
+    """Which outputs of a node drive which inputs: wires, and ORs of spikes.
+
+    Attributes
+    ----------
+    shape : (channels, height, width)
+    table : int array, (n_outputs, width)
+        Each output is the largest of the inputs of these numbers, counted by channel, row and column; -1 stands for
+        none, and without any it is 0.
+    """
+
+    shape: Shape
+    table: np.ndarray
+
+    def after(self, *shapes: Shape) -> Shape:
+        """Return its own shape; refuse an input of fewer numbers than it names."""
+        if self.table.max(initial=-1) >= prod(shapes[0]):
+            raise ParameterError(f"takes input {self.table.max()} of {prod(shapes[0])}, shape {shapes[0]}")
+        return self.shape
+
+    def __str__(self) -> str:
+        most = int((self.table >= 0).sum(1).max(initial=0))
+        return f"{'wires' if most < 2 else f'OR of up to {most} spikes'} to {' x '.join(map(str, self.shape))}"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Pool(Op):
-    """The average or maximum over windows of ``side`` x ``side``, one beside the other."""
+    """The average, sum or maximum over windows of ``side`` x ``side``, one beside the other; the rest is dropped."""
 
     side: int
-    by: Literal["average", "maximum"]
+    by: Literal["average", "sum", "maximum"]
 
     def after(self, *shapes: Shape) -> Shape:
         """Return the shape of the outputs."""
@@ -145,14 +172,23 @@ class Norm(Op):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Lif(Op):
-    """Spiking neurons; threshold and beta are numbers, or arrays that are broadcast to (channels, height, width)."""
+    """Spiking neurons; threshold and beta are numbers, or arrays that are broadcast to (channels, height, width).
+
+    As of :class:`QuantizedRelu`, inputs may come in ``slices``.
+    """
 
     neuron: NeuronSpec
     threshold: np.ndarray
     beta: np.ndarray
+    slices: int = 1
+
+    def after(self, *shapes: Shape) -> Shape:
+        """Return the shape of the outputs, slices added up."""
+        return added(shapes[0], self.slices)
 
     def __str__(self) -> str:
-        return f"threshold {spread(self.threshold)}, decay {spread(self.beta)}"
+        sliced = f"{self.slices} slices added, " if self.slices > 1 else ""
+        return f"{sliced}threshold {spread(self.threshold)}, decay {spread(self.beta)}"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -177,13 +213,18 @@ class QuantizedRelu(Op):
 
     def after(self, *shapes: Shape) -> Shape:
         """Return the shape of the outputs, slices added up."""
-        channels, *places = shapes[0]
-        return channels // self.slices, places[0], places[1]
+        return added(shapes[0], self.slices)
 
     def __str__(self) -> str:
         scaled = f"gain {spread(np.asarray(self.gain))}, offset {spread(np.asarray(self.offset))}"
         added = f"{self.slices} slices added, " if self.slices > 1 else ""
         return f"{added}{scaled}, {'logits' if self.top is None else f'cut to 0 to {self.top}'}"
+
+
+def added(shape: Shape, slices: int) -> Shape:
+    """Return the shape that is left when groups of channels are added up."""
+    channels, height, width = shape
+    return channels // slices, height, width
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -200,6 +241,24 @@ class Add(Op):
 
     def __str__(self) -> str:
         return "sum"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Concatenate(Op):
+    """The channels of one input after those of another."""
+
+    n_before: ClassVar[tuple[int, float]] = (2, float("inf"))
+
+    def after(self, *shapes: Shape) -> Shape:
+        """Return the shape of all channels; refuse inputs of several sizes."""
+        if len({shape[1:] for shape in shapes}) > 1:
+            raise ParameterError(
+                f"joins channels of the shapes {' and '.join(map(str, shapes))}; sizes have to be alike"
+            )
+        return sum(shape[0] for shape in shapes), *shapes[0][1:]
+
+    def __str__(self) -> str:
+        return "channels joined"
 
 
 Activation = Lif | QuantizedRelu

@@ -65,15 +65,19 @@ class Geometry(Parameters):
         channels, height, width = shape
         if self.kind == "dense":
             return (channels * height * width, 1, 1), (self.out, 1, 1)
-        height, width = self.read_positions(shape)
-        if min(height, width) < 1:
+        rows, cols = self._positions(shape)
+        if min(rows, cols) < 1:
             raise ParameterError(f"kernel = {self.kernel} is larger than the input {shape}; add padding")
-        return shape, pooled((self.out, height, width), self.pool)
+        return shape, pooled((self.out, rows, cols), self.pool)
 
-    def read_positions(self, shape: Shape) -> tuple[int, int]:
-        """Return at how many (rows, columns) the kernel is applied to an input (channels, height, width)."""
+    def _positions(self, shape: Shape) -> tuple[int, int]:
         reach = 2 * self.margin - self.kernel
         return (shape[1] + reach) // self.stride + 1, (shape[2] + reach) // self.stride + 1
+
+    def read_positions(self, shape: Shape) -> tuple[int, int]:
+        """Return at how many (rows, columns) the kernel is applied to an input; not where a pool leaves some out."""
+        rows, cols = self._positions(shape)
+        return rows - rows % self.pool, cols - cols % self.pool
 
     def channels(self, shape: Shape) -> int:
         """Return how many channels of an input as this layer sees it one output reads."""
@@ -86,8 +90,8 @@ class Geometry(Parameters):
 
 
 def pooled(shape: Shape, pool: int) -> Shape:
-    """Return the shape after pooling."""
+    """Return the shape after pooling; rows and columns that do not fill a window are left out, as in torch."""
     channels, height, width = shape
-    if height % pool or width % pool:
-        raise ParameterError(f"pool = {pool} does not divide the {height}x{width} input; change pool or input_shape")
+    if min(height, width) < pool:
+        raise ParameterError(f"pool = {pool} is larger than the {height}x{width} input; change pool or input_shape")
     return channels, height // pool, width // pool

@@ -11,11 +11,15 @@ from mapping.kernels.lif import (
     SUBTRACT,
     clip_membranes,
     compare,
+    compare_raised,
     copy,
+    count_spikes,
+    decay_currents,
     inhibit,
     integrate,
     integrate_and_fire,
     keep_winners,
+    raise_thresholds,
     reset_at_once,
 )
 from mapping.kernels.readout import add_noise
@@ -33,6 +37,9 @@ class Neurons(NamedTuple):
     level, least : where comparators are set, and the lowest number at which they fire
     rise : not less than where a constant input of 1 can bring membranes
     noise : of comparators
+    alpha, late : decay of synaptic currents, below 0 for none, and whether membranes take them a step later
+    most : spikes a step
+    adaptation, decay : what a spike raises the threshold by, in thresholds, and what is left of it a step later
     """
 
     name: np.ndarray
@@ -49,6 +56,11 @@ class Neurons(NamedTuple):
     winner: bool
     inhibition: float
     channels: int
+    alpha: float
+    late: bool
+    most: int
+    adaptation: float
+    decay: float
 
 
 class State(NamedTuple):
@@ -58,6 +70,7 @@ class State(NamedTuple):
     u : membranes
     held, due : what the next step starts from, and who is reset in it
     fired : (n, size up to a multiple of WORD), bytes
+    synapse, raised : synaptic currents, and what thresholds are raised by; or (n, 0) for none
     """
 
     now: np.ndarray
@@ -66,6 +79,8 @@ class State(NamedTuple):
     held: np.ndarray
     due: np.ndarray
     fired: np.ndarray
+    synapse: np.ndarray
+    raised: np.ndarray
 
 
 @inlined_jit
@@ -77,7 +92,10 @@ def _list_fired(fired, name, channels, place, count, sums):
         if words[word] != 0:
             for k in range(WORD * word, WORD * (word + 1)):
                 place[at] = name[k]
-                at += np.uint64(fired[k])
+                at += np.uint64(fired[k] != 0)
+                for _ in range(1, fired[k]):  # as often as it fires
+                    place[at] = name[k]
+                    at += np.uint64(1)
     last, count = -1, np.int64(at)
     for k in range(before, count):
         position = place[k] // channels
@@ -91,14 +109,22 @@ def _list_fired(fired, name, channels, place, count, sums):
 def is_plain(neurons, keys, variance):
     """Whether a time step is :func:`integrate_and_fire`."""
     plain = neurons.reset == SUBTRACT and neurons.timing == DELAYED and not (neurons.clip or neurons.winner)
+    plain = plain and neurons.alpha < 0 and neurons.most == 1 and neurons.adaptation == 0
     return plain and neurons.inhibition == 0 and len(keys.comparator) == 0 and variance.size == 0
 
 
 @inlined_jit
 def _fire_by_rules(neurons, z, noise, state):
     """Make a time step with all that neurons may have; z, noise : of currents and of comparators."""
-    u, held, due, fired = state.u, state.held, state.due, state.fired
-    integrate(held, due, state.now, neurons.threshold, neurons.beta, neurons.reset, u)
+    u, held, due, fired, now = state.u, state.held, state.due, state.fired, state.now
+    if neurons.alpha >= 0:
+        if not neurons.late:
+            decay_currents(state.synapse, now, neurons.alpha)
+        integrate(held, due, state.synapse, neurons.threshold, neurons.beta, neurons.reset, u)
+        if neurons.late:
+            decay_currents(state.synapse, now, neurons.alpha)
+    else:
+        integrate(held, due, now, neurons.threshold, neurons.beta, neurons.reset, u)
     if len(z) > 0:
         add_noise(state.variance, z, u)
     if neurons.inhibition > 0:
@@ -107,7 +133,13 @@ def _fire_by_rules(neurons, z, noise, state):
         clip_membranes(neurons.threshold, neurons.level, u)
     for k in range(len(noise)):
         noise[k] *= u.dtype.type(neurons.noise)
-    compare(u, noise, neurons.least, fired)
+    if neurons.most > 1:
+        count_spikes(u, noise, neurons.level, neurons.least, neurons.most, fired)
+    elif neurons.adaptation > 0:
+        compare_raised(u, noise, neurons.least, state.raised, fired)
+        raise_thresholds(fired, neurons.threshold, neurons.adaptation, neurons.decay, state.raised)
+    else:
+        compare(u, noise, neurons.least, fired)
     if neurons.timing == AT_ONCE:
         reset_at_once(u, fired, due, neurons.threshold, neurons.reset, held)  # nothing is due
     if neurons.timing == DELAYED:
@@ -146,13 +178,29 @@ def at_rest(neurons, n, noisy):
         np.zeros((n, size), number),
         np.zeros((n, size), np.uint8),
         np.zeros((n, len(neurons.name)), np.uint8),
+        np.zeros((n, size if neurons.alpha >= 0 else 0), number),
+        np.zeros((n, size if neurons.adaptation > 0 else 0), number),
     )
+
+
+@inlined_jit
+def rest(state):
+    """Bring a sample to rest."""
+    state.u[:] = 0
+    state.held[:] = 0
+    state.due[:] = 0
+    state.fired[:] = 0
+    state.synapse[:] = 0
+    state.raised[:] = 0
 
 
 @inlined_jit
 def of_sample(state, k):
     """Return the state of sample k, to kernels that count no references."""
-    return State(state.now[k], state.variance[k], state.u[k], state.held[k], state.due[k], state.fired[k])
+    return State(
+        state.now[k], state.variance[k], state.u[k], state.held[k], state.due[k], state.fired[k], state.synapse[k],
+        state.raised[k],
+    )  # fmt: skip
 
 
 @inlined_jit
@@ -171,6 +219,7 @@ def awake(neurons, state, name, parameters):
     few = Neurons(
         name, neurons.constant, threshold[:n], neurons.level, least[:n], beta[:n], neurons.rise, neurons.noise,
         neurons.reset, neurons.timing, neurons.clip, neurons.winner, neurons.inhibition, neurons.channels,
+        neurons.alpha, neurons.late, neurons.most, neurons.adaptation, neurons.decay,
     )  # fmt: skip
     fired = state.fired[: -(-n // WORD) * WORD]
-    return few, State(now[:n], state.variance, state.u[:n], state.held, state.due, fired)
+    return few, State(now[:n], state.variance, state.u[:n], state.held, state.due, fired, state.synapse, state.raised)

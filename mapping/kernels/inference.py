@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mapping.kernels.fire import awake, fire, is_plain, of_sample
+from mapping.kernels.fire import awake, fire, is_plain, of_sample, rest
 from mapping.kernels.lif import copy
 from mapping.kernels.readout import read_out
 from mapping.kernels.taps import Groups, Power, Reach, add_currents, deliver
@@ -197,9 +197,11 @@ def receive(events, start, stop, arrays, readout, keys, image, t, fresh, scratch
     reach, groups, number, now, variance = arrays.reach, arrays.groups, state.now.dtype.type, state.now, state.variance
     if fresh:
         scratch.field[:] = 0
+    if fresh or not arrays.by_line:
         for event in range(start, stop):
             channel, y, x, value = _input(events, event, arrays, number)
-            deliver(arrays.power, channel, y, x, value, scratch.field, sums)
+            if fresh:
+                deliver(arrays.power, channel, y, x, value, scratch.field, sums)
             if not arrays.by_line:
                 top, bottom = reach.rows[y, 0], reach.rows[y, 1]
                 add_currents(groups, reach, channel, y, x, top, bottom, 0, value, groups.table, now)
@@ -246,10 +248,7 @@ def run_layer(events, arrays, readout, neurons, keys, steps, first, state, scrat
         for t in range(steps.start, steps.stop):
             frame, fresh = min(t - steps.begin, frames - 1), t - steps.begin < frames
             if t == 0:
-                own.u[:] = 0
-                own.held[:] = 0
-                own.due[:] = 0
-                own.fired[:] = 0
+                rest(own)
             if fresh or (steps.every_step and arrays.by_line):
                 start, stop = events.stop[sample, frame], events.stop[sample, frame + 1]
                 copy(neurons.constant, own.now)
@@ -262,3 +261,92 @@ def run_layer(events, arrays, readout, neurons, keys, steps, first, state, scrat
             if len(membrane) > 0:
                 copy(own.u, membrane[t, sample])
                 copy(own.fired, spikes[t, sample])
+
+
+@inlined_jit
+def begin_step(neurons, t, state):
+    """Give samples the constant currents of time step t; step 0 begins at rest."""
+    for sample in range(len(state.now)):
+        own = of_sample(state, sample)
+        if t == 0:
+            rest(own)
+        copy(neurons.constant, own.now)
+        own.variance[:] = 0
+
+
+@inlined_jit
+def receive_frame(events, frame, arrays, readout, keys, t, first, fresh, scratch, state, sums):
+    """Add to the currents of samples ``first`` on what a frame gives them, see :func:`receive`; sums (N_SUMS)."""
+    for sample in range(len(events.stop)):
+        start, stop = events.stop[sample, frame], events.stop[sample, frame + 1]
+        own = of_sample(state, sample)
+        receive(events, start, stop, arrays, readout, keys, first + sample, t, fresh, scratch, own, sums)
+
+
+@inlined_jit
+def fire_frame(neurons, keys, t, first, scratch, state, out, sums):
+    """Make time step t of samples ``first`` on; list what they fire in ``out``, one frame of each."""
+    count = 0
+    for sample in range(len(out.stop)):
+        out.stop[sample, 0] = count
+        own = of_sample(state, sample)
+        count = fire(neurons, keys, first + sample, t, scratch, own, out.place, count, sums)
+        out.stop[sample, 1] = count
+
+
+@jit
+def place_frame(events, frame, out):
+    """Copy one frame of each sample to its place in ``out``, its ``frame``-th."""
+    for sample in range(len(out.stop)):
+        at = out.stop[sample, frame]
+        for event in range(events.stop[sample, 0], events.stop[sample, 1]):
+            out.place[at] = events.place[event]
+            at += 1
+
+
+@jit
+def rewire(events, start, target, filled, out):
+    """List the inputs that each input drives: ``target``, from ``start`` of its number on; the largest counts.
+
+    filled : (n_targets), zeros, and left so
+    """
+    count = 0
+    for sample in range(len(out.stop)):
+        out.stop[sample, 0] = count
+        for frame in range(out.stop.shape[1] - 1):
+            event, stop = events.stop[sample, frame], events.stop[sample, frame + 1]
+            while event < stop:
+                first, place = event, events.place[event]
+                while event < stop and events.place[event] == place:
+                    event += 1
+                value = filled.dtype.type(event - first)  # as often as it fired
+                if len(events.value) > 0:
+                    value = events.value[first]
+                for k in range(start[place], start[place + 1]):
+                    filled[target[k]] = max(filled[target[k]], value)
+            for k in range(len(filled)):
+                if filled[k] != 0:
+                    for _ in range(1 if len(out.value) > 0 else int(filled[k])):
+                        out.place[count] = k
+                        if len(out.value) > 0:
+                            out.value[count] = filled[k]
+                        count += 1
+                    filled[k] = 0
+            out.stop[sample, frame + 1] = count
+
+
+@jit
+def delay_frames(events, delay, out):
+    """List the frames ``delay`` later, the last one again and again, as many as ``out`` has."""
+    count, last = 0, events.stop.shape[1] - 2
+    for sample in range(len(out.stop)):
+        out.stop[sample, 0] = count
+        for frame in range(out.stop.shape[1] - 1):
+            if frame >= delay:
+                source = min(frame - delay, last)
+                for event in range(events.stop[sample, source], events.stop[sample, source + 1]):
+                    out.place[count] = events.place[event]
+                    if len(out.value) > 0:
+                        out.value[count] = events.value[event]
+                    count += 1
+            out.stop[sample, frame + 1] = count

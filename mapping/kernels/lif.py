@@ -35,7 +35,7 @@ def integrate(held, due, now, threshold, beta, reset, u):
     if reset == SUBTRACT:
         for k in range(len(u)):
             theta = threshold[k]
-            u[k] = beta[k] * held[k] + now[k] - (theta if due[k] else none)
+            u[k] = beta[k] * held[k] + now[k] - u.dtype.type(due[k]) * theta
     elif reset == ZERO:
         for k in range(len(u)):
             u[k] = (none if due[k] else beta[k] * held[k]) + now[k]
@@ -80,6 +80,40 @@ def compare(u, noise, least, spikes):
     else:
         for k in range(len(u)):
             spikes[k] = u[k] + noise[k] >= least[k]
+
+
+@inlined_jit
+def decay_currents(synapse, now, alpha):
+    """Let synaptic currents decay and take what arrives."""
+    factor = synapse.dtype.type(alpha)
+    for k in range(len(synapse)):
+        synapse[k] = factor * synapse[k] + now[k]
+
+
+@inlined_jit
+def count_spikes(u, noise, level, least, most, spikes):
+    """Fill spikes with how often membranes reach their level; the lowest number at which they do is ``least``."""
+    for k in range(len(u)):
+        seen = _seen(u, noise, k)
+        times = np.floor(seen / level[k])
+        if times * level[k] == seen and least[k] > level[k]:
+            times -= 1  # only above it
+        spikes[k] = min(max(times, 0), most) if least[k] < np.inf else 0
+
+
+@inlined_jit
+def compare_raised(u, noise, least, raised, spikes):
+    """Fill spikes, 0 or 1, of thresholds that are raised."""
+    for k in range(len(u)):
+        spikes[k] = _seen(u, noise, k) - raised[k] >= least[k]
+
+
+@inlined_jit
+def raise_thresholds(spikes, threshold, adaptation, decay, raised):
+    """Let what thresholds are raised by decay, and take what spikes add."""
+    number = raised.dtype.type
+    for k in range(len(raised)):
+        raised[k] = number(decay) * raised[k] + number(adaptation) * threshold[k] * spikes[k]
 
 
 @inlined_jit

@@ -25,7 +25,7 @@ class Readout(NamedTuple):
     converter : (n_lines), which one
     gain : (n_row_tiles, n_out)
     always : whether positions without an active wordline are not zero
-    pool, n_cols, n_out : of the outputs
+    pool, n_cols, n_out : of the outputs; slices of them add up, their gains 1, 2, 4 and so on times as large
     """
 
     pairing: int
@@ -44,6 +44,7 @@ class Readout(NamedTuple):
     pool: int
     n_cols: int
     n_out: int
+    slices: int
 
 
 @inlined_jit
@@ -88,18 +89,23 @@ def _search(readout, tile, seen, sums):
 @inlined_jit
 def _combine(readout, tile, seen, out, into):
     gain, at = readout.gain, np.uint64(into)
+    n = np.uint64(readout.n_out)
     if readout.pairing == PAIRS:
-        for k in range(np.uint64(readout.n_out)):
-            out[at + k] += gain[tile, k] * (seen[2 * k] - seen[2 * k + 1])
+        for part in range(readout.slices):
+            base = np.uint64(part) * n
+            for k in range(n):
+                out[at + k] += gain[tile, base + k] * (seen[2 * (base + k)] - seen[2 * (base + k) + 1])
     elif readout.pairing == SINGLE:
-        for k in range(np.uint64(readout.n_out)):
-            out[at + k] += gain[tile, k] * seen[k]
+        for part in range(readout.slices):
+            base = np.uint64(part) * n
+            for k in range(n):
+                out[at + k] += gain[tile, base + k] * seen[base + k]
     else:
         first = 0
         for array, stop in enumerate(readout.tile_stop):
             half = (seen[stop + 2 * array] + seen[stop + 2 * array + 1]) / 2
             for k in range(first, stop):
-                out[into + k] += gain[tile, k] * (seen[k + 2 * array] - half)
+                out[into + k % readout.n_out] += gain[tile, k] * (seen[k + 2 * array] - half)
             first = stop
 
 

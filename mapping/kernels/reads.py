@@ -1,8 +1,8 @@
 """What the reads of a layer draw from the drivers, and which wordlines they drive, from the spikes that occurred.
 
 A read presents a kernel x kernel patch to the array, one every ``stride`` pixels from ``padding`` pixels outside the
-image on: active wordlines s in {0, 1}, in the order (channel, kernel row, kernel column), zero outside the image.
-Wordline w is row w % tile_rows of row tile w // tile_rows.
+image on, at ``rows`` x ``cols`` positions: active wordlines s in {0, 1}, in the order (channel, kernel row, kernel
+column), zero outside the image. Wordline w is row w % tile_rows of row tile w // tile_rows.
 """
 
 import numpy as np
@@ -11,18 +11,12 @@ from xbarsim.kernels.jit import jit, parallel_jit, prange
 
 
 @jit
-def _positions(size, kernel, padding, stride):
-    return (size + 2 * padding - kernel) // stride + 1
-
-
-@jit
-def _list_active(image, kernel, padding, stride, active, count):
+def _list_active(image, kernel, padding, stride, rows, cols, active, count):
     """List the active wordlines of each read of an image (channels, height, width).
 
     active : (n_reads, n_wordlines), filled up to count (n_reads)
     """
     channels, height, width = image.shape
-    rows, cols = _positions(height, kernel, padding, stride), _positions(width, kernel, padding, stride)
     count[:] = 0
     for c in range(channels):
         for y in range(height):
@@ -40,7 +34,7 @@ def _list_active(image, kernel, padding, stride, active, count):
 
 
 @parallel_jit
-def read_sums(spikes, kernel, padding, stride, admittance, supply, tile_rows, quadratic, linear, driven):
+def read_sums(spikes, kernel, padding, stride, rows, cols, admittance, supply, tile_rows, quadratic, linear, driven):
     """Sum over all reads of each sample: s^t H s, each supply.s and the number of active wordlines.
 
     spikes : (n, channels, height, width)
@@ -48,12 +42,12 @@ def read_sums(spikes, kernel, padding, stride, admittance, supply, tile_rows, qu
     supply : (n_supplies, n_wordlines)
     quadratic, driven : (n), filled; linear : (n, n_supplies), filled
     """
-    n, channels, height, width = spikes.shape
-    n_reads = _positions(height, kernel, padding, stride) * _positions(width, kernel, padding, stride)
+    n, channels = spikes.shape[:2]
+    n_reads = rows * cols
     for sample in prange(n):
         active = np.empty((n_reads, channels * kernel * kernel), np.int32)
         count = np.zeros(n_reads, np.int64)
-        _list_active(spikes[sample], kernel, padding, stride, active, count)
+        _list_active(spikes[sample], kernel, padding, stride, rows, cols, active, count)
         total, lines = 0.0, 0
         linear[sample] = 0
         for position in range(n_reads):
@@ -71,19 +65,19 @@ def read_sums(spikes, kernel, padding, stride, admittance, supply, tile_rows, qu
 
 
 @parallel_jit
-def pair_counts(spikes, kernel, padding, stride, tile_rows, pairs):
+def pair_counts(spikes, kernel, padding, stride, rows, cols, tile_rows, pairs):
     """Count in how many reads two wordlines of a row tile are active together.
 
     spikes : (n, channels, height, width)
     pairs : (n_pieces, n_tiles, tile_rows, tile_rows), added to, each piece by every n_pieces-th sample
     """
-    n, channels, height, width = spikes.shape
-    n_reads = _positions(height, kernel, padding, stride) * _positions(width, kernel, padding, stride)
+    n, channels = spikes.shape[:2]
+    n_reads = rows * cols
     for piece in prange(len(pairs)):
         active = np.empty((n_reads, channels * kernel * kernel), np.int32)
         count = np.zeros(n_reads, np.int64)
         for sample in range(piece, n, len(pairs)):
-            _list_active(spikes[sample], kernel, padding, stride, active, count)
+            _list_active(spikes[sample], kernel, padding, stride, rows, cols, active, count)
             for position in range(n_reads):
                 listed = active[position]
                 for a in range(count[position]):

@@ -28,20 +28,27 @@ def fold_norm(graph: Graph) -> Graph:
     changed: dict[str, Op] = {}
     step = 1 / (graph.input.top or 1)
     layers = graph.layers()
-    for (name, weights), _, norm, (activation, neurons) in layers:
-        batch_norm = None if norm is None else norm.op
+    for layer in layers:
+        batch_norm, (activation, neurons) = None if layer.norm is None else layer.norm.op, layer.activation
+        (name, weights), *others = (branch.weights for branch in layer.branches)
         if isinstance(neurons, Lif):
-            changed[name], changed[activation] = _spiking(name, weights, batch_norm, neurons)
+            bias = sum((op.bias for _, op in others if op.bias is not None), np.zeros(len(weights.values)))
+            given = replace(weights, bias=bias if weights.bias is None else weights.bias + bias)
+            changed[name], changed[activation], sign = _spiking(name, given, batch_norm, neurons)
+            changed |= {more: _turned(op, sign) for more, op in others}
+        elif others:
+            raise ParameterError(f"{name}: is added to {others[0].name}; conventional networks have chains of layers")
         else:
             changed[name], changed[activation] = _rectifying(weights, batch_norm, neurons, step)
             step = neurons.step
     return graph.changed(changed, without=[layer.norm.name for layer in layers if layer.norm is not None])
 
 
-def _spiking(name: str, weights: Weights, norm: Norm | None, neurons: Lif) -> tuple[Weights, Lif]:
+def _spiking(name: str, weights: Weights, norm: Norm | None, neurons: Lif) -> tuple[Weights, Lif, np.ndarray]:
+    """Return weights, neurons and the sign that all weights take; their bias is that of the whole layer."""
     n_out = len(weights.values)
-    constant, values = np.zeros(n_out) if weights.bias is None else weights.bias, weights.values
-    gain = np.ones(n_out)
+    constant = np.zeros(n_out) if weights.bias is None else weights.bias
+    gain = sign = np.ones(n_out)
     if norm is not None:
         if np.any(norm.gamma == 0):
             raise ParameterError(f"{name}: batch norm has gamma = 0 in channel {int(np.argmin(norm.gamma != 0))}")
@@ -52,9 +59,10 @@ def _spiking(name: str, weights: Weights, norm: Norm | None, neurons: Lif) -> tu
             )
         gain, sign = norm.deviation / np.abs(norm.gamma), np.sign(norm.gamma)
         constant = norm.shift * gain + sign * (constant - norm.mean)
-        values = values * sign[:, None, None, None].astype(values.dtype)
+    sign = sign * np.sign(weights.scale)
     threshold, beta = (x.reshape(x.shape or (1, 1, 1)) for x in (neurons.threshold, neurons.beta))
-    threshold, constant = threshold * (gain / weights.scale).reshape(-1, 1, 1), constant / weights.scale
+    size = np.abs(weights.scale)
+    threshold, constant = threshold * (gain / size).reshape(-1, 1, 1), constant / size
     for what, x, above in (("threshold", threshold, 0.0), ("constant input", constant, None)):
         wrong = fault(x, above=above)
         if wrong is not None:
@@ -62,7 +70,14 @@ def _spiking(name: str, weights: Weights, norm: Norm | None, neurons: Lif) -> tu
                 f"{name} ({weights.geometry.kind}, {n_out} outputs): its {what} with batch norm folded in {wrong}"
             )
     beta = np.broadcast_to(beta.clip(0, 1), (n_out, *beta.shape[1:]))
-    return replace(weights, values=values, scale=1.0, bias=constant), replace(neurons, threshold=threshold, beta=beta)
+    made = replace(_turned(weights, sign), bias=constant)
+    return made, replace(neurons, threshold=threshold, beta=beta), sign
+
+
+def _turned(weights: Weights, sign: np.ndarray) -> Weights:
+    """Return weights times a sign for each output, in units of one and without constants."""
+    values = weights.values * sign[:, None, None, None].astype(weights.values.dtype)
+    return replace(weights, values=values, scale=1.0, bias=None)
 
 
 def _rectifying(

@@ -23,13 +23,17 @@ def fuse(graph: Graph) -> Graph:
         If it is not allowed.
     """
     changed, gone = {}, []
-    for weights, pool, _, _ in graph.layers():
+    for branches, pool, _, _ in graph.layers():
         if pool is None:
             continue
         first, pooling = graph.nodes[graph.before(pool.name)[0].source], pool.op
         if pooling.by == "maximum" and isinstance(first, Norm) and np.any(first.gamma < 0):
             raise ParameterError(f"{pool.name}: follows a batch norm with weights below 0; put the pooling before it")
-        geometry = weights.op.geometry.replace(pool=pooling.side, pool_by=pooling.by)
-        changed[weights.name] = replace(weights.op, geometry=geometry)
+        if pooling.by == "maximum" and len(branches) > 1:
+            raise ParameterError(f"{pool.name}: takes the maximum of a sum, which arrays do not; use an average")
+        for name, weights in (branch.weights for branch in branches):
+            by = "maximum" if pooling.by == "maximum" else "average"
+            pooled = weights.times(pooling.side**2) if pooling.by == "sum" else weights
+            changed[name] = replace(pooled, geometry=weights.geometry.replace(pool=pooling.side, pool_by=by))
         gone.append(pool.name)
     return graph.changed(changed, without=gone)

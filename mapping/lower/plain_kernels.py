@@ -26,6 +26,7 @@ def _plain(op: Weights) -> Weights:
     values[channels, channels] = op.values[:, 0]
     return replace(
         op,
+        levels="ternary" if op.levels == "binary" else op.levels,
         values=values.reshape(len(channels), -1, *op.values.shape[2:]),
         geometry=op.geometry.replace(depthwise=False),
     )

@@ -7,15 +7,18 @@ from math import prod
 
 from mapping.ir.graph import Graph
 from mapping.lower.bit_slice import bit_slice
+from mapping.lower.distribute import distribute
 from mapping.lower.fold_norm import fold_norm
 from mapping.lower.fuse import fuse
 from mapping.lower.placement import Grid, bitlines, place
 from mapping.lower.plain_kernels import plain_kernels
+from mapping.lower.pool_spikes import pool_spikes
 from mapping.lower.quantize import quantize
-from mapping.lower.stages import Stage, stages
+from mapping.lower.stages import Rows, Stage, stages
 
 Pass = Callable[[Graph], Graph]
-TO_INTEGERS: tuple[Pass, ...] = (quantize, plain_kernels, fuse, fold_norm)
+TO_LAYERS: tuple[Pass, ...] = (distribute, pool_spikes, fuse)
+TO_INTEGERS: tuple[Pass, ...] = (*TO_LAYERS, quantize, plain_kernels, fold_norm)
 TO_CELLS: tuple[Pass, ...] = (*TO_INTEGERS, bit_slice)
 
 
@@ -38,15 +41,15 @@ def explain(graph: Graph, grids: Mapping[str, Grid]) -> str:
     for step in TO_CELLS:
         before, graph = graph, step(graph)
         changes = [
-            f"  {name}: {op} -> {graph.nodes.get(name, 'gone')}"
-            for name, op in before.nodes.items()
-            if str(graph.nodes.get(name)) != str(op)
+            f"  {name}: {before.nodes.get(name, 'new')} -> {graph.nodes.get(name, 'gone')}"
+            for name in {**before.nodes, **graph.nodes}
+            if str(graph.nodes.get(name)) != str(before.nodes.get(name))
         ]
         lines += [_title(step), *(changes or ["  nothing to do"])]
     made = stages(graph)
     lines += [_title(stages), *(f"  {stage.name}: {_read(stage)}" for stage in made), _title(place)]
     for chip, grid in grids.items():
-        lines += [f"  {chip}, {stage.name}: {_placed(stage, grid)}" for stage in made]
+        lines += [f"  {chip}, {stage.name}: {_placed(rows, grid)}" for stage in made for rows in stage.rows]
     return "\n".join(lines)
 
 
@@ -57,13 +60,11 @@ def _title(step: Callable[..., object]) -> str:
 
 def _read(stage: Stage) -> str:
     pool = f", {stage.spec.pool_by} of {stage.spec.pool} x {stage.spec.pool}" if stage.spec.pool > 1 else ""
-    return (
-        f"{stage.n_positions} reads a frame{pool}, {prod(stage.out_shape) // stage.slices} neurons: {stage.activation}"
-    )
+    return f"{stage.n_positions} reads a frame{pool}, {prod(stage.neurons)} neurons: {stage.activation}"
 
 
-def _placed(stage: Stage, grid: Grid) -> str:
-    n_out, n_in = stage.weights.shape
+def _placed(driven: Rows, grid: Grid) -> str:
+    n_out, n_in = driven.weights.shape
     rows = place(n_in, n_out, grid)
     used = sum(patch.n_rows * bitlines(patch, grid) for row in rows for patch in row)
     n_tiles = len(rows) * len(rows[0])

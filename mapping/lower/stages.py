@@ -3,66 +3,159 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
+from mapping.ir.components import Component, components
 from mapping.ir.graph import Graph
-from mapping.ir.ops import Activation
+from mapping.ir.ops import Activation, Gather, Pool, added
 from mapping.ir.shapes import Geometry, Shape
+from xbarsim.errors import ParameterError
+
+INPUT = -1  # as a source
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stage:
-    """Weights as arrays hold them, and the neurons behind them.
+class Rows:
+    """Wordlines of a layer: weights as arrays hold them, and what drives them.
 
     Attributes
     ----------
-    name : str
+    source, delay : int
+        Which stage drives them, :data:`INPUT` for what drives the network, with the spikes of how many steps before.
+    after, given : (channels, height, width)
+        The shape of its outputs, and of what is left of them behind wires.
+    gather : int array, (n_inputs, width), optional
+        Which of them drive each input, as in :class:`mapping.ir.ops.Gather`; without it each drives the one of its
+        number.
     spec : Geometry
         Kernel, pooling, kind.
-    in_shape, out_shape : (channels, height, width)
+    in_shape : (channels, height, width)
+        Of the inputs as weights see them.
     weights : int8 array, (n_out, n_in)
         +-1, or 0; inputs in the order (channel, kernel row, kernel column).
-    constant : array, (n_out,)
-        What bias and batch norm add for spiking neurons at every step.
-    activation : Lif or QuantizedRelu
-        Thresholds in units of a weight.
     slices : int
         Outputs that carry one bit each of the same output, as of multi-bit weights.
     """
 
-    name: str
+    source: int
+    delay: int
+    after: Shape
+    given: Shape
+    gather: np.ndarray | None
     spec: Geometry
     in_shape: Shape
-    out_shape: Shape
     weights: np.ndarray
-    constant: np.ndarray
-    activation: Activation
     slices: int = 1
 
     @property
+    def worth(self) -> np.ndarray:
+        """What one of each output counts, (n_out,): 1, 2, 4 and so on where they carry bits."""
+        return np.repeat(2.0 ** np.arange(self.slices), len(self.weights) // self.slices)
+
+    @property
     def n_positions(self) -> int:
-        """Reads of the array per time step: positions of the kernel for a convolution, one for a dense layer."""
+        """Reads of its arrays per time step: positions of the kernel for a convolution, one for a dense layer."""
         rows, cols = self.spec.read_positions(self.in_shape)
         return rows * cols
 
+    def taken(self, x: np.ndarray, t_steps: int) -> np.ndarray:
+        """Return outputs of the source, (t_steps or 1, n, ...), as they arrive here, (t_steps or 1, n, *in_shape)."""
+        if self.delay:
+            x = np.broadcast_to(x, (t_steps, *x.shape[1:]))
+            x = np.concatenate([np.zeros_like(x[: self.delay]), x[: t_steps - self.delay]])
+        if self.gather is not None:
+            padded = np.concatenate([x.reshape(*x.shape[:2], -1), np.zeros((*x.shape[:2], 1), x.dtype)], 2)
+            x = padded[:, :, self.gather].max(3)
+        return x.reshape(*x.shape[:2], *self.in_shape)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """Weights whose outputs are added up, and the neurons behind them.
+
+    Attributes
+    ----------
+    name : str
+    rows : tuple of Rows
+        The wordlines that each source drives.
+    out_shape : (channels, height, width)
+        Of what its arrays give, slices one by one.
+    constant : array, (n_out,)
+        What bias and batch norm add for spiking neurons at every step.
+    activation : Lif or QuantizedRelu
+        Thresholds in units of a weight.
+    """
+
+    name: str
+    rows: tuple[Rows, ...]
+    out_shape: Shape
+    constant: np.ndarray
+    activation: Activation
+
+    @property
+    def slices(self) -> int:
+        """Outputs that carry one bit each of the same output."""
+        return self.rows[0].slices
+
+    @property
+    def neurons(self) -> Shape:
+        """Shape of its outputs, slices added up."""
+        return added(self.out_shape, self.slices)
+
+    @property
+    def spec(self) -> Geometry:
+        """That of its first rows; outputs and pooling are those of all."""
+        return self.rows[0].spec
+
+    @property
+    def weights(self) -> np.ndarray:
+        """Of all rows, (n_out, n_in)."""
+        return np.hstack([rows.weights for rows in self.rows])
+
+    @property
+    def n_positions(self) -> int:
+        """Reads of its arrays per time step."""
+        return self.rows[0].n_positions
+
 
 def stages(graph: Graph) -> list[Stage]:
-    """Each node of weights and its neurons become a stage, in the order in which they run."""
-    made = []
-    for (name, weights), _, _, (_, neurons) in graph.layers():
-        n_out = len(weights.values)
-        (before,) = graph.before(name)
+    """Each sum of weights and its neurons become a stage, in the order in which they run."""
+    layers, made = graph.layers(), []
+    number = {layer.activation.name: k for k, layer in enumerate(layers)}
+    for layer in layers:
+        rows = []
+        for (name, weights), before, source, delay in layer.branches:
+            if any(isinstance(node.op, Pool) for node in before) or len(before) > 1:
+                raise ParameterError(f"{before[0].name}: lies before weights; pool_spikes makes one set of wires of it")
+            (edge,) = graph.before(name)
+            rows.append(
+                Rows(
+                    source=number.get(source, INPUT),
+                    delay=delay,
+                    after=graph.shapes[source],
+                    given=graph.shapes[edge.source],
+                    gather=cast(Gather, before[0].op).table if before else None,
+                    spec=weights.geometry,
+                    in_shape=weights.geometry.shapes(graph.shapes[edge.source])[0],
+                    weights=weights.values.reshape(len(weights.values), -1),
+                    slices=weights.slices,
+                )
+            )
+        first, n_out = layer.branches[0].weights, len(rows[0].weights)
         made.append(
             Stage(
-                name=name,
-                spec=weights.geometry,
-                in_shape=weights.geometry.shapes(graph.shapes[before.source])[0],
-                out_shape=graph.shapes[name],
-                weights=weights.values.reshape(n_out, -1),
-                constant=np.zeros(n_out) if weights.bias is None else weights.bias,
-                activation=neurons,
-                slices=weights.slices,
+                name=layer.name,
+                rows=tuple(rows),
+                out_shape=graph.shapes[first.name],
+                constant=np.zeros(n_out) if first.op.bias is None else first.op.bias,
+                activation=layer.activation.op,
             )
         )
     return made
+
+
+def order_of(made: list[Stage]) -> list[Component]:
+    """Return the stages in the order in which they run, those of loops together."""
+    return components([[rows.source for rows in stage.rows] for stage in made])

@@ -143,8 +143,8 @@ class MappedLayers:
         if count:
             activities = self._activities(images)
             work = []
-            for layer, rows in zip(self.layers, activities):
-                for row, activity in zip(layer.row_tiles, rows):
+            for (_, part), rows in zip(self.inference.wordlines, activities):
+                for row, activity in zip(part.row_tiles, rows):
                     base = len(images) if inferences and images is not None else activity.n_reads
                     scale = count / base
                     work += [(tile, activity, scale) for tile in row.tiles]
@@ -158,18 +158,15 @@ class MappedLayers:
             tile.die.advance(dt=dt, temperature=temperature)
 
     def _activities(self, images: np.ndarray | None) -> list[list[Activity]]:
-        """Count, for each layer and row tile, what the wordlines do while images are classified."""
+        """Count, for the wordlines of each source and each row tile, what they do while images are classified."""
         if images is None:
-            return [
-                [Activity.worst_case(row.rows.stop - row.rows.start) for row in layer.row_tiles]
-                for layer in self.layers
-            ]
+            return [part.worst_case() for _, part in self.inference.wordlines]
         totals: list[list[Activity]] = []
         for start in range(0, len(images), 25):
             parts = [
-                [part.times(repeats) for part in layer.activity(samples, analog)]
-                for layer, (samples, analog, repeats) in zip(
-                    self.layers, self.inference.driven(images[start : start + 25], start)
+                [of_row.times(repeats) for of_row in part.activity(samples, analog)]
+                for (_, part), (samples, analog, repeats) in zip(
+                    self.inference.wordlines, self.inference.driven(images[start : start + 25], start)
                 )
             ]
             totals = [[a + b for a, b in zip(*both)] for both in zip(totals, parts)] if totals else parts

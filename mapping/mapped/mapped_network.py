@@ -22,11 +22,12 @@ from mapping.cost.report import LayerReport, Report
 from mapping.cost.timing import layer_timing
 from mapping.engines.base import Shared
 from mapping.engines.codecs import Coding, codec_of
-from mapping.engines.dense_engine import forward
+from mapping.engines.dense_engine import Drive, run_component
 from mapping.engines.evaluation import Evaluation
 from mapping.engines.executor import EngineName, Progress
 from mapping.inputs.sample import Sample
 from mapping.lower.plan import lower
+from mapping.lower.stages import INPUT
 from mapping.mapped.given import Source, as_ann, as_chip, as_network, check_mapping
 from mapping.mapped.mapped_layers import MappedLayers, check_replication
 from mapping.networks.ann import Ann
@@ -98,8 +99,9 @@ def map_network(
     stages = lower(given.graph())
     codec = codec_of(given, chip, seed, inputs, stages[-1].activation)
     check_replication(chip, len(stages))
+    read = {rows.source for stage in stages for rows in stage.rows}
     layers = [
-        MappedLayer(stage, chip, codec.planes, stage is stages[-1], seed, die, k, dtype, solve)
+        MappedLayer(stage, chip, codec.planes, k not in read, seed, die, k, dtype, solve)
         for k, stage in enumerate(stages)
     ]
     mapped = MappedNetwork(codec, chip, layers, seed)
@@ -136,13 +138,22 @@ class MappedNetwork(MappedLayers):
         return [outputs[0] for outputs in self.inference.outputs(self.checked(images, axes))]
 
     def fit_full_scale(self, images: np.ndarray) -> None:
-        """Set the full scale of each layer's converters, one layer after the other, to the currents of some images."""
-        x, analog = self.codec.encoded(self.checked(images), 0)
-        for layer in self.layers:
-            layer.fit_full_scale(x.reshape(-1, *layer.layer.in_shape))
-            outputs, _, _ = forward(layer, x, analog)
-            if layer is not self.layers[-1]:
-                x, analog = self.codec.passed_on(outputs)
+        """Set the full scale of each layer's converters, one layer after the other, to the currents of some images.
+
+        Layers in a loop take those that they have at the full scale of before.
+        """
+        given = {INPUT: self.codec.encoded(self.checked(images), 0)}
+        for component in self.inference.order:
+            ahead = given
+            if component.loops:
+                found = run_component(self.layers, component, given)
+                ahead = given | {k: self.codec.passed_on(one.outputs) for k, one in found.items()}
+            for layer in (self.layers[k] for k in component.layers):
+                drives = (Drive.of(layer, part, *ahead[part.rows.source]) for part in layer.wordlines)
+                layer.fit_full_scale([drive.x.reshape(-1, *drive.x.shape[2:]) for drive in drives])
+            for k, one in run_component(self.layers, component, given).items():
+                if not self.layers[k].neurons.last:
+                    given[k] = self.codec.passed_on(one.outputs)
 
     def evaluate(
         self,
@@ -271,12 +282,12 @@ class MappedNetwork(MappedLayers):
         """Classify a batch by events, then let its reads age the arrays."""
         counts: list[Counts] = []
         result = self.inference.classify(images, first, engine="events", counted=counts, progress=progress)
-        rows = [(layer, row) for layer in self.layers for row in layer.row_tiles]
+        rows = [(k, row) for k, (_, part) in enumerate(self.inference.wordlines) for row in part.row_tiles]
         if any(tile not in ageing.voltages for tile in self._tiles):
-            activities = (part for of_layer in self._activities(images[:10]) for part in of_layer)
+            activities = (of_row for of_part in self._activities(images[:10]) for of_row in of_part)
             ageing.see(zip((row for _, row in rows), activities))
         before = ageing.refreshes
-        seen = ((row, counts[layer.number].of(row.rows)) for layer, row in rows)
+        seen = ((row, counts[k].of(row.rows)) for k, row in rows)
         ageing.wear(seen, len(images) * ageing.step_time * self.codec.t_steps)
         if ageing.refreshes > before:
             for layer in self.layers:
@@ -317,6 +328,7 @@ class MappedNetwork(MappedLayers):
             bit_serial=self.codec.serial,
             correct=correct[None],
             ideal_correct=ideal_correct,
+            loops=tuple(tuple(component.layers) for component in self.inference.order if component.loops),
         )
 
     def _uncalibrated(self, classify: Callable[[], np.ndarray]) -> np.ndarray:

@@ -18,7 +18,7 @@ from mapping.lower.stages import Stage
 from mapping.networks.ann_spec import AnnSpec
 from mapping.networks.encode import Checked, check_images, encode
 from mapping.networks.finite import CheckedLayer, CheckedModule, fault
-from mapping.networks.layers import as_numpy, fuse_pool, largest, layer_nodes
+from mapping.networks.layers import as_numpy, fuse_pool, largest, norm_nodes
 from mapping.networks.spec import LayerSpec
 from xbarsim.errors import ParameterError
 from xbarsim.streams import whole_number
@@ -103,7 +103,7 @@ class AnnLayer(CheckedLayer):
             bias=None if self.bias is None else as_numpy(self.bias),
         )
         relu = ops.QuantizedRelu(step=float(self.step().detach()), top=self.top_activation)
-        return layer_nodes(name, self.spec, self.norm, weights, relu)
+        return {name: weights} | norm_nodes(name, self.spec, self.norm) | {f"{name}, neurons": relu}
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the outputs (n, out, h, w) for inputs (n, ...), both in real units.
@@ -249,9 +249,9 @@ class Ann(CheckedModule):
         x, outputs = torch.from_numpy(self.levels(images)).double(), []
         for layer in self.integer_layers():
             area = layer.spec.pool**2  # makes the pooled kernel one of whole numbers
-            kernel = len(layer.weights), layer.in_shape[0], layer.spec.kernel, layer.spec.kernel
+            kernel = len(layer.weights), layer.rows[0].in_shape[0], layer.spec.kernel, layer.spec.kernel
             weights = torch.from_numpy(layer.weights).double().reshape(kernel)
-            sums = pooled(x, area * weights, layer.spec, layer.in_shape)
+            sums = pooled(x, area * weights, layer.spec, layer.rows[0].in_shape)
             relu = cast(ops.QuantizedRelu, layer.activation)
             gain, offset = (torch.from_numpy(np.reshape(v, (-1, 1, 1))) for v in (relu.gain, relu.offset))
             x = gain * (sums / area) + offset

@@ -8,10 +8,14 @@ from typing import ClassVar, Self
 from pydantic import Field, model_validator
 
 from mapping.ir.shapes import Shape
-from mapping.networks.spec import LayerSpec, NetworkSpec, check_chain, paper_network, shapes_of
+from mapping.networks.spec import LayerSpec, NetworkSpec, paper_network
+from mapping.networks.wiring import Wiring
 from xbarsim.parameters import Parameters
 
-_SPIKING = ("pool_by", "weights", "neuron")  # fields of a layer that only spiking networks may set
+_SPIKING = (  # fields of a layer that only spiking networks may set
+    *("pool_by", "weights", "neuron"),
+    *("inputs", "join", "delay", "input_pool", "input_pool_by", "branches", "shortcuts"),
+)
 
 
 class AnnSpec(Parameters):
@@ -46,18 +50,15 @@ class AnnSpec(Parameters):
                         f"AnnSpec.layers: layer {number} has {name} = {getattr(layer, name)!r}, which an Ann cannot "
                         "have; leave it out"
                     )
-        check_chain("AnnSpec", self.input_shape, self.layers)
-        for number, (layer, (shape, _)) in enumerate(zip(self.layers, self.shapes()), start=1):
-            if layer.depthwise and layer.out != shape[0]:
-                raise ValueError(
-                    f"AnnSpec.layers: layer {number} is depthwise with out = {layer.out}, but has {shape[0]} input "
-                    "channels; give as many outputs"
-                )
+        if min(self.input_shape) < 1:
+            raise ValueError(f"AnnSpec.input_shape = {self.input_shape}: channels, height and width from 1")
+        self.shapes()
         return self
 
     def shapes(self) -> list[tuple[Shape, Shape]]:
         """Return (input shape, output shape) of every layer."""
-        return shapes_of(self.input_shape, self.layers)
+        wiring = Wiring(self.input_shape, self.layers)
+        return [(seen[0], out) for seen, out in zip(wiring.seen, wiring.shapes)]
 
     @property
     def n_classes(self) -> int:

@@ -22,16 +22,23 @@ def scores(spikes: Tensor, membrane: Tensor, decoder: str, threshold: Tensor) ->
     ----------
     spikes, membrane : Tensor, (t_steps, n, channels, ...)
         Of the last layer. Classes are its neurons in the order (channel, row, column).
-    decoder : {"count", "first-spike", "membrane"}
+    decoder : {"count", "first-spike", "membrane", "last-membrane", "max-membrane"}
         Spikes; steps before the first one, the fewer the better, and the count where these are equal; average membrane
-        over threshold.
+        over threshold; that of the last step; the largest.
     threshold : Tensor, broadcastable to (channels, ...)
     """
-    if decoder == "membrane":
-        return (membrane.mean(0).double() / threshold).flatten(1)
+    if "membrane" in decoder:
+        return (membrane_read(membrane, decoder).double() / threshold).flatten(1)
     spikes = spikes.flatten(2)
     count = spikes.sum(0)
     return count if decoder == "count" else count.double() / (len(spikes) + 1) - first_spike(spikes)
+
+
+def membrane_read(membrane: Tensor, decoder: str) -> Tensor:
+    """Return what of a membrane (t_steps, ...) is read."""
+    if decoder == "membrane":
+        return membrane.mean(0)
+    return membrane[-1] if decoder == "last-membrane" else membrane.amax(0)
 
 
 def loss(spikes: Tensor, membrane: Tensor, labels: Tensor, decoder: str, threshold: Tensor) -> Tensor:
@@ -39,13 +46,16 @@ def loss(spikes: Tensor, membrane: Tensor, labels: Tensor, decoder: str, thresho
 
     "count": cross-entropy of the softmax over spike counts (equations 8-9 of Eshraghian et al. 2022). "first-spike":
     cross-entropy of the softmax over minus the time of the first spike. "membrane": average square of U / theta minus
-    its target at every step, 1 for the neuron of the class and 0 for the others.
+    its target at every step, 1 for the neuron of the class and 0 for the others. "last-membrane", "max-membrane":
+    cross-entropy of the softmax over what is read of U / theta.
     """
     spikes = spikes.flatten(2)
     if decoder == "membrane":
         share = (membrane.double() / threshold).flatten(2)
         target = F.one_hot(labels, share.shape[2]).to(share)
         return F.mse_loss(share, target.expand_as(share))
+    if "membrane" in decoder:
+        return F.cross_entropy((membrane_read(membrane, decoder) / threshold).flatten(1), labels)
     return F.cross_entropy(spikes.sum(0) if decoder == "count" else -first_spike(spikes), labels)
 
 

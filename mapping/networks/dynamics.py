@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -113,6 +113,8 @@ def lif(
     """
     if len(current) not in (1, t_steps):
         raise ParameterError(f"current has {len(current)} time steps; give 1 or {t_steps}")
+    if not spec.simple:
+        return _all_steps(current, threshold, beta, spec, t_steps, level, noise)
     last = (current.movedim(2, -1), *(_channels_last(x) for x in (threshold, beta)))
     seen = last[1] if level is None else _channels_last(level)
     quiet = last[0].new_empty(0, *last[0].shape[1:]) if noise is None else noise.movedim(2, -1)
@@ -120,8 +122,29 @@ def lif(
     return spikes.movedim(-1, 2), membrane.movedim(-1, 2)
 
 
+def _all_steps(
+    current: Tensor,
+    threshold: Tensor,
+    beta: Tensor,
+    spec: NeuronSpec,
+    t_steps: int,
+    level: Tensor | None,
+    noise: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    """Do what :func:`lif` does, step by step."""
+    state, spikes, membranes = None, [], []
+    for t in range(t_steps):
+        now, error = current[t if len(current) > 1 else 0], None if noise is None else noise[t]
+        s, u, state = lif_step(now, state, threshold, beta, spec, level=level, noise=error)
+        spikes.append(s)
+        membranes.append(u)
+    return torch.stack(spikes), torch.stack(membranes)
+
+
 def check_gradients(spec: NeuronSpec, to_beta: bool = False) -> None:
     """Refuse neurons that have no backward pass here: those whose resets at one step depend on the one before."""
+    if spec.most_spikes > 1:
+        raise ParameterError(f"most_spikes = {spec.most_spikes}: the surrogate gradient is of one spike a step; use 1")
     if spec.reset_delay != "snntorch":
         return
     if spec.reset_mechanism == "zero" and spec.winner_take_all:  # who does not win is given back what it had lost
@@ -138,6 +161,8 @@ def _reset_codes(spec: NeuronSpec) -> tuple[int, int]:
 
 def fires_from(level: np.ndarray, spec: NeuronSpec) -> np.ndarray:
     """Return the lowest number at which a comparator set to ``level`` fires: the next one with ``fire = ">"``."""
+    if spec.fire == "never":
+        return np.full_like(level, np.inf)
     return np.nextafter(level, level.dtype.type(np.inf)) if spec.fire == ">" else level
 
 
@@ -154,11 +179,103 @@ def _per_neuron(x: Tensor, like: Tensor) -> np.ndarray:
 
 
 def _fires(u: Tensor, threshold: Tensor, spec: NeuronSpec) -> Tensor:
+    """Return how many spikes membranes fire: 0 or 1, or as often as the threshold goes into them."""
+    if spec.fire == "never":
+        return torch.zeros_like(u)
+    if spec.most_spikes > 1:
+        times = torch.ceil(u / threshold) - 1 if spec.fire == ">" else torch.floor(u / threshold)
+        return times.clamp(0, spec.most_spikes)
     return (u > threshold if spec.fire == ">" else u >= threshold).to(u)
 
 
-def _is_winner(u: Tensor, threshold: Tensor) -> Tensor:
-    return torch.zeros_like(u).scatter_(-1, (u / threshold).argmax(-1, keepdim=True), 1.0)
+def _is_winner(u: Tensor, threshold: Tensor, dim: int = -1) -> Tensor:
+    return torch.zeros_like(u).scatter_(dim, (u / threshold).argmax(dim, keepdim=True), 1.0)
+
+
+class LifState(NamedTuple):
+    """What neurons keep between time steps.
+
+    What the next one starts from, how many spikes it has to reset, what fired; synaptic currents, and what thresholds
+    are raised by.
+    """
+
+    held: Tensor
+    due: Tensor
+    fired: Tensor
+    current: Tensor
+    raised: Tensor
+
+
+class _Spike(torch.autograd.Function):
+    """1 where membranes have reached their level; backward, the derivative of the fast sigmoid."""
+
+    @staticmethod
+    def forward(ctx: Any, distance: Tensor, reached: Tensor, slope: float) -> Tensor:
+        ctx.save_for_backward(distance)
+        ctx.slope = slope
+        return reached.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        (distance,) = ctx.saved_tensors
+        return grads[0] * (1 + ctx.slope * distance.abs()) ** -2, None, None
+
+
+def lif_step(
+    current: Tensor,
+    state: LifState | None,
+    threshold: Tensor,
+    beta: Tensor,
+    spec: NeuronSpec,
+    *,
+    level: Tensor | None = None,
+    noise: Tensor | None = None,
+) -> tuple[Tensor, Tensor, LifState]:
+    """Run neurons for one time step; all of them, one after the other, do what :func:`lif` does.
+
+    Parameters
+    ----------
+    current : Tensor, (n, channels, height, width)
+    state : LifState, optional
+        After the step before; None at rest.
+    threshold, beta, spec, level, noise
+        As of :func:`lif`; ``noise`` is that of the step.
+
+    Returns
+    -------
+    spikes, membrane : Tensor, (n, channels, height, width)
+        0 or 1, and U before it is reset.
+    state : LifState
+    """
+    level = threshold if level is None else level
+    none = torch.zeros_like(current)
+    held, due, before, synapse, raised = (none,) * 5 if state is None else state
+    threshold, level, beta = (x.to(current.dtype) for x in (threshold, level, beta))
+    if spec.alpha is not None:
+        filtered = spec.alpha * synapse + current
+        current, synapse = synapse if spec.late_current else filtered, filtered
+    u = beta * (held * (1 - due) if spec.reset_mechanism == "zero" else held) + current
+    if spec.reset_mechanism == "subtract":
+        u = u - due * threshold
+    if spec.inhibition and state is not None:
+        u = u - spec.inhibition * threshold * (before.sum(1, keepdim=True) - before)
+    if spec.clip:
+        kept = torch.maximum(torch.minimum(u, torch.maximum(threshold, level)), -threshold)
+        passed = u * (u.abs() < threshold) if spec.clip_gradient == "hard" else u
+        u = kept.detach() + (passed - passed.detach())
+    seen = u.detach() if noise is None else u.detach() + noise
+    reached = _fires(seen - raised, level, spec)
+    spikes: Tensor = _Spike.apply(u - threshold - raised, reached, spec.slope)  # type: ignore[no-untyped-call]
+    raised = spec.adaptation_decay * raised + spec.adaptation * threshold * reached
+    if spec.winner_take_all:
+        spikes = spikes * _is_winner(seen, level, 1)
+    fired = spikes.detach()
+    if spec.reset_delay is True or spec.reset_mechanism == "none":
+        return spikes, u, LifState(u, reached, fired, synapse, raised)
+    lost = reached if spec.reset_delay is False else fired - due
+    held = u - lost * (u if spec.reset_mechanism == "zero" else threshold)
+    late = none if spec.reset_delay is False else _fires(held.detach() if noise is None else held + noise, level, spec)
+    return spikes, u, LifState(held, late, fired, synapse, raised)
 
 
 def step_by_step(
@@ -172,27 +289,13 @@ def step_by_step(
     noise: Tensor,
 ) -> None:
     """Fill membrane and spikes, channels last, by tensor operations on any device."""
-    held = due = torch.zeros_like(membrane[0])
+    state = None
+    theta, decay, fires_at = (x if x.ndim < 3 else x.movedim(-1, 0) for x in (threshold, beta, level))
     for t in range(len(membrane)):
-        left = held * (1 - due) if spec.reset_mechanism == "zero" else held
-        u = beta * left + current[t if len(current) > 1 else 0]
-        if spec.reset_mechanism == "subtract":
-            u = u - due * threshold
-        if spec.inhibition and t:
-            others = spikes[t - 1].sum(-1, keepdim=True) - spikes[t - 1]
-            u = u - spec.inhibition * threshold * others
-        if spec.clip:
-            u = torch.clamp(u, -threshold, torch.maximum(threshold, level))
-        error = noise[t] if len(noise) else 0
-        reached = _fires(u + error, level, spec)
-        fired = reached * _is_winner(u + error, level) if spec.winner_take_all else reached
-        membrane[t], spikes[t] = u, fired
-        if spec.reset_delay is True or spec.reset_mechanism == "none":
-            held, due = u, reached
-            continue
-        lost = reached if spec.reset_delay is False else fired - due
-        held = u - lost * (u if spec.reset_mechanism == "zero" else threshold)
-        due = torch.zeros_like(u) if spec.reset_delay is False else _fires(held + error, level, spec)
+        now = current[t if len(current) > 1 else 0].movedim(-1, 1)
+        error = noise[t].movedim(-1, 1) if len(noise) else None
+        fired, u, state = lif_step(now, state, theta, decay, spec, level=fires_at, noise=error)
+        membrane[t], spikes[t] = u.movedim(1, -1), fired.movedim(1, -1)
 
 
 def back_step_by_step(

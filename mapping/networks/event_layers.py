@@ -1,28 +1,80 @@
-"""Layers as event-driven inference runs them, with spikes as lists; and the ideal network run so."""
+"""Layers as event-driven inference runs them, with spikes as lists."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from threading import local
-from typing import cast
+from typing import NamedTuple
 
 import numpy as np
 
-from mapping.ir.graph import Graph
 from mapping.ir.neuron import NeuronSpec
-from mapping.ir.ops import Lif
 from mapping.ir.shapes import Geometry, Shape
 from mapping.kernels import inference
 from mapping.kernels.fire import WORD, Neurons, State, at_rest
 from mapping.kernels.inference import Arrays, Events, Keys, Scratch, Steps
 from mapping.kernels.readout import Readout
 from mapping.kernels.sums import N_SUMS
-from mapping.networks import event_tables as tables
 from mapping.networks.dynamics import RESETS, TIMINGS, fires_from
 from xbarsim.errors import ParameterError
 
 NO_KEYS = Keys(*(np.empty((0, 3), np.uint32) for _ in range(3)))
+
+
+class Wires(NamedTuple):
+    """Which inputs each output of a source drives: ``target`` from ``start`` of its number on; ``size`` inputs."""
+
+    start: np.ndarray
+    target: np.ndarray
+    size: int
+
+
+@dataclass(frozen=True)
+class EventInput:
+    """The tables of what one source drives.
+
+    Attributes
+    ----------
+    source, delay : int
+        The number of the layer that drives it, -1 for the input of the network, and how many steps before.
+    wires : Wires, optional
+        Between them; without it each output drives the input of its number.
+    arrays, readout
+        What ``mapping.kernels.inference`` takes.
+    keys : Keys
+        Of reads and converters.
+    """
+
+    source: int
+    delay: int
+    wires: Wires | None
+    arrays: Arrays
+    readout: Readout
+    keys: Keys
+
+    def taken(self, events: Events, t_steps: int) -> Events:
+        """Return the events of a source as they arrive here."""
+        if self.delay:
+            lengths, last = np.diff(events.stop), events.stop.shape[1] - 2
+            room = lengths[:, np.minimum(np.arange(t_steps - self.delay), last)].sum() + 1
+            events = _filled(events, room, t_steps, lambda out: inference.delay_frames(events, self.delay, out))
+        if self.wires is None:
+            return events
+        start, target, size = self.wires
+        room = int(events.stop[-1, -1]) * int(np.diff(start).max(initial=0)) + 1
+        blank = np.zeros(size, events.value.dtype)
+        frames = events.stop.shape[1] - 1
+        return _filled(events, room, frames, lambda out: inference.rewire(events, start, target, blank, out))
+
+
+class Frame(NamedTuple):
+    """What drives an input in a time step: a frame of its events, and whether it is driven now, not before."""
+
+    events: Events
+    number: int
+    fresh: bool
 
 
 @dataclass(frozen=True)
@@ -31,31 +83,41 @@ class EventLayer:
 
     Attributes
     ----------
-    arrays, readout, neurons, keys
-        What ``mapping.kernels.inference`` takes.
+    inputs : tuple of EventInput
+        Whose currents add up.
+    neurons : Neurons
+    comparator : array, (n, 3)
+        Keys of the noise of comparators, as of ``mapping.kernels.inference.Keys``.
     t_steps : int
     out_shape : (channels, height, width)
+    every_step : bool
+        Whether a read-out with noise reads a frame that is held anew in each step.
     """
 
-    arrays: Arrays
-    readout: Readout
+    inputs: tuple[EventInput, ...]
     neurons: Neurons
-    keys: Keys
+    comparator: np.ndarray
     t_steps: int
     out_shape: Shape
+    every_step: bool = False
     _kept: local = field(default_factory=local)
 
-    def _room(self, size: int) -> tuple[np.ndarray, Scratch]:
+    def _keys(self, k: int) -> Keys:
+        return self.inputs[k].keys._replace(comparator=self.comparator)
+
+    def _room(self, size: int) -> tuple[np.ndarray, list[Scratch]]:
         """Return memory for a list and for steps, the same again and again: fresh memory has to be cleared first."""
         if len(getattr(self._kept, "place", ())) < size:
             self._kept.place = np.empty(size, np.int32)
-            self._kept.scratch = inference.scratch_of(self.arrays, self.neurons, self.keys)
+            self._kept.scratch = [
+                inference.scratch_of(given.arrays, self.neurons, self._keys(k)) for k, given in enumerate(self.inputs)
+            ]
         return self._kept.place, self._kept.scratch
 
     def run(
-        self, events: Events, first: int = 0, *, dense: bool = False, every_step: bool = False
+        self, events: Events, first: int = 0, *, dense: bool = False
     ) -> tuple[Events, np.ndarray, tuple[np.ndarray, np.ndarray]]:
-        """Run samples.
+        """Run samples through a layer of one input.
 
         Parameters
         ----------
@@ -65,74 +127,83 @@ class EventLayer:
             Number of the first sample, part of the key of noise.
         dense : bool
             Whether spikes and membranes are wanted as arrays too.
-        every_step : bool
-            Whether a read-out with noise reads a frame that is held anew in each step.
 
         Returns
         -------
         Events
             What they fire; theirs until the same thread runs this layer again.
-        sums : array, (N_SUMS,)
+        sums : array, (1, N_SUMS)
         states : two arrays, (t_steps, n, channels, height, width)
             Spikes and membranes; without time steps unless wanted.
         """
-        n, size, steps = len(events.stop), len(self.neurons.level), self.t_steps if dense else 0
-        spikes, membrane = np.empty((2, steps, n, size), self.neurons.level.dtype)
-        out, sums = self._advance(
-            events, self.state(1), Steps(0, self.t_steps, 0, every_step, not dense), first, membrane, spikes
-        )
+        (given,) = self.inputs
+        n, size, n_steps = len(events.stop), len(self.neurons.level), self.t_steps if dense else 0
+        spikes, membrane = np.empty((2, n_steps, n, size), self.neurons.level.dtype)
+        place, (scratch,) = self._room(n * self.t_steps * size * self.neurons.most + 1)
+        out = Events(place, np.empty(0, self.neurons.level.dtype), np.empty((n, self.t_steps + 1), np.int64))
+        sums, steps = np.zeros((n, N_SUMS)), Steps(0, self.t_steps, 0, self.every_step, not dense)
+        inference.run_layer(
+            events, given.arrays, given.readout, self.neurons, self._keys(0), steps, first, self.state(1), scratch, out,
+            sums, membrane, spikes,
+        )  # fmt: skip
+        return out, sums.sum(0, keepdims=True), (self.shaped(spikes), self.shaped(membrane))
+
+    def shaped(self, x: np.ndarray) -> np.ndarray:
+        """Return numbers of neurons (t_steps, n, size) as (t_steps, n, channels, height, width)."""
         channels, *places = self.out_shape
-        states = (np.moveaxis(x.reshape(steps, n, *places, channels), -1, 2) for x in (spikes, membrane))
-        return out, sums, tuple(states)
+        return np.moveaxis(x.reshape(*x.shape[:2], *places, channels), -1, 2)
 
     def state(self, n: int) -> State:
         """Return the state of n samples at rest."""
-        state: State = at_rest(self.neurons, n, len(self.keys.read) > 0 and not self.arrays.by_line)
+        noisy = any(len(given.keys.read) > 0 and not given.arrays.by_line for given in self.inputs)
+        state: State = at_rest(self.neurons, n, noisy)
         return state
 
-    def step(
-        self, events: Events, state: State, t: int, first: int = 0, *, held: bool = False, every_step: bool = False
-    ) -> tuple[Events, np.ndarray]:
+    def step(self, given: Sequence[Frame | None], state: State, t: int, first: int, sums: np.ndarray) -> Events:
         """Run one time step; all of them, one after the other, do what :meth:`run` does.
 
         Parameters
         ----------
-        events : Events
-            One frame.
+        given : sequence of Frame
+            Of each input; None where nothing has come yet. A frame that is not fresh is one that is held.
         state : State
             Of the samples after step t - 1, overwritten by that after step t; step 0 begins at rest.
         t, first : int
             Numbers of the step and of the first sample, part of the key of noise.
-        held : bool
-            Whether the frame is the same from step 0 on, where drivers deliver it.
-        every_step : bool
-            Whether a read-out with noise reads a frame that is held anew.
+        sums : array, (n_inputs, N_SUMS)
+            Added to; what neurons do, to the first.
 
         Returns
         -------
         Events
             What they fire, one frame.
-        sums : array, (N_SUMS,)
         """
         n, size = state.u.shape
-        if len(events.stop) != n:
-            raise ParameterError(f"events of {len(events.stop)} samples, state of {n}; give state(n) of as many")
-        steps = Steps(t, t + 1, 0 if held else t, every_step, False)
-        out, sums = self._advance(events, state, steps, first, *np.empty((2, 0, n, size), state.u.dtype))
-        return out._replace(place=out.place[: out.stop[-1, -1]].copy()), sums
+        inference.begin_step(self.neurons, t, state)
+        place, scratch = self._room(n * size * self.neurons.most + 1)
+        for k, (source, frame) in enumerate(zip(self.inputs, given)):
+            if frame is None:
+                continue
+            if len(frame.events.stop) != n:
+                raise ParameterError(
+                    f"events of {len(frame.events.stop)} samples, state of {n}; give state(n) of as many"
+                )
+            counted = frame.fresh or self.every_step
+            inference.receive_frame(
+                frame.events, frame.number, source.arrays, source.readout, self._keys(k), t if counted else 0, first,
+                frame.fresh, scratch[k], state, sums[k] if counted else np.zeros(N_SUMS),
+            )  # fmt: skip
+        out = Events(place, np.empty(0, state.u.dtype), np.empty((n, 2), np.int64))
+        inference.fire_frame(self.neurons, self._keys(0), t, first, scratch[0], state, out, sums[0])
+        return out._replace(place=place[: out.stop[-1, -1]].copy())
 
-    def _advance(
-        self, events: Events, state: State, steps: Steps, first: int, membrane: np.ndarray, spikes: np.ndarray
-    ) -> tuple[Events, np.ndarray]:
-        n, n_steps = len(events.stop), steps.stop - steps.start
-        place, scratch = self._room(n * n_steps * len(self.neurons.level) + 1)
-        out = Events(place, np.empty(0, self.neurons.level.dtype), np.empty((n, n_steps + 1), np.int64))
-        sums = np.zeros((n, N_SUMS))
-        inference.run_layer(
-            events, self.arrays, self.readout, self.neurons, self.keys, steps, first, state, scratch, out, sums,
-            membrane, spikes,
-        )  # fmt: skip
-        return out, sums.sum(0)
+
+def _filled(events: Events, room: int, frames: int, fill: Callable[[Events], None]) -> Events:
+    """Return a list with room for so many events, filled."""
+    value = np.empty(room if len(events.value) else 0, events.value.dtype)
+    out = Events(np.empty(room, np.int32), value, np.empty((len(events.stop), frames + 1), np.int64))
+    fill(out)
+    return out
 
 
 def list_inputs(x: np.ndarray, analog: bool, dtype: np.dtype) -> Events:
@@ -165,6 +236,11 @@ def neuron_tables(
         winner=spec.winner_take_all,
         inhibition=dtype.type(spec.inhibition),
         channels=shape[0],
+        alpha=-1.0 if spec.alpha is None else spec.alpha,
+        late=spec.late_current,
+        most=spec.most_spikes,
+        adaptation=spec.adaptation,
+        decay=spec.adaptation_decay,
     )
 
 
@@ -175,29 +251,18 @@ def input_order(spec: Geometry, after: Shape) -> np.ndarray:
     return np.arange(prod(after), dtype=np.int32).reshape(after).transpose(1, 2, 0).ravel()
 
 
-def ideal_layers(graph: Graph, t_steps: int, dtype: np.dtype) -> list[EventLayer]:
-    """Return the tables of layers, their pooling fused, as software has them."""
-    found = []
-    for (name, weights), _, norm, (_, activation) in graph.layers():
-        neurons = cast(Lif, activation)
-        spec, channels, after = weights.geometry, weights.values.shape[1], graph.shapes[graph.before(name)[0].source]
-        in_shape, out_shape = spec.shapes(after)
-        gain, constant = np.ones(spec.out), np.zeros(spec.out) if weights.bias is None else weights.bias
-        if norm is not None:
-            gain = norm.op.gamma / norm.op.deviation
-            constant = (constant - norm.op.mean) * gain + norm.op.shift
-        lines = tables.fused_lines(weights.values * gain[:, None, None, None], spec.pool, spec.stride)
-        arrays = Arrays(
-            order=input_order(spec, after),
-            n_channels=channels,
-            width=in_shape[2],
-            reach=tables.reach(spec, in_shape, spec.out, spec.pool),
-            groups=tables.groups([(0, channels)], channels, [lines], [0], dtype),
-            variance=np.empty(0, dtype),
-            power=tables.no_power(spec, in_shape, dtype),
-            by_line=False,
-        )
-        parameters = constant.reshape(-1, 1, 1), neurons.threshold, neurons.threshold, neurons.beta.clip(0, 1)
-        made = neuron_tables(neurons.neuron, out_shape, parameters, 0.0, t_steps, dtype)
-        found.append(EventLayer(arrays, tables.no_readout(dtype), made, NO_KEYS, t_steps, out_shape))
-    return found
+def wires_of(table: np.ndarray | None, after: Shape, given: Shape) -> Wires | None:
+    """Return wires from outputs of the shape ``after`` to inputs of the shape ``given``, both listed channels last.
+
+    ``table`` is that of :class:`mapping.ir.ops.Gather`.
+    """
+    if table is None:
+        return None
+    last = [np.empty(prod(shape), np.int64) for shape in (after, given)]
+    for number, shape in zip(last, (after, given)):
+        number[np.arange(number.size).reshape(shape).transpose(1, 2, 0).ravel()] = np.arange(number.size)
+    target, column = np.nonzero(table >= 0)
+    source, target = last[0][table[target, column]], last[1][target]
+    by_source = np.argsort(source, kind="stable")
+    start = np.searchsorted(source[by_source], np.arange(prod(after) + 1))
+    return Wires(start, target[by_source].astype(np.int32), prod(given))

@@ -95,6 +95,7 @@ def no_readout(dtype: np.dtype) -> Readout:
         pool=1,
         n_cols=0,
         n_out=0,
+        slices=1,
     )
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from mapping.ir.numbers import fault as fault_of
 from mapping.ir.shapes import Shape
 from mapping.networks.ann_spec import AnySpec
-from mapping.networks.spec import LayerSpec
+from mapping.networks.spec import BranchSpec, LayerSpec
 from xbarsim.errors import ParameterError
 from xbarsim.machine import check_memory
 
@@ -27,14 +27,15 @@ def title(number: int, spec: LayerSpec) -> str:
 class CheckedLayer(nn.Module):
     """What a layer trains, and what is wrong with numbers that are to be its own: weights, bias, batch norm."""
 
-    def __init__(self, spec: LayerSpec, in_shape: Shape) -> None:
+    def __init__(self, spec: BranchSpec | LayerSpec, in_shape: Shape) -> None:
         super().__init__()
-        self.spec, self.in_shape = spec, in_shape
+        self.spec: Any = spec
+        self.in_shape = in_shape
         weight = torch.empty(spec.out, spec.channels(in_shape), spec.kernel, spec.kernel)
         nn.init.kaiming_uniform_(weight, a=5**0.5)
         self.weight = nn.Parameter(weight)
         self.bias = nn.Parameter(torch.zeros(spec.out)) if spec.bias else None
-        self.norm = nn.BatchNorm2d(spec.out) if spec.batch_norm else None
+        self.norm = nn.BatchNorm2d(spec.out) if isinstance(spec, LayerSpec) and spec.batch_norm else None
 
     def fault(self, name: str, x: Tensor) -> str | None:
         """Return what is wrong with numbers that are, or are to be, those of that name; or None."""

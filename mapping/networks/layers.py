@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from mapping.ir.shapes import Shape
 from mapping.kernels.event_conv import event_conv, event_weight_grad
 from mapping.networks.batch_norm import batch_norm
 from mapping.networks.finite import CheckedLayer, fault
-from mapping.networks.spec import LayerSpec, Weights
+from mapping.networks.spec import BranchSpec, LayerSpec, Weights
 from xbarsim.kernels.jit import launching
 
 _PIECES = 8  # of the samples, each with a weight gradient of its own
@@ -157,46 +158,26 @@ def _fits(given: Tensor, shape: Shape) -> bool:
         return False
 
 
-def layer_nodes(
-    name: str, spec: LayerSpec, norm: nn.BatchNorm2d | None, weights: ops.Weights, activation: ops.Activation
-) -> dict[str, ops.Op]:
-    """Return a layer as nodes of a graph, one after the other."""
-    nodes: dict[str, ops.Op] = {name: weights}
+def norm_nodes(name: str, spec: LayerSpec, norm: nn.BatchNorm2d | None) -> dict[str, ops.Op]:
+    """Return pooling and batch norm of a layer as nodes of a graph, one after the other."""
+    nodes: dict[str, ops.Op] = {}
     if spec.pool > 1:
         nodes[f"{name}, pool"] = ops.Pool(side=spec.pool, by=spec.pool_by)
     if norm is not None:
         mean, var, gamma, shift = map(as_numpy, (norm.running_mean, norm.running_var, norm.weight, norm.bias))
         nodes[f"{name}, norm"] = ops.Norm(mean=mean, var=var, gamma=gamma, shift=shift, eps=norm.eps)
-    return nodes | {f"{name}, neurons": activation}
+    return nodes
 
 
-class SpikingLayer(CheckedLayer):
-    """The trainable part of one layer: real weights, quantized when used, pooling and batch norm."""
+class Synapses(CheckedLayer):
+    """Trainable weights of one branch of a layer: real ones, quantized when used."""
 
-    beta: Tensor
-    threshold: Tensor
-
-    def __init__(self, spec: LayerSpec, in_shape: Shape, weights: Weights, neuron: NeuronSpec) -> None:
+    def __init__(self, spec: BranchSpec | LayerSpec, in_shape: Shape, weights: Weights) -> None:
         super().__init__(spec, in_shape)
-        self.weights, self.neuron = weights, neuron
-        self.register_buffer("threshold", torch.tensor(neuron.threshold, dtype=torch.float64))
-        if neuron.learn_beta:
-            self.beta = nn.Parameter(torch.tensor(neuron.beta))
-        else:
-            self.register_buffer("beta", torch.tensor(neuron.beta, dtype=torch.float64))
-
-    def fault(self, name: str, x: Tensor) -> str | None:
-        """Return what is wrong with numbers that are, or are to be, the parameter or buffer of that name; or None."""
-        if name == "threshold":
-            return fault(x, above=0)
-        if name == "beta":
-            return fault(x, least=0, most=1)
-        if name == "norm.running_var" and self.norm is not None:
-            return fault(x, above=-self.norm.eps)
-        return fault(x)
+        self.weights = weights
 
     def effective_weight(self) -> Tensor:
-        """Return the weights that the layer computes with, (out, in, k, k)."""
+        """Return the weights that are computed with, (out, in, k, k)."""
         return quantize(self.weight, self.weights)
 
     def stored(self) -> dict[str, Tensor]:
@@ -213,10 +194,7 @@ class SpikingLayer(CheckedLayer):
 
     def misfit(self, name: str, given: Tensor, shape: tuple[int, ...]) -> str | None:
         """Return why a tensor of a file is not what :meth:`stored` gives by that name; or None."""
-        if name in ("beta", "threshold"):
-            if given.ndim not in (0, 3) or not _fits(given, self.spec.shapes(self.in_shape)[1]):
-                return f"has shape {tuple(given.shape)}, which is not one number, per channel or neuron"
-        elif given.shape != shape:
+        if given.shape != shape:
             return f"has shape {tuple(given.shape)}, not {shape}"
         wrong = self.fault(name, given)
         if wrong is not None or name != "weight" or self._top is None:
@@ -235,28 +213,125 @@ class SpikingLayer(CheckedLayer):
             return None
         return top_level(self.weights) if isinstance(self.weights, int) else 1
 
-    def nodes(self, name: str) -> dict[str, ops.Op]:
-        """Return the layer as nodes of a graph, with the weights that it computes with."""
+    def node(self) -> ops.Weights:
+        """Return the weights that are computed with as a node of a graph."""
         values = as_numpy(self.effective_weight())
-        weights = ops.Weights(
+        return ops.Weights(
             geometry=self.spec.geometry,
             values=values.astype(np.int8) if self.weights in ("binary", "ternary") else values,
             levels=self.weights,
             bias=None if self.bias is None else as_numpy(self.bias),
         )
-        neurons = ops.Lif(neuron=self.neuron, threshold=as_numpy(self.threshold), beta=as_numpy(self.beta))
-        return layer_nodes(name, self.spec, self.norm, weights, neurons)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the current (n, out, h, w) into the neurons for inputs (n, ...)."""
+    def weighted(self, x: Tensor, pool: int = 1) -> Tensor:
+        """Return what weights make of inputs (n, ...), (n, out, h, w), averages over pools of their outputs."""
         spec, weight = self.spec, self.effective_weight()
         if spec.kind == "dense" and x.shape[1:] != self.in_shape:  # inputs and weights in the order of memory
             weight = weight.reshape(spec.out, *x.shape[1:]).movedim(1, -1).reshape(weight.shape)
             x = x.movedim(1, -1).reshape(len(x), *self.in_shape)
-        pool = spec.pool if spec.pool_by == "average" else 1
-        current = weighted_input(x, weight, pool, spec.margin, spec.stride)
-        if spec.pool_by == "maximum":
-            current = F.max_pool2d(current, spec.pool)
+        if spec.depthwise:
+            return F.conv2d(
+                x,
+                fuse_pool(weight, pool, spec.stride),
+                stride=pool * spec.stride,
+                padding=spec.margin,
+                groups=len(weight),
+            )
+        return weighted_input(x, weight, pool, spec.margin, spec.stride)
+
+
+class SpikingLayer(Synapses):
+    """The trainable part of one layer: weights, those of further branches, pooling, batch norm, neurons."""
+
+    beta: Tensor
+    threshold: Tensor
+    spec: LayerSpec
+    branches: Sequence[Synapses]
+
+    def __init__(
+        self,
+        spec: LayerSpec,
+        seen: Sequence[Shape],
+        weights: Sequence[Weights],
+        out_shape: Shape,
+        neuron: NeuronSpec,
+    ) -> None:
+        super().__init__(spec, seen[0], weights[0])
+        self.neuron, self._out_shape = neuron, out_shape
+        more = (Synapses(*part) for part in zip(spec.branches, seen[1:], weights[1:]))
+        self.branches = cast(Sequence[Synapses], nn.ModuleList(more))
+        self.register_buffer("threshold", torch.tensor(neuron.threshold, dtype=torch.float64))
+        if neuron.learn_beta:
+            self.beta = nn.Parameter(torch.tensor(neuron.beta))
+        else:
+            self.register_buffer("beta", torch.tensor(neuron.beta, dtype=torch.float64))
+
+    def fault(self, name: str, x: Tensor) -> str | None:
+        """Return what is wrong with numbers that are, or are to be, the parameter or buffer of that name; or None."""
+        if name == "threshold":
+            return fault(x, above=0)
+        if name == "beta":
+            return fault(x, least=0, most=1)
+        if name == "norm.running_var" and self.norm is not None:
+            return fault(x, above=-self.norm.eps)
+        return fault(x)
+
+    def stored(self) -> dict[str, Tensor]:
+        """Return what files hold: quantized weights as whole numbers."""
+        return super().stored() | {
+            f"branches.{k}.{name}": value
+            for k, branch in enumerate(self.branches)
+            for name, value in branch.stored().items()
+        }
+
+    def restored(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Undo :meth:`stored`."""
+        found = super().restored(tensors)
+        for k, branch in enumerate(self.branches):
+            prefix = f"branches.{k}."
+            own = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+            found |= {prefix + name: value for name, value in branch.restored(own).items()}
+        return found
+
+    def misfit(self, name: str, given: Tensor, shape: tuple[int, ...]) -> str | None:
+        """Return why a tensor of a file is not what :meth:`stored` gives by that name; or None."""
+        if name.startswith("branches."):
+            _, number, name = name.split(".", 2)
+            return self.branches[int(number)].misfit(name, given, shape)
+        if name not in ("beta", "threshold"):
+            return super().misfit(name, given, shape)
+        if given.ndim not in (0, 3) or not _fits(given, self._out_shape):
+            return f"has shape {tuple(given.shape)}, which is not one number, per channel or neuron"
+        return self.fault(name, given)
+
+    def nodes(self, name: str) -> dict[str, ops.Op]:
+        """Return what follows its weights as nodes of a graph, the neurons last."""
+        neurons = ops.Lif(neuron=self.neuron, threshold=as_numpy(self.threshold), beta=as_numpy(self.beta))
+        return norm_nodes(name, self.spec, self.norm) | {f"{name}, neurons": neurons}
+
+    def forward(self, *given: Tensor) -> Tensor:
+        """Return the current (t_steps or 1, n, out, h, w) into the neurons.
+
+        Parameters
+        ----------
+        given : Tensors, (t_steps or 1, n, ...)
+            What its own weights read, then its branches, then its shortcuts.
+        """
+        spec, (first, *others) = self.spec, given
+        fused = spec.pool if spec.pool_by == "average" and not others else 1
+        current = self.weighted(first.flatten(0, 1), fused).unflatten(0, first.shape[:2])
+        for branch, x in zip(self.branches, others):
+            more = branch.weighted(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+            current = current + (more if branch.bias is None else more + branch.bias[:, None, None])
+        for spikes in others[len(self.branches) :]:
+            current = current + spikes
+        steps, current = current.shape[:2], current.flatten(0, 1)
+        if fused != spec.pool:
+            pooling = F.avg_pool2d if spec.pool_by == "average" else F.max_pool2d
+            current = pooling(current, spec.pool)
         if self.bias is not None:
             current = current + self.bias[:, None, None]
-        return current if self.norm is None else batch_norm(current, self.norm)
+        if self.norm is not None:
+            current = batch_norm(current, self.norm)
+        whole: Tensor = current.unflatten(0, steps)
+        return whole

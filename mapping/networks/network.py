@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -12,16 +12,22 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mapping.ir.graph import Graph
-from mapping.ir.ops import Input, Op
 from mapping.kernels.sums import SPIKES
+from mapping.lower.distribute import distribute
 from mapping.lower.fuse import fuse
+from mapping.lower.plain_kernels import plain_kernels
+from mapping.lower.pool_spikes import pool_spikes
 from mapping.networks.decode import scores
-from mapping.networks.dynamics import lif
+from mapping.networks.dynamics import LifState, lif, lif_step
 from mapping.networks.encode import check_images, encode, is_analog
-from mapping.networks.event_layers import EventLayer, ideal_layers, list_inputs
+from mapping.networks.event_layers import EventLayer, list_inputs
+from mapping.networks.event_runs import run_layers
 from mapping.networks.finite import CheckedModule
+from mapping.networks.ideal_layers import ideal_layers
 from mapping.networks.layers import SPARSE, SpikingLayer
 from mapping.networks.spec import NetworkSpec
+from mapping.networks.to_graph import graph_of_layers
+from mapping.networks.wiring import INPUT
 from xbarsim.errors import ParameterError
 from xbarsim.streams import whole_number
 from xbarsim.threads import in_threads
@@ -36,7 +42,7 @@ def engine_called(name: Any) -> Any:
 
 
 class Network(CheckedModule):
-    """A feed-forward spiking network built from its specification.
+    """A spiking network built from its specification.
 
     Parameters
     ----------
@@ -51,9 +57,10 @@ class Network(CheckedModule):
     def __init__(self, spec: NetworkSpec, metadata: dict[str, Any] | None = None) -> None:
         super().__init__(spec, metadata)
         self.spec = spec
+        self._wiring = wiring = spec.wiring
         layers = nn.ModuleList(
-            SpikingLayer(layer, in_shape, spec.weights_of(layer), neuron)
-            for layer, (in_shape, _), neuron in zip(spec.layers, spec.shapes(), spec.neurons())
+            SpikingLayer(layer, seen, spec.kinds_of(layer), out, neuron)
+            for layer, seen, out, neuron in zip(spec.layers, wiring.seen, wiring.shapes, spec.neurons())
         )
         self.layers = cast(Sequence[SpikingLayer], layers)
 
@@ -71,10 +78,7 @@ class Network(CheckedModule):
             If a tensor holds numbers that are not finite or out of range.
         """
         self.check()
-        nodes: dict[str, Op] = {"input": Input(shape=self.spec.input_shape)}
-        for number, layer in enumerate(self.layers, start=1):
-            nodes |= layer.nodes(f"layer {number}")
-        return Graph.chain(nodes)
+        return graph_of_layers(self.spec, self._wiring, self.layers)
 
     def forward(self, x: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Return the spikes and the membranes of every layer, each (t_steps, n, channels, height, width).
@@ -84,16 +88,80 @@ class Network(CheckedModule):
         x : Tensor, (1, n, c, h, w) or (t_steps, n, c, h, w)
             A constant current for all steps, or one input per step.
         """
-        spikes, membranes = [], []
-        for layer in self.layers:
-            current = layer(x.flatten(0, 1))
-            if layer is self.layers[-1] and self.spec.dropout:
-                current = F.dropout(current, self.spec.dropout, self.training)
-            current = current.unflatten(0, x.shape[:2])
-            x, membrane = lif(current, layer.threshold, layer.beta.clamp(0, 1), layer.neuron, self.t_steps)
-            spikes.append(x)
-            membranes.append(membrane)
-        return spikes, membranes
+        spikes: dict[int, Tensor] = {INPUT: x}
+        membranes: dict[int, Tensor] = {}
+        for component in self._wiring.components:
+            if component.loops:
+                self._loop(component.layers, spikes, membranes)
+            else:
+                (k,) = component.layers
+                layer, given = self.layers[k], [self._given(k, j, spikes) for j in range(len(self._wiring.reads[k]))]
+                current = self._dropped(k, layer(*given))
+                beta = layer.beta.clamp(0, 1)
+                spikes[k], membranes[k] = lif(current, layer.threshold, beta, layer.neuron, self.t_steps)
+        numbers = range(len(self.layers))
+        return [spikes[k] for k in numbers], [membranes[k] for k in numbers]
+
+    def _given(self, k: int, j: int, spikes: Mapping[int, Tensor]) -> Tensor:
+        """Return what the weights number j of layer k read, (t_steps or 1, n, ...), from the spikes of layers."""
+        sources, delay = self._wiring.reads[k][j]
+        found = [spikes[source] for source in sources]
+        if delay or len({len(x) for x in found}) > 1:
+            found = [x.expand(self.t_steps, *x.shape[1:]) for x in found]
+        return _late(self._joined(k, j, found), delay)
+
+    def _joined(self, k: int, j: int, found: list[Tensor]) -> Tensor:
+        """Return the inputs of weights number j of layer k together, pooled; channels are the third axis from last."""
+        parts = (self.spec.layers[k], *self.spec.layers[k].branches)
+        if j >= len(parts):
+            return found[0]
+        spec = parts[j]
+        x = torch.cat(found, -3) if spec.join == "concatenate" else sum(found[1:], found[0])
+        if spec.input_pool == 1:
+            return x
+        pool = F.max_pool2d if spec.input_pool_by == "maximum" else F.avg_pool2d
+        pooled: Tensor = pool(x.flatten(0, -4), spec.input_pool).unflatten(0, x.shape[:-3])
+        return pooled * spec.input_pool**2 if spec.input_pool_by == "sum" else pooled
+
+    def _loop(self, numbers: Sequence[int], spikes: dict[int, Tensor], membranes: dict[int, Tensor]) -> None:
+        """Run layers of a loop step by step."""
+        n, reads = spikes[INPUT].shape[1], self._wiring.reads
+        inner = {k: [j for j, read in enumerate(reads[k]) if set(read.sources) & set(numbers)] for k in numbers}
+        ahead = {
+            k: [None if j in inner[k] else self._given(k, j, spikes) for j in range(len(reads[k]))] for k in numbers
+        }
+        fired: dict[int, list[Tensor]] = {k: [] for k in numbers}
+        held: dict[int, list[Tensor]] = {k: [] for k in numbers}
+        states: dict[int, LifState | None] = dict.fromkeys(numbers)
+
+        def at(source: int, t: int) -> Tensor:
+            if t < 0:
+                return spikes[INPUT].new_zeros(n, *self._wiring.shape(source))
+            if source in fired:
+                return fired[source][t]
+            return spikes[source][t if len(spikes[source]) > 1 else 0]
+
+        for t in range(self.t_steps):
+            for k in numbers:
+                given = [
+                    self._joined(k, j, [at(source, t - reads[k][j].delay) for source in reads[k][j].sources])
+                    if x is None
+                    else x[t if len(x) > 1 else 0]
+                    for j, x in enumerate(ahead[k])
+                ]
+                layer = self.layers[k]
+                current = self._dropped(k, layer(*(x[None] for x in given)))[0]
+                beta = layer.beta.clamp(0, 1)
+                s, u, states[k] = lif_step(current, states[k], layer.threshold, beta, layer.neuron)
+                fired[k].append(s)
+                held[k].append(u)
+        for k in numbers:
+            spikes[k], membranes[k] = torch.stack(fired[k]), torch.stack(held[k])
+
+    def _dropped(self, k: int, current: Tensor) -> Tensor:
+        """Drop some of the current into the last layer while training."""
+        last = k == len(self.layers) - 1
+        return F.dropout(current, self.spec.dropout, self.training) if last and self.spec.dropout else current
 
     @torch.inference_mode()
     def spikes(self, images: np.ndarray, seed: int = 0, axes: str | None = None) -> list[np.ndarray]:
@@ -151,7 +219,7 @@ class Network(CheckedModule):
         classes: list[np.ndarray] = []
         if able and engine != "dense":
             dtype = np.dtype(np.float64 if self.layers[0].weight.dtype == torch.float64 else np.float32)
-            layers = ideal_layers(fuse(graph), self.t_steps, dtype)
+            layers = ideal_layers(plain_kernels(fuse(pool_spikes(distribute(graph)))), self.t_steps, dtype)
             given, rate = self._by_events(layers, *parts[0], seed)
             if rate < SPARSE or engine == "events":
                 rest = in_threads(lambda part: self._by_events(layers, part[0], part[1], seed)[0], parts[1:])
@@ -167,12 +235,11 @@ class Network(CheckedModule):
         """Return classes, and the highest rate of spikes between layers."""
         x = encode(images, self.spec, seed=seed, numbers=range(first, first + len(images)))
         events = list_inputs(x, is_analog(images, self.spec), layers[0].neurons.level.dtype)
-        rates = [0.0]
-        for layer in layers:
-            events, sums, states = layer.run(events, dense=layer is layers[-1])
-            rates.append(sums[SPIKES] / (len(images) * self.t_steps * len(layer.neurons.level)))
-        spikes, membrane = (torch.from_numpy(state) for state in states)
-        return self._decoded(spikes, membrane), max(rates[:-1])
+        done = run_layers(layers, self._wiring.components, events, dense=lambda k: k == len(layers) - 1)
+        counts = [len(images) * self.t_steps * len(layer.neurons.level) for layer in layers]
+        rates = [fired.sums[:, SPIKES].sum() / count for fired, count in zip(done, counts)]
+        spikes, membrane = (torch.from_numpy(state) for state in done[-1].states)
+        return self._decoded(spikes, membrane), max(rates[:-1], default=0.0)
 
     def _decoded(self, spikes: Tensor, membrane: Tensor) -> np.ndarray:
         classes: np.ndarray = (
@@ -183,3 +250,8 @@ class Network(CheckedModule):
     def _input(self, images: np.ndarray, seed: int, first: int) -> Tensor:
         numbers = range(first, first + len(images))
         return torch.from_numpy(encode(images, self.spec, seed=seed, numbers=numbers)).to(self.layers[0].weight)
+
+
+def _late(x: Tensor, delay: int) -> Tensor:
+    """Return what comes so many steps late, (t_steps, n, ...); nothing before."""
+    return torch.cat([torch.zeros_like(x[:delay]), x[: len(x) - delay]]) if delay else x

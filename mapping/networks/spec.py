@@ -3,38 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from math import prod
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from mapping.ir.neuron import NeuronSpec
-from mapping.ir.shapes import Geometry, Shape
+from mapping.ir.shapes import Geometry, Shape, pooled
+from mapping.networks.wiring import Wiring
 from xbarsim.errors import ParameterError
 
 Weights = Literal["binary", "ternary", "float"] | Annotated[int, Field(ge=2, le=16)]
 FORMAT = 2  # of stored specifications; in the first one, reset_delay = false stood for what is now "snntorch"
 
 
-class LayerSpec(Geometry):
-    """One layer: weights, then pooling, then batch norm, then LIF neurons; ReLU in an :class:`mapping.AnnSpec`.
+class ReaderSpec(Geometry):
+    """How weights go over what they read, and whose spikes these are.
 
     Attributes
     ----------
     kind, out, kernel, stride, padding, depthwise, bias, pool, pool_by
         See :class:`mapping.ir.shapes.Geometry`.
-    batch_norm : bool
-        Whether batch norm follows the pooling.
-    weights : {"binary", "ternary", "float"} or int, optional
-        Unlike the rest of the network's.
-    neuron : dict
-        Fields of :class:`NeuronSpec` in which this layer differs from the network.
+    inputs : tuple of str
+        Names of layers, ``"layer 1"`` and so on where they have none, or ``"input"``.
+    join : {"sum", "concatenate"}
+        Whether the spikes of several are added, or their channels follow each other.
+    delay : int
+        How many steps late they come; at least 1 from the layer itself or a later one.
+    input_pool : int
+        Side of the pooling window on the spikes, before the weights; 1 means none.
+    input_pool_by : {"average", "sum", "maximum"}
     """
 
-    batch_norm: bool = False
-    weights: Weights | None = None
-    neuron: dict[str, Any] = Field(default_factory=dict)
+    later: ClassVar[tuple[str, ...]] = ("inputs", "join", "delay", "input_pool", "input_pool_by")
+    inputs: tuple[str, ...] = ()
+    join: Literal["sum", "concatenate"] = "sum"
+    delay: int = Field(default=0, ge=0)
+    input_pool: int = Field(default=1, gt=0)
+    input_pool_by: Literal["average", "sum", "maximum"] = "average"
 
     @property
     def geometry(self) -> Geometry:
@@ -42,30 +48,72 @@ class LayerSpec(Geometry):
         values = {name: getattr(self, name) for name in Geometry.model_fields if not name.startswith("pool")}
         return Geometry(**values)
 
+    def joined(self, shapes: Sequence[Shape]) -> Shape:
+        """Return the shape of its inputs together, pooled."""
+        if self.join == "concatenate" and len({shape[1:] for shape in shapes}) == 1:
+            shape: Shape = (sum(shape[0] for shape in shapes), *shapes[0][1:])
+        elif len(set(shapes)) == 1:
+            shape = shapes[0]
+        else:
+            listed = " and ".join(map(str, shapes))
+            raise ParameterError(f"its inputs have the shapes {listed}, which join = {self.join!r} cannot take")
+        return pooled(shape, self.input_pool)
 
-def shapes_of(shape: Shape, layers: Sequence[LayerSpec]) -> list[tuple[Shape, Shape]]:
-    """Return (input shape, output shape) of layers one after the other."""
-    shapes = []
-    for number, layer in enumerate(layers, start=1):
-        try:
-            shapes.append(layer.shapes(shape))
-        except ParameterError as error:
-            raise ParameterError(f"layer {number}: {error}") from None
-        shape = shapes[-1][1]
-    return shapes
+
+class BranchSpec(ReaderSpec):
+    """More weights on the membranes of a layer.
+
+    Attributes
+    ----------
+    kind, out, kernel, stride, padding, depthwise, bias, inputs, join, delay, input_pool, input_pool_by
+        See :class:`ReaderSpec`.
+    weights : {"binary", "ternary", "float"} or int, optional
+        Unlike the rest of the network's.
+    """
+
+    weights: Weights | None = None
+
+    @model_validator(mode="after")
+    def _unpooled(self) -> Self:
+        if self.pool != 1:
+            raise ValueError(f"BranchSpec.pool = {self.pool}: branches are pooled with their layer; leave it out")
+        return self
 
 
-def check_chain(what: str, input_shape: Shape, layers: Sequence[LayerSpec]) -> None:
-    """Raise an error if layers do not follow each other."""
-    if min(input_shape) < 1:
-        raise ValueError(f"{what}.input_shape = {input_shape}: channels, height and width from 1")
-    if any(earlier.kind == "dense" and later.kind == "conv" for earlier, later in pairwise(layers)):
-        raise ValueError(f"{what}.layers: a convolution follows a dense layer; put the convolutions first")
-    shapes_of(input_shape, layers)
+class LayerSpec(ReaderSpec):
+    """One layer: weights, then pooling, then batch norm, then LIF neurons; ReLU in an :class:`mapping.AnnSpec`.
+
+    Attributes
+    ----------
+    kind, out, kernel, stride, padding, depthwise, bias, inputs, join, delay, input_pool, input_pool_by
+        See :class:`ReaderSpec`; without ``inputs`` it reads the layer before.
+    pool, pool_by
+        See :class:`mapping.ir.shapes.Geometry`.
+    name : str
+        By which others read it; ``"layer 1"`` and so on unless given.
+    branches : tuple of BranchSpec
+        More weights on the same membranes, as of recurrent spikes, ``delay = 1``, or of a layer further ahead.
+    shortcuts : tuple of str
+        Layers whose spikes arrive at the same membranes one to one, as through weights of 1.
+    batch_norm : bool
+        Whether batch norm follows the pooling; not in loops.
+    weights : {"binary", "ternary", "float"} or int, optional
+        Unlike the rest of the network's.
+    neuron : dict
+        Fields of :class:`NeuronSpec` in which this layer differs from the network.
+    """
+
+    later: ClassVar[tuple[str, ...]] = (*ReaderSpec.later, "name", "branches", "shortcuts")
+    name: str = ""
+    branches: tuple[BranchSpec, ...] = ()
+    shortcuts: tuple[str, ...] = ()
+    batch_norm: bool = False
+    weights: Weights | None = None
+    neuron: dict[str, Any] = Field(default_factory=dict)
 
 
 class NetworkSpec(NeuronSpec):
-    """A feed-forward spiking network, equations 1-7 of Eshraghian et al. 2022; neurons as in :class:`NeuronSpec`.
+    """A spiking network, equations 1-7 of Eshraghian et al. 2022; neurons as in :class:`NeuronSpec`.
 
     Attributes
     ----------
@@ -82,9 +130,9 @@ class NetworkSpec(NeuronSpec):
     encoding : {"direct", "rate", "latency"}
         An image drives the first layer as a constant current, as random spikes of that probability, or as one spike,
         the earlier the brighter.
-    decoder : {"count", "first-spike", "membrane"}
-        The class is the output neuron with the most spikes, the first spike, or the highest average membrane. Training
-        uses the loss that goes with it.
+    decoder : {"count", "first-spike", "membrane", "last-membrane", "max-membrane"}
+        The class is the output neuron with the most spikes, the first spike, or the highest membrane: on average, after
+        the last step, or ever. Training uses the loss that goes with it.
     """
 
     input_shape: Shape
@@ -93,20 +141,36 @@ class NetworkSpec(NeuronSpec):
     dropout: float = Field(default=0.0, ge=0, lt=1)
     t_steps: int = Field(gt=0)
     encoding: Literal["direct", "rate", "latency"] = "direct"
-    decoder: Literal["count", "first-spike", "membrane"] = "count"
+    decoder: Literal["count", "first-spike", "membrane", "last-membrane", "max-membrane"] = "count"
 
     @model_validator(mode="after")
-    def _chain(self) -> Self:
-        check_chain("NetworkSpec", self.input_shape, self.layers)
-        for number, layer in enumerate(self.layers, start=1):
-            if layer.depthwise:
-                raise ValueError(f"NetworkSpec.layers: layer {number} has depthwise = true, which only an AnnSpec can")
-        self.neurons()
+    def _fits(self) -> Self:
+        if min(self.input_shape) < 1:
+            raise ValueError(f"NetworkSpec.input_shape = {self.input_shape}: channels, height and width from 1")
+        wiring = Wiring(self.input_shape, self.layers)
+        for component in wiring.components:
+            for k in component.layers if component.loops else ():
+                if self.layers[k].batch_norm:
+                    raise ValueError(
+                        f"NetworkSpec.layers: {wiring.names[k]} is in a loop with batch_norm = true, which needs all "
+                        "steps at once; leave it out"
+                    )
+        for k, neuron in enumerate(self.neurons()[:-1]):
+            if neuron.fire == "never":
+                raise ValueError(f"NetworkSpec.layers: {wiring.names[k]} never fires, which only the last layer may")
+        if self.neurons()[-1].fire == "never" and "membrane" not in self.decoder:
+            raise ValueError(f"NetworkSpec.decoder = {self.decoder!r}: the last neurons never fire; read a 'membrane'")
         return self
 
+    @property
+    def wiring(self) -> Wiring:
+        """Which layer reads which."""
+        return Wiring(self.input_shape, self.layers)
+
     def shapes(self) -> list[tuple[Shape, Shape]]:
-        """Return (input shape, output shape) of every layer."""
-        return shapes_of(self.input_shape, self.layers)
+        """Return (shape of its inputs as its first weights see them, output shape) of every layer."""
+        wiring = self.wiring
+        return [(seen[0], out) for seen, out in zip(wiring.seen, wiring.shapes)]
 
     def neurons(self) -> list[NeuronSpec]:
         """Return the neurons of every layer."""
@@ -119,19 +183,24 @@ class NetworkSpec(NeuronSpec):
                 raise ParameterError(f"layer {number}: {error}") from None
         return neurons
 
-    def weights_of(self, layer: LayerSpec) -> Weights:
-        """Return the kind of weights of one of the layers."""
-        return self.weights if layer.weights is None else layer.weights
+    def kinds_of(self, layer: LayerSpec) -> list[Weights]:
+        """Return the kinds of weights of a layer and of its branches."""
+        given = [layer.weights, *(branch.weights for branch in layer.branches)]
+        return [self.weights if kind is None else kind for kind in given]
 
     @property
     def n_classes(self) -> int:
         """Neurons of the last layer, at all of its positions."""
-        return prod(self.shapes()[-1][1])
+        return prod(self.wiring.shapes[-1])
 
     @property
     def macs_per_step(self) -> int:
-        """Dense multiply-accumulates of one time step, before pooling."""
-        return sum(layer.macs(shape) for layer, (shape, _) in zip(self.layers, self.shapes()))
+        """Dense multiply-accumulates of one time step, before pooling; a shortcut has one for each of its spikes."""
+        wiring, total = self.wiring, 0
+        for layer, seen, out in zip(self.layers, wiring.seen, wiring.shapes):
+            total += sum(part.macs(shape) for part, shape in zip((layer, *layer.branches), seen))
+            total += len(layer.shortcuts) * prod(out)
+        return total
 
 
 def from_format(values: Any, stored: int) -> Any:

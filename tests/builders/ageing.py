@@ -5,9 +5,9 @@ import torch
 
 import mapping as mp
 import xbarsim as xb
-from mapping.engines.dense_engine import forward
 from mapping.lower.placement import first_row
 from mapping.networks.encode import encode
+from tests.builders.layers import forward
 
 WIRES = xb.Wires(r_wordline=20, r_bitline=20, r_driver=100, r_sense=50)
 PUBLISHED = {"kind": "power-law"}
@@ -31,7 +31,7 @@ def layer_reads(mapped, images):
     for layer in mapped.layers:
         repeats = mapped.network.t_steps if analog else 1
         side = layer.layer.spec.kernel
-        frames = x.reshape(-1, *layer.layer.in_shape)
+        frames = x.reshape(-1, *layer.layer.rows[0].in_shape)
         padded = np.pad(frames, ((0, 0), (0, 0), (side // 2,) * 2, (side // 2,) * 2))
         windows = np.lib.stride_tricks.sliding_window_view(padded, (side, side), axis=(2, 3))
         yield layer, np.tile(np.moveaxis(windows, 1, 3).reshape(-1, layer.layer.weights.shape[1]), (repeats, 1)), analog

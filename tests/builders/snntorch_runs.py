@@ -35,7 +35,7 @@ def assert_same_spikes(network, history, x):
     for layer, (_, expected) in zip(network.layers, history):
         shape = (*x.shape[:2], *layer.in_shape) if layer.spec.kind == "dense" else x.shape
         with torch.no_grad():
-            current = layer(x.reshape(shape).flatten(0, 1)).unflatten(0, x.shape[:2])
+            current = layer(x.reshape(shape))
             spikes, membrane = lif(current, layer.threshold, layer.beta, layer.neuron, STEPS)
         theirs = expected.reshape(spikes.shape)
         differs = (spikes != theirs).any(0)

@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 
-from mapping.engines.dense_engine import forward
 from mapping.lower.plan import lower
 from mapping.networks.encode import encode, is_analog
+from tests.builders.layers import forward
 
 
 def assert_same_spikes(network, mapped, images):
@@ -28,8 +28,7 @@ def network_spikes(network, layer, x):
     from mapping.networks.dynamics import lif
 
     with torch.no_grad():
-        current = layer(x.flatten(0, 1))
-    current = current.reshape(*x.shape[:2], *current.shape[1:])
+        current = layer(x)
     return lif(current, layer.threshold, layer.beta, layer.neuron, network.t_steps)[0]
 
 
@@ -37,8 +36,7 @@ def tie_gap(network, layer, x, theta):
     """Return the smallest |U / theta - 1| of each neuron over time."""
     spec, u, s = network.spec, 0.0, 0.0
     with torch.no_grad():
-        current = layer(x.flatten(0, 1))
-    current = current.reshape(*x.shape[:2], *current.shape[1:]).numpy()
+        current = layer(x).numpy()
     gap = np.full(current.shape[1:], np.inf)
     for t in range(spec.t_steps):
         u = spec.beta * u + current[min(t, len(current) - 1)] - s * spec.threshold

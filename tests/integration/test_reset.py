@@ -15,7 +15,8 @@ from safetensors.torch import load, save_file
 import mapping as mp
 import xbarsim as xb
 from mapping.networks.dynamics import lif
-from mapping.networks.event_layers import ideal_layers, list_inputs
+from mapping.networks.event_layers import list_inputs
+from mapping.networks.ideal_layers import ideal_layers
 from mapping.networks.spec import LayerSpec, NetworkSpec, NeuronSpec
 from mapping.training.checkpoint import Run
 from tests.oracles.naive_networks import run_network

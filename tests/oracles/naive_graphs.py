@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mapping.ir.ops import Add, Input, Lif, Norm, Pool, QuantizedRelu, Weights
+from mapping.ir.ops import Add, Concatenate, Gather, Input, Lif, Norm, Pool, QuantizedRelu, Weights
 
 
 def run_graph(graph, frames):
@@ -15,7 +15,7 @@ def run_graph(graph, frames):
             given = []
             for edge in graph.edges:
                 if edge.target == name:
-                    late = edge.delay and t == 0
+                    late = t < edge.delay
                     given.append(np.zeros(graph.shapes[edge.source]) if late else outputs[edge.source][t - edge.delay])
             if isinstance(op, Lif):
                 outputs[name].append(_fire(op, given[0], membranes.setdefault(name, [0.0, 0.0])))
@@ -28,6 +28,10 @@ def run_graph(graph, frames):
 def _apply(op, given):
     (x, *others) = given
     column = (-1, 1, 1)
+    if isinstance(op, Concatenate):
+        return np.concatenate(given)
+    if isinstance(op, Gather):
+        return np.array([max([0, *(x.ravel()[k] for k in row if k >= 0)]) for row in op.table]).reshape(op.shape)
     if isinstance(op, Add):
         return x + sum(others)
     if isinstance(op, Weights):
@@ -64,8 +68,11 @@ def _weighted(op, x):
 
 def _pooled(x, side, by):
     channels, height, width = x.shape
-    windows = x.reshape(channels, height // side, side, width // side, side)
-    return windows.mean((2, 4)) if by == "average" else windows.max((2, 4))
+    y = np.zeros((channels, height // side, width // side))
+    for channel, row, col in np.ndindex(*y.shape):
+        window = x[channel, row * side : (row + 1) * side, col * side : (col + 1) * side]
+        y[channel, row, col] = {"average": window.mean, "sum": window.sum, "maximum": window.max}[by]()
+    return y
 
 
 def _fire(op, current, state):

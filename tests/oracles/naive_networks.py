@@ -166,8 +166,8 @@ def naive_integers(network, image):
     outputs, x, top = [], np.asarray(image, object), 2**network.spec.activation_bits - 1
     layers = network.integer_layers()
     for number, layer in enumerate(layers):
-        x = x.reshape(layer.in_shape)
-        channels, height, width = layer.in_shape
+        x = x.reshape(layer.rows[0].in_shape)
+        channels, height, width = layer.rows[0].in_shape
         spec, y = layer.spec, np.empty(layer.out_shape)
         pad = spec.kernel // 2 if spec.padding is None else spec.padding
         for out, row, col in np.ndindex(*layer.out_shape):

@@ -6,9 +6,9 @@ import mapping as mp
 import xbarsim as xb
 from mapping.cost import CONVENTIONS
 from mapping.cost.pricing import energies
-from mapping.engines.dense_engine import forward
 from mapping.lower.placement import first_row
 from mapping.networks.encode import encode
+from tests.builders.layers import forward
 
 V_READ, T_READ, UNIT = 0.3, 25e-9, 0.3 * (1e-5 - 1e-6)  # of the paper's device; a pair's unit of current
 
@@ -25,7 +25,7 @@ def inputs_of(mapped, images):
 def unfolded(layer, x):
     """Return the reads of samples (frames, n, ...), position after position, (n_reads, n_wordlines)."""
     side = layer.layer.spec.kernel
-    frames = x.reshape(-1, *layer.layer.in_shape)
+    frames = x.reshape(-1, *layer.layer.rows[0].in_shape)
     padded = np.pad(frames, ((0, 0), (0, 0), (side // 2,) * 2, (side // 2,) * 2))
     windows = np.lib.stride_tricks.sliding_window_view(padded, (side, side), axis=(2, 3))
     return np.moveaxis(windows, 1, 3).reshape(-1, layer.layer.weights.shape[1])
@@ -70,7 +70,7 @@ def of_outputs(layer, x, per_tile, results=None):
     per_tile turns the bitline currents of an array in amperes into its outputs; what else was solved goes to results.
     """
     reads, spec, parts = unfolded(layer, x), layer.layer.spec, []
-    height, width = spec.read_positions(layer.layer.in_shape)
+    height, width = spec.read_positions(layer.layer.rows[0].in_shape)
     for row in layer.row_tiles:
         part = np.zeros((len(reads), spec.out))
         for tile in row.tiles:

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from mapping.chip.periphery.ledger import Inventory, Ledger, Reads
 from mapping.chip.periphery.part import Part, times
+from mapping.ir.neuron import NeuronSpec
 from xbarsim.ports import PortModel
 from xbarsim.units import Area, Capacitance, Energy, TimeOrZero, Voltage
 
@@ -32,6 +33,16 @@ class NeuronCircuit(Part):
     floating: ClassVar[bool] = False
     mirrors: ClassVar[bool] = False
 
+    def refusal(self, spec: NeuronSpec) -> str:
+        """Return what of a neuron this circuit does not have, and the nearest that it has; nothing if it has all."""
+        if spec.most_spikes > 1:
+            return "several spikes a step have no circuit; the nearest is most_spikes = 1 with more, shorter steps"
+        if spec.adaptation:
+            return "a threshold that spikes raise has no circuit; the nearest is one that stays, adaptation = 0"
+        if spec.alpha is not None and self.floating:
+            return "passive neurons have no synaptic currents; the nearest that have are charge and digital ones"
+        return ""
+
     def ports(self, ports: PortModel, t_read: float) -> tuple[np.ndarray, np.ndarray]:
         """Return T and H of an array that these neurons read for so long [S]."""
         return ports.transfer, ports.driver_admittance
@@ -53,6 +64,9 @@ class NeuronCircuit(Part):
 
 class ChargeNeuron(NeuronCircuit):
     """One capacitor per output neuron; all row tiles' bitlines, held at virtual ground, are mirrored onto it.
+
+    Mirrors of the bits of a weight are 1, 2, 4 and so on times as wide. A synaptic current has a capacitor of its own,
+    and is mirrored onto the membrane anew in each step that it lasts, of inputs spread evenly over the time steps.
 
     Attributes
     ----------
@@ -113,7 +127,8 @@ class PassiveNeuron(NeuronCircuit):
 
     In a read the bitlines float; their voltages, exact with their coupling through the array, are then sampled onto
     the membrane of the output neuron, pair by pair, and the bitlines are discharged. The unit of weight is what the
-    layer's weights give on average, to which its thresholds are set.
+    layer's weights give on average, to which its thresholds are set. Bits of the same weight share their charge one
+    after the other, the lowest first, each of which halves what came before.
 
     Attributes
     ----------

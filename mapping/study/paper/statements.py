@@ -99,7 +99,8 @@ def disturb_by_sparsity(
     for scale in scales:
         mapped = map_network(varied(network, {"threshold_scale": scale}), chip, seed=seed)
         layer, spikes = mapped.layers[1], mapped.spikes(images)[0]
-        rows = layer.activity(spikes.reshape(-1, *layer.layer.in_shape), False)
+        (part,) = layer.wordlines
+        rows = part.activity(spikes.reshape(-1, *part.rows.in_shape), False)
         before = [[tile.cells for tile in row.tiles] for row in layer.row_tiles]
         mapped.age(n_inferences=n_inferences, images=images)
         moved, fired = [], []

@@ -6,8 +6,8 @@ import pytest
 import mapping as mp
 import xbarsim as xb
 from mapping.chip.calibration_codes import find_codes
-from mapping.engines.dense_engine import forward
 from tests.builders.chips import approx, mapped_on, on, wired, with_readout
+from tests.builders.layers import forward
 from tests.oracles.readouts import (
     UNIT,
     assert_runs_like,

@@ -6,10 +6,8 @@ import torch
 
 import mapping as mp
 import xbarsim as xb
-from mapping.chip.periphery.ledger import Ledger
-from mapping.engines import dense_engine as by_tensors
-from mapping.engines.dense_engine import forward
 from tests.builders.chips import approx, mapped_on, on, wired
+from tests.builders.layers import currents, forward
 from tests.oracles.readouts import UNIT, assert_runs_like, inputs_of, of_outputs, pairs, read_out, solved
 
 
@@ -57,8 +55,7 @@ def test_converter_noise_adds_to_every_conversion(tiny, chip, sense):
     network.spec = network.spec.model_copy(update={"t_steps": 3000})
     noise, chip = 0.003, on(chip, sense)
     layer, x, _ = next(inputs_of(mapped_on(network, chip.replace(readout__noise=noise)), images[:1] * 0.5 + 0.5))
-    draws = by_tensors.noise_draws(layer, 3000, 1, 0)
-    current = by_tensors.currents(layer, torch.from_numpy(x), slice(0, 3000), draws, 1, Ledger())[:, 0, :, 1, 1].numpy()
+    current = currents(layer, x, slice(0, 3000))[:, 0, :, 1, 1].numpy()
     expected = sum(of_outputs(layer, x, lambda tile, i: pairs(i)))[0, 0, :, 1, 1]
     conversions = 3 * (2 if sense == "bitline" else 1)  # of each output, on three row tiles, in each of four positions
     step = 30e-6 / (4095 if sense == "bitline" else 2047) / UNIT

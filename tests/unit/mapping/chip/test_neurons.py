@@ -8,9 +8,9 @@ from scipy import stats
 import mapping as mp
 import xbarsim as xb
 from mapping.chip.neurons import Neurons
-from mapping.engines.dense_engine import forward
 from mapping.lower.placement import first_row
 from tests.builders.chips import approx, mapped_on, wired
+from tests.builders.layers import forward
 from tests.oracles.naive_networks import rebuilt
 from tests.oracles.readouts import (
     T_READ,
@@ -47,7 +47,7 @@ def test_passive_neurons_integrate_what_bitlines_have_charged_to(tiny, passive):
     moments, weights = np.polynomial.legendre.leggauss(12)
     for layer in mapped.layers:
         reads, n_out = unfolded(layer, x), layer.layer.spec.out
-        height, width = layer.layer.spec.read_positions(layer.layer.in_shape)
+        height, width = layer.layer.spec.read_positions(layer.layer.rows[0].in_shape)
         pool = layer.layer.spec.pool
         outputs, alone, energy, n_lines = np.zeros((len(reads), n_out)), np.zeros(layer.layer.weights.shape), 0.0, 0
         for row in layer.row_tiles:

@@ -2,17 +2,14 @@
 
 import numpy as np
 import pytest
-import torch
 from scipy import stats
 
 import mapping as mp
 import xbarsim as xb
-from mapping.chip.periphery.ledger import Ledger
 from mapping.chip.periphery.neuron_circuit import DigitalNeuron
-from mapping.engines import dense_engine as by_tensors
-from mapping.engines.dense_engine import forward
 from mapping.networks.encode import encode
 from tests.builders.ageing import WIRES, array_voltages, layer_reads, mapped_on
+from tests.builders.layers import currents, forward
 
 
 @pytest.fixture
@@ -47,23 +44,21 @@ def test_noise_of_the_membrane_current_is_that_of_solved_noisy_reads(tiny, chip,
     mapped = mapped_on(network, one, read_noise=0.1)
     layer = mapped.layers[0]
     x = one.driver.quantize(encode(images[:1], network.spec)).astype(float)
-    inputs = torch.from_numpy(x.astype(float))
-    noise = by_tensors.noise_draws(layer, 3000, 1, 0)
-    drawn = by_tensors.currents(layer, inputs, slice(0, 3000), noise, 1, Ledger())[:, 0].numpy()
+    drawn = currents(layer, x.astype(float), slice(0, 3000))[:, 0].numpy()
 
     _, reads, _ = next(layer_reads(mapped, images[:1]))
     reads, n_out = reads[:36], len(layer.layer.weights)
-    currents = np.zeros((400, 36, n_out))
+    solved = np.zeros((400, 36, n_out))
     for row in layer.row_tiles:
         for tile in row.tiles:
             v = array_voltages(tile, reads)
             for k in range(400):
                 g = tile.die.read(k)
                 solution = xb.solve(xb.Crossbar(g, wires=one.wires), v)
-                currents[k][:, tile.patch.outputs] += solution.i_bitline[:, : tile.n_lines] @ tile.decode.T
-    currents /= one.unit_current
+                solved[k][:, tile.patch.outputs] += solution.i_bitline[:, : tile.n_lines] @ tile.decode.T
+    solved /= one.unit_current
     # a read of another position is another draw: variances of the four positions of a pooling window add
-    images_of = currents.reshape(400, 3, 2, 3, 2, n_out)
+    images_of = solved.reshape(400, 3, 2, 3, 2, n_out)
     mean, variance = images_of.mean((0, 2, 4)), images_of.var(0, ddof=1).mean((1, 3)) / 4
     mean, variance = (np.moveaxis(part, 2, 0) for part in (mean, variance))
     step = 0.02 if readout == "charge" else 0.05
@@ -90,10 +85,7 @@ def test_a_constant_input_held_in_registers_is_noisy_once(tiny, sar):
     network, images = tiny
     mapped = mapped_on(network, sar.replace(constant_input="once"), read_noise=0.3)
     layer, x = mapped.layers[0], encode(images, network.spec).astype(float)
-    current = by_tensors.currents(
-        layer, torch.from_numpy(x), slice(0, 6), by_tensors.noise_draws(layer, 1, 7, 0), 1, Ledger()
-    )
-    assert len(current) == 1
+    assert len(currents(layer, x, slice(0, 6), draws=1)) == 1
     assert np.any(forward(layer, x, True)[0] != forward(mapped_on(network, sar).layers[0], x, True)[0])
 
 

@@ -6,8 +6,8 @@ import torch
 
 import mapping as mp
 import xbarsim as xb
-from mapping.engines.dense_engine import forward
 from tests.builders.chips import approx, mapped_on, wired
+from tests.builders.layers import forward
 from tests.oracles.readouts import T_READ, UNIT, inputs_of, joules, neurons, of_outputs, solved, unfolded
 
 

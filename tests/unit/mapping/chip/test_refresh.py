@@ -9,12 +9,11 @@ import torch
 import mapping as mp
 import xbarsim as xb
 from mapping.chip.ageing import Ageing
-from mapping.chip.periphery.ledger import Ledger
 from mapping.chip.periphery.neuron_circuit import DigitalNeuron
-from mapping.engines import dense_engine as by_tensors
 from mapping.networks.encode import encode
 from tests.builders.ageing import PUBLISHED, WIRES, events, mapped_on, tiles_of
 from tests.builders.devices import EVERYTHING
+from tests.builders.layers import currents_of_ageing
 
 
 @pytest.fixture
@@ -32,10 +31,7 @@ def life(network, chip, images, tolerance, disturb):
     """Return currents into the neurons of the first layer, its weights at the end, and refreshes."""
     mapped = mapped_on(network, chip, read_disturb=disturb)
     layer, ageing = mapped.layers[0], Ageing(tolerance, 300.0, 0.0)
-    x = encode(images, network.spec)
-    flat = x.reshape(-1, *layer.layer.in_shape)
-    inputs = torch.from_numpy(x).double()
-    current = by_tensors.currents_while_ageing(layer, flat, inputs, False, False, ([], []), Ledger(), ageing)
+    current = currents_of_ageing(layer, encode(images, network.spec), ageing)
     return current.numpy(), layer, ageing.refreshes
 
 

@@ -7,8 +7,8 @@ import pytest
 
 import mapping as mp
 import xbarsim as xb
-from mapping.engines.dense_engine import forward
 from tests.builders.chips import approx, mapped_on, on, wired
+from tests.builders.layers import forward
 from tests.oracles.naive_networks import rebuilt
 from tests.oracles.readouts import inputs_of, joules, neurons, of_outputs, read_out
 

@@ -19,7 +19,7 @@ import pytest
             ["report", "minst"],
             "network 'minst' is unknown; give one of fashion-mnist-bsnn, ",
         ),
-        (["report", "mnist-snn"], "layer 1: weights = 'float'; only binary and ternary ones map onto two-state cells"),
+        (["report", "mnist-snn"], "layer 1: weights = 'float'; two-state cells hold binary, ternary or n-bit ones"),
         (["report", "--chip", "tpu"], "chip 'tpu' is unknown"),
         (["report", "--chip", "none.toml"], "none.toml: no such file"),
         (["report", "--dataset", "cifar"], "dataset 'cifar' is unknown"),

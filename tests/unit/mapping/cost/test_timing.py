@@ -31,7 +31,7 @@ def step_of(layer, spikes_per_step):
     The first two are those of a time step, on average.
     """
     chip, t_steps, spec = layer.chip, layer.t_steps, layer.layer.spec
-    rows, cols = spec.read_positions(layer.layer.in_shape)
+    rows, cols = spec.read_positions(layer.layer.rows[0].in_shape)
     copies = (*chip.replication, 1, 1)[layer.number]
     reads, outputs = ceil(rows * cols / copies), ceil(rows * cols / spec.pool**2 / copies)
     digital, wires = isinstance(chip.readout, mp.SarAdc), chip.wires

@@ -13,10 +13,10 @@ import xbarsim as xb
 from mapping.chip import ageing
 from mapping.chip.periphery.neuron_circuit import DigitalNeuron
 from mapping.cost.timing import layer_timing
-from mapping.engines.dense_engine import forward
 from mapping.kernels.taps import deliver
 from mapping.networks import event_tables as tables
 from mapping.networks.network import Network
+from tests.builders.layers import forward
 from xbarsim.threads import in_threads
 
 WIRES = xb.Wires(r_wordline=100, r_bitline=100, r_driver=500, r_sense=200)
@@ -306,5 +306,5 @@ def activity(mapped, images, first):
     held = len(x) == 1 and mapped.chip.constant_input == "every-step"
     for k, sample in enumerate([x, *mapped.inference.outputs(images, first)[:-1]]):
         layer = mapped.layers[k]
-        rows = layer.activity(sample.reshape(-1, *layer.layer.in_shape), analog and k == 0)
+        rows = layer.wordlines[0].activity(sample.reshape(-1, *layer.layer.rows[0].in_shape), analog and k == 0)
         yield rows, [mapped.network.t_steps if held and k == 0 else 1] * len(rows)

@@ -15,10 +15,11 @@ from mapping.chip.periphery.neuron_circuit import DigitalNeuron
 from mapping.engines.event_engine import event_layer
 from mapping.ir.neuron import NeuronSpec
 from mapping.kernels.inference import Events
-from mapping.kernels.sums import CLIPPED, DRIVEN, LIMITED, PLACES, SPIKES
+from mapping.kernels.sums import CLIPPED, DRIVEN, LIMITED, N_SUMS, PLACES, SPIKES
 from mapping.lower.fuse import fuse
 from mapping.networks.dynamics import RESETS, TIMINGS, fires_from
-from mapping.networks.event_layers import ideal_layers, list_inputs
+from mapping.networks.event_layers import Frame, list_inputs
+from mapping.networks.ideal_layers import ideal_layers
 from mapping.networks.network import Network
 from tests.oracles.naive_circuits import solve_circuit
 from tests.oracles.naive_networks import run_neurons
@@ -57,7 +58,7 @@ def layers_of(name, dtype):
         return ideal_layers(fuse(network.graph()), spec.t_steps, np.dtype(str(dtype).removeprefix("torch."))), shapes
     chip = mp.load_chip("paper-bsnn").replace(rows=8, cols=6, wires=WIRES, device__d2d=0.1, **CHIPS.get(name, {}))
     mapped = mp.map_network(network, chip, seed=2, dtype=dtype)
-    return [event_layer(layer, after) for layer, after in zip(mapped.layers, shapes)], shapes
+    return [event_layer(layer) for layer in mapped.layers], shapes
 
 
 def with_neurons(layer, **values):
@@ -85,18 +86,16 @@ def part(events, samples, frame):
     return Events(place, value, np.stack([stop[:-1], stop[1:]], 1))
 
 
-def step_by_step(layer, events, samples, first, every_step):
+def step_by_step(layer, events, samples, first):
     """What steps one by one give some of the samples: lists, membranes, and sums over all of them."""
     frames, state = events.stop.shape[1] - 1, layer.state(len(samples))
     for x in state:
         x[:] = 1  # step 0 begins at rest, whatever was before
-    lists, membranes, total = [], [], 0
+    lists, membranes, total = [], [], np.zeros((1, N_SUMS))
     for t in range(layer.t_steps):
-        now = part(events, samples, min(t, frames - 1))
-        fired, sums = layer.step(now, state, t, first + samples[0], held=frames == 1, every_step=every_step)
-        lists.append(fired)
+        now = Frame(part(events, samples, min(t, frames - 1)), 0, t < frames)
+        lists.append(layer.step([now], state, t, first + samples[0], total))
         membranes.append(state.u.copy())
-        total = total + sums
     return lists, membranes, total
 
 
@@ -130,15 +129,15 @@ def test_steps_one_by_one_do_what_all_of_them_do(
     name, dtype, number, values, constant, n, together, first, dense, every_step, seed
 ):
     layers, shapes = layers_of(name, dtype)
-    layer, rng = with_neurons(layers[number], **values), np.random.default_rng(seed)
+    layer, rng = replace(with_neurons(layers[number], **values), every_step=every_step), np.random.default_rng(seed)
     x = rng.random((1 if constant else layer.t_steps, n, *shapes[number]))
     x = np.where(x < 0.4, (x * 20).round() / 8 if constant else 1, 0)
     events = list_inputs(x, constant, layer.neurons.level.dtype)
-    listed, sums, (_, membrane) = layer.run(events, first, dense=dense, every_step=every_step)
+    listed, sums, (_, membrane) = layer.run(events, first, dense=dense)
     listed = listed._replace(place=listed.place.copy())
     total = 0
     for samples in [range(n)] if together else [range(k, k + 1) for k in range(n)]:
-        lists, membranes, more = step_by_step(layer, events, samples, first, every_step)
+        lists, membranes, more = step_by_step(layer, events, samples, first)
         for t, fired in enumerate(lists):
             for now, whole in zip(fired, part(listed._replace(value=listed.place[:0]), samples, t)):
                 np.testing.assert_array_equal(now, whole)
@@ -146,7 +145,7 @@ def test_steps_one_by_one_do_what_all_of_them_do(
             channels_last = np.moveaxis(whole[samples], 1, -1)
             np.testing.assert_array_equal(now, channels_last.reshape(now.shape))
         total = total + more
-    np.testing.assert_array_equal(total[COUNTS], sums[COUNTS])
+    np.testing.assert_array_equal(total[:, COUNTS], sums[:, COUNTS])
     np.testing.assert_allclose(total, sums, rtol=1e-12, atol=0)
 
 
@@ -155,12 +154,12 @@ def test_the_layers_that_are_compared_spike(name):
     """And noise is another one in each step: equal inputs do not give equal currents."""
     layers, shapes = layers_of(name, torch.float64)
     x = np.random.default_rng(0).random((1, 1, *shapes[0])).round(1).repeat(5, 0)
-    events, noisy = list_inputs(x, True, np.dtype(float)), len(layers[0].keys.converter) > 0
-    state, layer, currents, spikes = layers[0].state(1), layers[0], [], 0
+    events, noisy = list_inputs(x, True, np.dtype(float)), len(layers[0].inputs[0].keys.converter) > 0
+    state, layer, currents, sums = layers[0].state(1), layers[0], [], np.zeros((1, N_SUMS))
     for t in range(layer.t_steps):
-        spikes += layer.step(part(events, [0], t), state, t)[1][SPIKES]
+        layer.step([Frame(events, t, True)], state, t, 0, sums)
         currents.append(state.now.copy())
-    assert spikes > 0
+    assert sums[0, SPIKES] > 0
     assert (len(np.unique(currents, axis=0)) > 1) == noisy
 
 
@@ -168,7 +167,7 @@ def test_a_state_of_other_samples_is_refused():
     layer = layers_of("software", torch.float64)[0][0]
     events = list_inputs(np.ones((1, 3, 2, 4, 4)), False, np.dtype(float))
     with pytest.raises(xb.ParameterError, match=r"events of 3 samples, state of 2; give state\(n\) of as many"):
-        layer.step(events, layer.state(2), 0)
+        layer.step([Frame(events, 0, True)], layer.state(2), 0, 0, np.zeros((1, N_SUMS)))
 
 
 def looped(**values):
@@ -185,7 +184,8 @@ def run_loop(layer, given):
     fired, state, spikes = np.zeros((n, 3)), layer.state(n), []
     for t, now in enumerate(given):
         x = np.concatenate([now, fired], 1)[None, :, :, None, None]
-        listed, _ = layer.step(list_inputs(x, False, layer.neurons.level.dtype), state, t)
+        frame = Frame(list_inputs(x, False, layer.neurons.level.dtype), 0, True)
+        listed = layer.step([frame], state, t, 0, np.zeros((1, N_SUMS)))
         fired = np.zeros((n, 3))
         for sample, (start, stop) in enumerate(listed.stop):
             fired[sample, listed.place[start:stop]] = 1
@@ -230,7 +230,7 @@ def test_a_loop_on_an_array_is_kirchhoffs_laws(delay):
         return (lines[0::2] - lines[1::2]) / unit
 
     given = (np.random.default_rng(3).random((12, 1, 4)) < 0.5).astype(float)
-    spikes = run_loop(event_layer(mapped.layers[0], (7, 1, 1)), given)
+    spikes = run_loop(event_layer(mapped.layers[0]), given)
     np.testing.assert_array_equal(spikes[:, 0], loop_by_hand(read, given[:, 0], network))
     without = loop_by_hand(lambda x: read(x * (np.arange(7) < 4)), given[:, 0], network)
     assert spikes.any() and not np.array_equal(spikes[:, 0], without)

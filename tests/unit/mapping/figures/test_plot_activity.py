@@ -100,7 +100,7 @@ def test_an_ir_drop_map_is_the_circuit_with_all_wordlines_driven(mapped):
 def test_an_ir_drop_map_of_images_is_the_average_over_their_reads(tiny, mapped, layer):
     network, images = tiny
     x = mapped.chip.driver.quantize(encode(images[:2], network.spec)) if layer == 0 else mapped.spikes(images[:2])[0]
-    x = x.reshape(-1, *mapped.layers[layer].layer.in_shape).astype(float)
+    x = x.reshape(-1, *mapped.layers[layer].layer.rows[0].in_shape).astype(float)
     padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1))) if layer == 0 else x
     side = 3 if layer == 0 else 1
     reads = [

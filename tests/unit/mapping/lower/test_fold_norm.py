@@ -16,5 +16,5 @@ def test_folding_is_exact(tiny):
 
     kernel = torch.from_numpy(folded.weights.reshape(4, 2, 3, 3)).double()
     plain = weighted_input(x, kernel, 2).numpy() + folded.constant[:, None, None]
-    np.testing.assert_allclose(plain, layer(x).detach().numpy() * gain, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(plain, layer(x[None])[0].detach().numpy() * gain, rtol=0, atol=1e-12)
     np.testing.assert_allclose(folded.activation.threshold, network.spec.threshold * gain)

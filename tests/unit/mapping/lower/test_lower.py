@@ -101,7 +101,7 @@ def test_fold_norm_keeps_spikes(graph):
     folded = fold_norm(fuse(graph))
     assert not any(isinstance(op, Norm) for op in folded.nodes.values())
     for layer in folded.layers():
-        weights, neurons = layer.weights.op, layer.activation.op
+        weights, neurons = layer.branches[0].weights.op, layer.activation.op
         assert set(np.unique(weights.values)) <= {-1, 0, 1} and weights.scale == 1
         assert neurons.threshold.shape[0] == neurons.beta.shape[0] == len(weights.values) or neurons.threshold.ndim == 3
     assert_same(graph, folded)
@@ -133,7 +133,7 @@ def test_integers_are_what_the_rounded_network_computes(graph):
     real = {"input": 1 / rounded.input.top}
     x = frames(rounded) * real["input"]
     for layer, after in zip(rounded.layers(), outputs(lowered), strict=True):
-        names = [node.name for node in layer if node is not None]
+        names = [node.name for node in layer.nodes]
         order = [name for name in rounded.order if name in names]
         nodes = {"input": Input(shape=x.shape[1:])} | {name: rounded.nodes[name] for name in order}
         relu = layer.activation.op
@@ -198,8 +198,7 @@ def normed(gamma, by="maximum", first=False):
 
 
 REFUSED = {
-    "w: weights = 'float'; only binary and ternary": lambda: Graph.chain(spiking(levels="float")[0] | spiking()[1]),
-    "w: weights = 4; only binary and ternary": lambda: Graph.chain(spiking(levels=4)[0] | spiking()[1]),
+    "w: weights = 'float'; two-state cells hold": lambda: Graph.chain(spiking(levels="float")[0] | spiking()[1]),
     "w: maximum pooling of 4-bit weights": lambda: Graph.chain(
         spiking(levels=4)[0] | {"p": Pool(side=2, by="maximum"), "n": QuantizedRelu(step=1.0, top=None)}
     ),
@@ -233,7 +232,7 @@ def test_passes_end_with_cells_of_two_states():
 def test_what_passes_did_is_explained():
     text = explain(mp.load_network("mnist-bsnn").graph(), {"mine": mp.load_chip("paper-bsnn")})
     assert [line.split(":")[0] for line in text.splitlines() if not line.startswith(" ")] == [
-        "quantize", "plain_kernels", "fuse", "fold_norm", "bit_slice", "stages", "place",
+        "distribute", "pool_spikes", "fuse", "quantize", "plain_kernels", "fold_norm", "bit_slice", "stages", "place",
     ]  # fmt: skip
     mapped = mp.map_network("mnist-bsnn", "paper-bsnn")
     placed = text[text.index("place:") :].splitlines()[1:]

@@ -9,10 +9,10 @@ import xbarsim as xb
 from mapping.chip.periphery.neuron_circuit import DigitalNeuron
 from mapping.cost import CONVENTIONS
 from mapping.cost.pricing import energies
-from mapping.engines.dense_engine import forward
 from mapping.lower.plan import lower
 from mapping.networks.encode import encode
 from mapping.networks.network import Network
+from tests.builders.layers import forward
 from tests.builders.spikes import assert_same_spikes
 from tests.oracles.naive_networks import rebuilt
 
@@ -146,7 +146,7 @@ def test_array_energy_is_that_of_the_solved_circuit(tiny, chip, weights):
         energy = driven = 0.0
         spec = layer.layer.spec
         side, margin = spec.kernel, spec.kernel // 2 if spec.padding is None else spec.padding
-        frames = x.reshape(-1, *layer.layer.in_shape)
+        frames = x.reshape(-1, *layer.layer.rows[0].in_shape)
         padded = np.pad(frames, ((0, 0), (0, 0), (margin,) * 2, (margin,) * 2))
         windows = np.lib.stride_tricks.sliding_window_view(padded, (side, side), axis=(2, 3))
         windows = windows[:, :, :: spec.stride, :: spec.stride]
@@ -297,7 +297,7 @@ def test_what_cannot_be_mapped_is_refused(tiny, chip):
     with pytest.raises(xb.ParameterError, match="layer 1: batch norm has gamma = 0 in channel 2"):
         mp.map_network(network, chip)
     real = Network(network.spec.replace(weights="float"))
-    with pytest.raises(xb.ParameterError, match="layer 1: weights = 'float'; only binary and ternary ones map"):
+    with pytest.raises(xb.ParameterError, match="layer 1: weights = 'float'; two-state cells hold"):
         mp.map_network(real, chip)
 
 

@@ -52,7 +52,7 @@ def test_integer_layers_hold_what_their_bits_allow():
     for bits in (2, 5, 8):
         for layer in as_trained(ODD.replace(weight_bits=bits)).integer_layers():
             assert layer.weights.dtype == np.int8 and np.abs(layer.weights).max() == 2 ** (bits - 1) - 1
-            assert layer.weights.shape == (layer.spec.out, layer.in_shape[0] * layer.spec.kernel**2)
+            assert layer.weights.shape == (layer.spec.out, layer.rows[0].in_shape[0] * layer.spec.kernel**2)
             assert layer.activation.gain.shape == layer.activation.offset.shape == (layer.spec.out,)
 
 
@@ -177,8 +177,8 @@ def test_bad_specs():
         ({"activation_bits": 9}, "AnnSpec.activation_bits = 9"),
         ({"layers": []}, "AnnSpec.layers"),
         ({"input_shape": (1, 0, 4)}, r"AnnSpec.input_shape = \(1, 0, 4\)"),
-        ({"layers": [dense, conv]}, "AnnSpec.layers: a convolution follows a dense layer"),
-        ({"layers": [conv | {"pool": 3}]}, "layer 1: pool = 3 does not divide the 4x4 input"),
+        ({"layers": [dense, conv]}, "layer 2: a convolution follows a dense layer"),
+        ({"layers": [conv | {"pool": 5}]}, "layer 1: pool = 5 is larger than the 4x4 input"),
         ({"layers": [dense | {"weights": "binary"}]}, "layer 1 has weights = 'binary', which an Ann cannot"),
         ({"layers": [conv, dense | {"neuron": {"beta": 0.5}}]}, "layer 2 has neuron = "),
         ({"layers": [conv | {"pool_by": "maximum"}]}, "layer 1 has pool_by = 'maximum'"),

@@ -87,16 +87,16 @@ def test_sums_do_not_depend_on_what_a_thread_gets():
 
 def test_padding_of_the_smallest_convolution():
     spec = LayerSpec(kind="conv", out=2, kernel=1, padding=1)
-    layer = SpikingLayer(spec, (3, 1, 1), "float", NeuronSpec(beta=0.5, threshold=1))
-    assert layer(torch.ones(4, 3, 1, 1)).shape == (4, *spec.shapes((3, 1, 1))[1]) == (4, 2, 3, 3)
+    layer = SpikingLayer(spec, [(3, 1, 1)], ["float"], (2, 3, 3), NeuronSpec(beta=0.5, threshold=1))
+    assert layer(torch.ones(1, 4, 3, 1, 1))[0].shape == (4, *spec.shapes((3, 1, 1))[1]) == (4, 2, 3, 3)
 
 
 def test_maximum_pooling_bias_and_strides():
     spec = LayerSpec(kind="conv", out=4, kernel=4, stride=2, padding=1, pool=2, pool_by="maximum", bias=True)
     torch.manual_seed(0)
-    layer = SpikingLayer(spec, (2, 8, 8), "ternary", NeuronSpec(beta=0.5, threshold=1)).double()
+    layer = SpikingLayer(spec, [(2, 8, 8)], ["ternary"], (4, 2, 2), NeuronSpec(beta=0.5, threshold=1)).double()
     layer.bias.data.normal_()
     x = torch.randn(3, 2, 8, 8, dtype=torch.float64)
     current = torch.nn.functional.conv2d(x, quantize(layer.weight, "ternary"), layer.bias, stride=2, padding=1)
-    torch.testing.assert_close(layer(x), torch.nn.functional.max_pool2d(current, 2))
-    assert spec.shapes((2, 8, 8)) == ((2, 8, 8), (4, 2, 2)) and layer(x).shape[1:] == (4, 2, 2)
+    torch.testing.assert_close(layer(x[None])[0], torch.nn.functional.max_pool2d(current, 2))
+    assert spec.shapes((2, 8, 8)) == ((2, 8, 8), (4, 2, 2)) and layer(x[None]).shape[2:] == (4, 2, 2)

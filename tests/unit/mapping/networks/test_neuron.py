@@ -3,10 +3,16 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import mapping as mp
 import xbarsim as xb
+from mapping.kernels.sums import SPIKES
 from mapping.networks.dynamics import back_step_by_step, lif, step_by_step
+from mapping.networks.event_layers import list_inputs
+from mapping.networks.ideal_layers import ideal_layers
+from mapping.networks.network import Network
 from mapping.networks.spec import LayerSpec, NeuronSpec
 from tests.oracles.naive_networks import naive_lif, run_neurons
 
@@ -184,3 +190,99 @@ def test_neurons_that_cannot_work_are_refused():
         mp.paper_network(layers=[LayerSpec(kind="dense", out=3, neuron={"betta": 0.1})])
     with pytest.raises(xb.ParameterError, match="3 time steps; give 1 or 7"):
         lif(torch.zeros(3, 1, 1, 1, 1), torch.ones(()), torch.ones(()), NeuronSpec(beta=0.5, threshold=1), 7)
+
+
+KINDS = {
+    "synaptic": {"alpha": 0.6},
+    "synaptic, at once": {"alpha": 0.6, "reset_delay": False, "fire": ">"},
+    "synaptic, snntorch": {"alpha": 0.6, "reset_delay": "snntorch", "reset_mechanism": "zero"},
+    "synaptic, a step later": {"alpha": 0.6, "late_current": True},
+    "integrator": {"fire": "never", "reset_mechanism": "none"},
+    "many spikes": {"most_spikes": 3, "reset_delay": False},
+    "many spikes above, later": {"most_spikes": 255, "fire": ">"},
+    "adaptive": {"adaptation": 0.4, "adaptation_decay": 0.7},
+    "adaptive, zero": {"adaptation": 0.4, "adaptation_decay": 0.7, "reset_mechanism": "zero", "reset_delay": False},
+}
+
+
+def by_hand(name, currents, beta=0.75, theta=1.0):
+    """One neuron: spikes and membranes for one current after the other, each kind by its own equations."""
+    options = {"reset_mechanism": "subtract", "reset_delay": True, "fire": ">="} | KINDS[name]
+    held, due, synapse, raised = 0.0, 0, 0.0, 0.0
+    spikes, membranes = [], []
+    for now in currents:
+        arrives = now
+        if "alpha" in options:
+            before, synapse = synapse, 0.6 * synapse + now
+            arrives = before if options.get("late_current") else synapse
+        zero = options["reset_mechanism"] == "zero"
+        u = beta * (0 if zero and due else held) + arrives - (0 if zero else due * theta)
+        level, count = theta + raised, 0
+        while options["fire"] != "never" and count < options.get("most_spikes", 1):
+            above = u > level * (count + 1) if options["fire"] == ">" else u >= level * (count + 1)
+            if not above:
+                break
+            count += 1
+        if "adaptation" in options:
+            raised = 0.7 * raised + 0.4 * theta * count
+        spikes.append(count)
+        membranes.append(u)
+        held = u
+        if options["reset_delay"] is True:
+            due = 0 if options["reset_mechanism"] == "none" else count
+        elif options["reset_delay"] is False:
+            held = (0 if zero and count else u) if zero else u - count * theta
+        else:  # snnTorch: what is left is zeroed again where it still stands above; zero stays zero
+            held, due = (0 if count - due > 0 else u), 0
+            due = int(held >= theta)
+    return np.array(spikes), np.array(membranes)
+
+
+@pytest.mark.parametrize("name", KINDS)
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_kinds_of_neurons_are_their_equations_in_both_engines(name, seed):
+    """Currents in eighths: all numbers but the decays' products are exact, and many membranes meet the threshold."""
+    rng = np.random.default_rng(seed)
+    currents = rng.integers(-8, 25, 12) / 8
+    layer = mp.LayerSpec(kind="dense", out=1)
+    spec = mp.NetworkSpec(
+        input_shape=(1, 1, 1), layers=[layer], beta=0.75, threshold=1.0, t_steps=12, weights="float",
+        decoder="membrane", **KINDS[name],
+    )  # fmt: skip
+    expected, membranes = by_hand(name, currents)
+    current = torch.from_numpy(currents)[:, None, None, None, None]
+    one = torch.ones(1, 1, 1, dtype=torch.float64)
+    spikes, membrane = lif(current, one, 0.75 * one, spec.neurons()[0], 12)
+    np.testing.assert_array_equal(spikes.flatten().numpy(), expected)
+    np.testing.assert_allclose(membrane.flatten().numpy(), membranes, rtol=0, atol=1e-12)
+    network = Network(spec).double().eval()
+    network.layers[0].weight.data[:] = 1
+    (table,) = ideal_layers(network.graph(), 12, np.dtype(float))
+    events = list_inputs(currents[:, None, None, None, None], True, np.dtype(float))
+    _, sums, (fired, u) = table.run(events, dense=True)
+    np.testing.assert_array_equal(fired.ravel(), expected)
+    np.testing.assert_allclose(u.ravel(), membranes, rtol=0, atol=1e-12)
+    assert sums[0, SPIKES] == expected.sum()
+
+
+def test_neurons_that_cannot_be_are_refused():
+    for values, message in (
+        ({"late_current": True}, "there is no synaptic current; give alpha"),
+        ({"adaptation_decay": 0.5}, "nothing raises the threshold; give adaptation"),
+        ({"most_spikes": 2, "clip": True}, "most_spikes and adaptation go with neither"),
+        ({"adaptation": 0.1, "inhibition": 0.1}, "most_spikes and adaptation go with neither"),
+        ({"most_spikes": 2, "reset_mechanism": "zero"}, "each spike takes one threshold that stays"),
+        ({"alpha": 1.5}, "alpha = 1.5"),
+    ):
+        with pytest.raises(xb.ParameterError, match=message):
+            NeuronSpec(beta=0.5, threshold=1, **values)
+    layer = mp.LayerSpec(kind="dense", out=2, neuron={"fire": "never"})
+    spec = {"input_shape": (3, 1, 1), "beta": 0.5, "threshold": 1, "t_steps": 2}
+    with pytest.raises(xb.ParameterError, match="the last neurons never fire; read a 'membrane'"):
+        mp.NetworkSpec(layers=[layer], **spec)
+    with pytest.raises(xb.ParameterError, match="layer 1 never fires, which only the last layer may"):
+        mp.NetworkSpec(layers=[layer, layer], decoder="membrane", **spec)
+    many = mp.NetworkSpec(layers=[mp.LayerSpec(kind="dense", out=2)], most_spikes=2, **spec)
+    with pytest.raises(xb.ParameterError, match="most_spikes = 2: the surrogate gradient is of one spike"):
+        mp.train(many, np.zeros((4, 3)), np.zeros(4, int), axes="nc")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import mapping as mp
-from mapping.engines.dense_engine import forward
 from tests.builders.chips import READOUTS, approx, mapped_on, on, wired, with_readout
+from tests.builders.layers import forward
 from tests.oracles.readouts import T_READ, UNIT, assert_runs_like, inputs_of, joules, of_outputs, read_out
 
 
