@@ -27,6 +27,7 @@ from .figures.adc_figures import adc_transfer as adc_transfer
 from .figures.report_figures import breakdown as breakdown
 from .figures.report_figures import throughput_limits as throughput_limits
 from .importers.load import load_network as load_network
+from .importers.nir_export import export_nir as export_nir
 from .inputs.datasets import events as events
 from .inputs.datasets import load_dataset as load_dataset
 from .inputs.sample import Sample as Sample

@@ -50,6 +50,9 @@ def report(
             help="How energy and operations are counted: full, core, one-operation, all-columns, arrays-on, used-cells."
         ),
     ] = "full",
+    quantize: Annotated[
+        str | None, typer.Option(help="Put real weights on levels first: binary, ternary or a number of bits.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Root seed of all that is drawn.")] = 0,
     explained: Annotated[
         bool, typer.Option("--explain", help="Also say how layers become arrays: what each step does, and why.")
@@ -61,17 +64,19 @@ def report(
 
     import mapping as mp
     from mapping.cost.accounting import convention
-    from mapping.cost.tables import render
+    from mapping.cost.tables import render, with_interval
     from mapping.inputs.arrays import told
     from mapping.lower.plan import explain, lower
     from mapping.mapped.dies import History, evaluate_dies
     from mapping.mapped.given import refuse_nir, trained_for
     from mapping.networks.encode import check_images, check_labels
+    from xbarsim.intervals import accuracy_interval
 
     writable(json_file)
     chips = [mp.load_chip(name) for name in chip or ("paper-ann", "paper-bsnn")]
     refuse_nir(network)
-    net = mp.load_network(network)
+    real = mp.load_network(network)
+    net = real if quantize is None else mp.load_network(network, quantize=quantize)
     dataset = dataset or trained_for(net, network, "--dataset")
     x, y = mp.load_dataset(dataset, axes=axes)
     sample = mp.Sample.of(y, images or min(1000, len(y)), seed=seed, dataset=dataset)
@@ -110,6 +115,10 @@ def report(
                 )
             )
     console().print(render(reports))
+    if quantize is not None:
+        right = real.predict(x, seed=seed) == y
+        before = with_interval(float(right.mean()), accuracy_interval(right[None]))
+        console().print(f"{net.name}: before they were put on levels, {before} in software", markup=False)
     if json_file is not None:
         values = {
             "network": network,

@@ -61,7 +61,7 @@ def spike_raster(trace: Trace, layer: int = 0, image: int = 0, ax: Axes | None =
 
 
 def membranes(
-    trace: Trace, layer: int = 0, neurons: Sequence[int] | None = None, image: int = 0, ax: Axes | None = None
+    trace: Trace, layer: int = 0, neurons: Sequence[int] | int | None = None, image: int = 0, ax: Axes | None = None
 ) -> Axes:
     """Draw the membranes of some neurons over time, with their thresholds (dashed) and spikes (dots).
 
@@ -71,7 +71,7 @@ def membranes(
         From :func:`mapping.trace`.
     layer, image : int
         From 0.
-    neurons : sequence of int, optional
+    neurons : int or sequence of int, optional
         Numbers from 0, channel by channel, each row by row. By default the three that fire most; of equals those whose
         membranes rise highest over their thresholds.
     ax : Axes, optional
@@ -84,7 +84,8 @@ def membranes(
     spikes, voltages, thresholds = of_kind(Trace, trace, "trace", "a Trace, by trace").of(layer, image)
     if neurons is None:
         neurons = np.lexsort((-(voltages / thresholds).max(0), -spikes.sum(0)))[:_MOST_ACTIVE].tolist()
-    chosen = [numbered("neuron", k, len(thresholds)) for k in neurons]
+    several = neurons if isinstance(neurons, Sequence | np.ndarray) else [neurons]
+    chosen = [numbered("neuron", k, len(thresholds)) for k in several]
     if not chosen:
         raise ParameterError("neurons is empty; give at least one number, or leave it out")
     shared = len(set(thresholds[chosen])) == 1

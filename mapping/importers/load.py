@@ -11,11 +11,14 @@ from torch import nn
 from mapping.importers.nir import graph_of_nir
 from mapping.importers.snntorch import graph_of_modules
 from mapping.inputs.resources import path_of
+from mapping.lower.levels import Kind
 from mapping.networks.from_graph import network_of
 from mapping.networks.network import Network
 from mapping.networks.store import load_stored
-from xbarsim.errors import ParameterError
+from xbarsim.errors import ParameterError, shown
 from xbarsim.units import quantity
+
+_MOST_BITS = 8  # of weights that are put on levels
 
 
 def load_network(
@@ -28,6 +31,7 @@ def load_network(
     reset_delay: bool | Literal["snntorch"] | None = None,
     fire: str | None = None,
     decoder: str | None = None,
+    quantize: Kind | str | None = None,
 ) -> Network:
     """Load a network of this project, a NIR graph, or a chain of snnTorch modules.
 
@@ -37,8 +41,9 @@ def load_network(
         ``"mnist-bsnn"`` (see :func:`list_networks`); a ``.safetensors`` file of this project; a ``.nir`` file or graph
         of Linear, Affine, Conv2d, AvgPool2d, SumPool2d, Scale, Flatten, Delay, IF, LIF, CubaLIF, Threshold, and LI, I,
         CubaLI or weights at the output, with sums, several inputs, loops and subgraphs; or an ``nn.Sequential`` of
-        Conv2d, Linear, batch norm, pooling, Flatten, Dropout and ``snntorch.Leaky``, taken as they are in inference.
-        Layers whose weights are plus and minus one number for each output become binary ones.
+        Conv2d, Linear, batch norm, pooling, Flatten, Dropout and snnTorch's Leaky, Synaptic, RLeaky and RSynaptic,
+        taken as they are in inference. Layers whose weights are plus and minus one number for each output become binary
+        ones, those on a few evenly spaced levels ternary or n-bit ones.
     input_shape : int or tuple of int, optional
         Channels, height, width of an input, or its features, where the source does not tell.
     t_steps : int
@@ -52,6 +57,9 @@ def load_network(
     decoder : str, optional
         How classes are read from an imported network, see :class:`NetworkSpec`; unless given from spikes, or from
         membranes where it ends without neurons that fire.
+    quantize : {"binary", "ternary"} or int, optional
+        First aid for real weights, which two-state cells do not hold: the nearest signs, signs or 0, or levels of so
+        many bits, of each layer. What that costs is the difference of the two accuracies in software.
 
     Returns
     -------
@@ -67,20 +75,43 @@ def load_network(
     """
     rules = {"dt": dt, "reset_mechanism": reset_mechanism, "reset_delay": reset_delay, "fire": fire}
     steps = 25 if t_steps is None else t_steps
+    kind = _kind(quantize)
     if isinstance(source, nn.Module):
         _refuse(type(source).__name__, **rules)
-        network = network_of(graph_of_modules(source, input_shape), steps, decoder)
+        network = network_of(graph_of_modules(source, input_shape), steps, decoder, kind)
         network.name = type(source).__name__
         return network
     is_graph = type(source).__name__ == "NIRGraph"
     name = "NIRGraph" if is_graph else str(path_of(source, "network"))
     if is_graph or name.endswith(".nir"):
         step, how = _rules_of(name, rules)
-        network = network_of(graph_of_nir(source if is_graph else Path(name), input_shape, step, how), steps, decoder)
+        graph = graph_of_nir(source if is_graph else Path(name), input_shape, step, how)
+        network = network_of(graph, steps, decoder, kind)
         network.name = Path(name).name
         return network
     _refuse(str(source), input_shape=input_shape, t_steps=t_steps, decoder=decoder, **rules)
-    return load_stored(Network, source)
+    network = load_stored(Network, source)
+    return network if kind is None else quantized(network, kind)
+
+
+def _kind(given: Any) -> Kind | None:
+    """Return the levels that weights are to be put on, bits as a number."""
+    kind = int(given) if isinstance(given, str) and given.isdecimal() else given
+    whole = isinstance(kind, int) and not isinstance(kind, bool) and 2 <= kind <= _MOST_BITS
+    if not (kind in (None, "binary", "ternary") or whole):
+        raise ParameterError(f"quantize = {shown(given)}: give 'binary', 'ternary' or 2 to {_MOST_BITS} bits")
+    found: Kind | None = kind
+    return found
+
+
+def quantized(network: Network, kind: Kind) -> Network:
+    """Return a network with its weights put on levels, see :func:`mapping.lower.levels.made_levels`."""
+    spec = network.spec
+    made = network_of(network.graph(), spec.t_steps, spec.decoder, kind)
+    made.spec = made.spec.replace(encoding=spec.encoding)
+    made.metadata = network.metadata | {"quantized": kind}
+    made.name = f"{network.name}, {kind if isinstance(kind, str) else f'{kind}-bit'} weights"
+    return made
 
 
 def _rules_of(name: str, rules: Mapping[str, Any]) -> tuple[float, dict[str, Any]]:

@@ -9,6 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from mapping.importers.fields import input_shape, neurons, square, zeros_around
 from mapping.importers.nir_file import NirGraph, NirNode, read_nir
@@ -39,7 +41,7 @@ class _Imported:
         self.given, self.dt, self.how = given, dt, how
         self.nodes: dict[str, Op] = {}
         self.constants: dict[str, np.ndarray] = {}  # of neurons, what their resting potential adds
-        self.late = _late_edges(given)
+        self.late = late_edges(given)
         self.called = {name: node.what for name, node in given.nodes.items()}
         self._inputs(shape)
         for name, node in given.nodes.items():
@@ -190,7 +192,7 @@ def _repeated(op: Norm, n: int) -> Norm:
     return Norm(mean=mean, var=var, gamma=gamma, shift=shift, eps=op.eps)
 
 
-def _late_edges(given: NirGraph) -> set[tuple[str, str]]:
+def late_edges(given: NirGraph) -> set[tuple[str, str]]:
     """Return the edges out of neurons that close a loop: they lead to neurons that are no further from the input."""
     rank = {name: 0 for name, node in given.nodes.items() if node.kind == "Input"}
     frontier = list(rank)
@@ -202,19 +204,29 @@ def _late_edges(given: NirGraph) -> set[tuple[str, str]]:
                     rank[after] = rank[name] + (given.nodes[after].kind in _NEURONS)
                     reached.append(after)
         frontier = reached
+    loops = _loops(given)
     late = set()
     for name, node in given.nodes.items():
         if node.kind in _NEURONS and name in rank:
-            late |= {(name, after) for after in given.after(name) if _comes_back(given, rank, name, after)}
+            late |= {(name, to) for to in given.after(name) if _comes_back(given, rank, loops, name, to)}
     return late
 
 
-def _comes_back(given: NirGraph, rank: dict[str, int], name: str, after: str) -> bool:
-    """Whether what a neuron gives to a node reaches neurons that are no further from the input, before others."""
+def _loops(given: NirGraph) -> dict[str, int]:
+    """Return numbers of nodes that are the same for those that reach each other."""
+    number = {name: k for k, name in enumerate(given.nodes)}
+    before, after = np.array([[number[start], number[end]] for start, end in given.edges], int).reshape(-1, 2).T
+    edges = coo_array((np.ones(len(before)), (before, after)), (len(number), len(number)))
+    _, of = connected_components(edges, connection="strong")
+    return {name: int(of[k]) for name, k in number.items()}
+
+
+def _comes_back(given: NirGraph, rank: dict[str, int], loops: dict[str, int], name: str, after: str) -> bool:
+    """Whether what a neuron gives to a node reaches neurons of its loop that are no further from the input."""
     seen, frontier = set(), [after]
     while frontier:
         at = frontier.pop()
-        if at in seen:
+        if at in seen or loops[at] != loops[name]:
             continue
         seen.add(at)
         if given.nodes[at].kind in _NEURONS:

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from mapping.importers.fields import input_shape, neurons, numbers, square, zeros_around
-from mapping.ir.graph import Graph
-from mapping.ir.ops import Input, Lif, Norm, Op, Pool, Weights
+from mapping.ir.graph import Edge, Graph
+from mapping.ir.ops import Add, Input, Lif, Norm, Op, Pool, Weights
 from mapping.ir.shapes import Geometry
 from mapping.networks.finite import decays, plain
 from xbarsim.errors import ParameterError
@@ -20,41 +20,62 @@ _KNOWN = (
     nn.Conv2d, nn.Linear, nn.BatchNorm1d, nn.BatchNorm2d, nn.AvgPool2d, nn.MaxPool2d, nn.Flatten, nn.Dropout,
     nn.Dropout2d, nn.Identity,
 )  # fmt: skip
+_NEURONS = ("Leaky", "Synaptic", "RLeaky", "RSynaptic")
 _RESETS = {"subtract": "_base_sub", "zero": "_base_zero", "none": "_base_int"}  # snnTorch's functions
 
 
 def graph_of_modules(module: nn.Module, shape: int | tuple[int, ...] | None) -> Graph:
-    """Return the graph of an ``nn.Sequential`` for inputs of a shape, which dense weights tell themselves."""
+    """Return the graph of an ``nn.Sequential`` for inputs of a shape, which dense weights tell themselves.
+
+    Where it ends without neurons, what its weights give is read.
+    """
     nodes: dict[str, Op] = {}
-    weights: str | None = None  # the last ones, and whether a batch norm has followed them
-    normed = False
+    edges: list[Edge] = []
+    at, weights, normed = "input", None, False  # where it goes on; the last weights, and whether a batch norm followed
     membranes: set[int] = set()
     for name, part in _chain(module):
         what = f"module {name!r} ({type(part).__name__})"
         if isinstance(part, nn.Flatten | nn.Dropout | nn.Dropout2d | nn.Identity):
             continue
+        before = nodes.get(weights or "")
         if isinstance(part, nn.Conv2d | nn.Linear):
             nodes[what], weights, normed = _of_weights(part, what), what, False
         elif isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d):
-            nodes[what], normed = _of_norm(part, what, nodes.get(weights or "")), True
+            nodes[what], normed = _of_norm(part, what, before), True
         elif isinstance(part, nn.AvgPool2d | nn.MaxPool2d):
             pool = _of_pool(part, what)
-            nodes |= {what: pool} if pool.side > 1 else {}
             divisor = getattr(part, "divisor_override", None)
-            if divisor is not None and normed:
-                raise ParameterError(f"{what}: divisor_override after a batch norm is not supported")
-            before = nodes.get(weights or "")
+            if divisor is not None and (normed or not isinstance(before, Weights)):
+                raise ParameterError(f"{what}: divisor_override is supported right after weights only")
             if divisor is not None and isinstance(before, Weights):
                 nodes[str(weights)] = before.times(pool.side**2 / divisor)
+            if pool.side == 1:
+                continue
+            nodes[what] = pool
         else:
             if id(part) in membranes:
                 raise ParameterError(f"{what}: occurs twice and would share its membrane; give each layer its own")
             membranes.add(id(part))
-            nodes[what] = _of_leaky(part, what, nodes.get(weights or ""))
+            nodes[what] = _of_neurons(part, what, before)
+            if type(part).__name__.startswith("R"):
+                nodes |= {f"{what}, back": _of_recurrence(part, what, before), f"{what}, sum": Add()}
+                edges += [
+                    Edge(at, f"{what}, sum"),
+                    Edge(what, f"{what}, back", 1),
+                    Edge(f"{what}, back", f"{what}, sum"),
+                ]
+                at = f"{what}, sum"
+            weights = None
+        edges.append(Edge(at, what))
+        at = what
+    if weights is not None:
+        rules = {"reset_mechanism": "none", "fire": "never"}
+        nodes["read-out"] = neurons(at, np.ones(()), np.zeros(()), **rules)
+        edges.append(Edge(at, "read-out"))
     first = next(iter(nodes.values()), None)
     if shape is None and isinstance(first, Weights) and first.geometry.kind == "dense":
         shape = first.values.shape[1]
-    return Graph.chain({"input": Input(shape=input_shape(shape))} | nodes)
+    return Graph({"input": Input(shape=input_shape(shape))} | nodes, edges)
 
 
 def _chain(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -71,8 +92,8 @@ def _chain(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield from _chain(part, f"{prefix}{name}.")
             continue
         what = f"module {prefix + name!r} ({type(part).__name__})"
-        leaky = type(part).__name__ == "Leaky" and type(part).__module__.startswith("snntorch")
-        if part is None or not (leaky or any(_forward(part) is kind.forward for kind in _KNOWN)):
+        neuron = type(part).__name__ in _NEURONS and type(part).__module__.startswith("snntorch")
+        if part is None or not (neuron or any(_forward(part) is kind.forward for kind in _KNOWN)):
             raise ParameterError(f"{what}: is not supported, or has a forward of its own; see load_network for what is")
         _refuse_hooks(part, what)
         yield prefix + name, part
@@ -133,8 +154,34 @@ def _of_pool(part: nn.AvgPool2d | nn.MaxPool2d, what: str) -> Pool:
     return Pool(side=pool, by="maximum")
 
 
-def _of_leaky(part: Any, what: str, weights: Op | None) -> Lif:
-    if part.state_quant or float(torch.as_tensor(part.graded_spikes_factor).detach().double().sub(1).abs().max()):
+def _of_recurrence(part: Any, what: str, weights: Op | None) -> Weights:
+    """Return what brings the spikes of a step back in the next one: dense, a convolution, or one to one."""
+    if isinstance(part.recurrent, nn.Linear | nn.Conv2d):
+        return _of_weights(part.recurrent, f"{what}, recurrent")
+    if not isinstance(weights, Weights):
+        raise ParameterError(f"{what}: comes back one to one without weights before it; give it some")
+    n = len(weights.values)
+    values = numbers(plain(torch.as_tensor(part.recurrent.V)), what, "V").ravel()
+    if len(values) not in (1, n if weights.geometry.kind == "dense" else 1):
+        raise ParameterError(f"{what}: V has {len(values)} numbers; give one, or one for each of {n} dense neurons")
+    each = np.broadcast_to(values, n).reshape(-1, 1, 1, 1).copy()
+    return Weights(geometry=Geometry(kind="conv", out=n, depthwise=True), values=each, levels="float")
+
+
+def _of_neurons(part: Any, what: str, weights: Op | None) -> Lif:
+    rules: dict[str, Any] = {}
+    if type(part).__name__ != "Leaky" and (part.reset_mechanism == "zero" or not part.reset_delay):
+        raise ParameterError(
+            f"{what}: reset to zero, which takes the current of the step too, and reset_delay = False are not "
+            "supported here; use 'subtract' or 'none', one step later"
+        )
+    if type(part).__name__.endswith("Synaptic"):
+        alpha = numbers(plain(decays(torch.as_tensor(part.alpha))), what, "alpha", least=0, most=1)
+        if alpha.size != 1:
+            raise ParameterError(f"{what}: alpha has {alpha.size} numbers; one for all neurons is supported")
+        rules["alpha"] = float(alpha.ravel()[0])
+    graded = getattr(part, "graded_spikes_factor", 1.0)
+    if part.state_quant or float(torch.as_tensor(graded).detach().double().sub(1).abs().max()):
         raise ParameterError(f"{what}: quantized membranes and graded spikes are not supported")
     if part.state_function.__name__ != _RESETS[part.reset_mechanism]:
         raise ParameterError(
@@ -158,4 +205,5 @@ def _of_leaky(part: Any, what: str, weights: Op | None) -> Lif:
         reset_delay=True if part.reset_delay else "snntorch",
         fire=">=" if fires[1] else ">",
         winner_take_all=bool(part.inhibition),
+        **rules,
     )

@@ -48,24 +48,27 @@ def _shared(layer: Layer) -> dict[str, Op]:
     scales = [np.broadcast_to(op.scale, len(op.values)) for op in ops.values()]
     alike = all(np.allclose(scale, scales[0], rtol=1e-6, atol=0) for scale in scales)
     bits = [op.levels for op in ops.values() if not isinstance(op.levels, str)]
-    if alike and not bits:
-        return {}
+    whole = all(op.values.dtype.kind == "i" for op in ops.values())
+    if alike and whole:
+        return {name: replace(op, levels=max(bits)) for name, op in ops.items()} if bits else {}
     if any(op.levels == "float" for op in ops.values()):
         return {name: _real(op, "float") for name, op in ops.items()}
-    if not bits:
+    if whole:
         least = np.min(scales, 0)
         times = np.array(scales) / least
-        if not np.allclose(times, np.rint(times), rtol=1e-6, atol=0) or times.max() >= 1 << 15:
-            raise ParameterError(
-                f"{layer.name}: adds up {len(ops)} kinds of binary or ternary weights whose scales are no multiples of "
-                "one, which the same membranes cannot; quantize them to several bits"
-            )
-        whole = np.rint(times).astype(np.int16)
-        levels = int(whole.max()).bit_length() + 1
-        return {
-            name: replace(op, values=op.values * each[:, None, None, None], scale=least, levels=levels)
-            for (name, op), each in zip(ops.items(), whole)
-        }
+        values = [op.values * np.rint(each).astype(int)[:, None, None, None] for op, each in zip(ops.values(), times)]
+        most = max(int(np.abs(one).max()) for one in values)
+        if np.allclose(times, np.rint(times), rtol=1e-6, atol=0) and most < 1 << 15:
+            levels, kind = most.bit_length() + 1, np.int8 if most < 128 else np.int16
+            return {
+                name: replace(op, values=one.astype(kind), scale=least, levels=levels)
+                for (name, op), one in zip(ops.items(), values)
+            }
+    if not bits:
+        raise ParameterError(
+            f"{layer.name}: adds up {len(ops)} kinds of binary or ternary weights whose scales are no multiples of "
+            "one, which the same membranes cannot; quantize them to several bits"
+        )
     return {name: _real(op, max(bits)) for name, op in ops.items()}
 
 

@@ -33,6 +33,7 @@ from mapping.mapped.mapped_layers import MappedLayers, check_replication
 from mapping.networks.ann import Ann
 from mapping.networks.encode import check_images, check_labels
 from mapping.networks.network import Network
+from mapping.networks.told import columns
 from xbarsim.drift import ROOM_TEMPERATURE
 from xbarsim.errors import ParameterError
 from xbarsim.ports import reduce
@@ -128,6 +129,20 @@ def map_ann(
 
 class MappedNetwork(MappedLayers):
     """A network, spiking or conventional, on the arrays of a chip; made by :func:`map_network` and :func:`map_ann`."""
+
+    def __repr__(self) -> str:
+        rows = [["layer", "arrays", "cells used", "weights kept", "lost to wires", "neurons"]]
+        for layer in self.layers:
+            tiles = " + ".join(f"{len(part.row_tiles)} x {len(part.row_tiles[0].tiles)}" for part in layer.wordlines)
+            copies = self.chip.copies(layer.number)
+            neurons = " x ".join(str(n) for n in layer.layer.neurons if n > 1) or "1"
+            shares = (f"{share:.1%}" for share in (layer.utilization, layer.weights_kept, layer.ir_drop))
+            rows.append([layer.layer.name, tiles + (f", {copies} times" if copies > 1 else ""), *shares, neurons])
+        arrays = sum(layer.n_tiles * self.chip.copies(layer.number) for layer in self.layers)
+        what = f"{self.network.name or type(self.network).__name__} on {self.chip.name}"
+        drawn = f"seed {self.seed}, die {self.layers[0].die}"
+        head = f"{what}: {arrays} arrays of {self.chip.rows} x {self.chip.cols}; {drawn}"
+        return "\n".join([f"{head}; {'; '.join(self._history) or 'fresh'}", *columns(rows)])
 
     def spikes(self, images: np.ndarray, *, engine: EngineName = "auto", axes: str | None = None) -> list[np.ndarray]:
         """Return the spikes of every layer, each (t_steps, n, channels, height, width), 0 or 1."""

@@ -14,7 +14,7 @@ from xbarsim.parameters import Parameters
 
 _SPIKING = (  # fields of a layer that only spiking networks may set
     *("pool_by", "weights", "neuron"),
-    *("inputs", "join", "delay", "input_pool", "input_pool_by", "branches", "shortcuts"),
+    *("inputs", "join", "delay", "input_pool", "input_pool_by", "scaled", "branches", "shortcuts"),
 )
 
 

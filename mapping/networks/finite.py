@@ -13,6 +13,7 @@ from mapping.ir.numbers import fault as fault_of
 from mapping.ir.shapes import Shape
 from mapping.networks.ann_spec import AnySpec
 from mapping.networks.spec import BranchSpec, LayerSpec
+from mapping.networks.wiring import Wiring
 from xbarsim.errors import ParameterError
 from xbarsim.machine import check_memory
 
@@ -56,13 +57,14 @@ class CheckedModule(nn.Module):
     def __init__(self, spec: AnySpec, metadata: dict[str, Any] | None = None) -> None:
         super().__init__()
         self.metadata = metadata or {}
-        self.check_room(spec.layers, [shape[0] for shape, _ in spec.shapes()])
+        self.check_room(spec.layers, Wiring(spec.input_shape, spec.layers).seen)
 
-    def check_room(self, layers: Sequence[LayerSpec], channels: Sequence[int]) -> None:
-        """Raise :class:`ParameterError` if the weights of layers with so many input channels do not fit into memory."""
+    def check_room(self, layers: Sequence[LayerSpec], seen: Sequence[Sequence[Shape]]) -> None:
+        """Raise :class:`ParameterError` if weights that are given inputs of such shapes do not fit into memory."""
         needed = 0
-        for number, (layer, n_inputs) in enumerate(zip(layers, channels)):
-            needed += 4 * layer.out * (1 if layer.depthwise else n_inputs) * layer.kernel**2
+        for number, (layer, shapes) in enumerate(zip(layers, seen)):
+            for part, shape in zip((layer, *layer.branches), shapes):
+                needed += 4 * part.out * part.channels(shape) * part.kernel**2
             what = f"the weights of a network with {title(number, layer)}, {layer.kernel} x {layer.kernel} kernels,"
             check_memory(needed, what, "give smaller layers")
 

@@ -9,26 +9,31 @@ import numpy as np
 import torch
 
 from mapping.ir.components import components
-from mapping.ir.graph import Branch, Graph, Layer
-from mapping.ir.ops import Lif, Norm, Op, Pool, Weights
+from mapping.ir.graph import Branch, Graph, Layer, Node
+from mapping.ir.ops import Gather, Lif, Norm, Op, Pool, Weights
 from mapping.ir.shapes import Shape
 from mapping.lower.distribute import distribute
 from mapping.lower.fuse import fuse
+from mapping.lower.levels import Kind, made_levels, recognised
 from mapping.networks.layers import SpikingLayer, Synapses
 from mapping.networks.network import Network
 from mapping.networks.spec import BranchSpec, LayerSpec, NetworkSpec
 from xbarsim.errors import ParameterError
 
 
-def network_of(graph: Graph, t_steps: int, decoder: str | None = None) -> Network:
+def network_of(graph: Graph, t_steps: int, decoder: str | None = None, quantize: Kind | None = None) -> Network:
     """Return the network; weights that are plus and minus one number for each output become binary ones.
+
+    Others on a few evenly spaced levels become ternary or n-bit ones, with a scale. With ``quantize`` real weights are
+    put on levels, see :func:`mapping.lower.levels.made_levels`.
 
     Raises
     ------
     ParameterError
         If something lies between neurons that layers do not have, or numbers cannot be computed with.
     """
-    graph = _alike(fuse(distribute(graph)))
+    graph = _unwired(fuse(distribute(graph)))
+    graph = _levelled(_without_norms_in_loops(graph if quantize is None else made_levels(graph, quantize)))
     layers = graph.layers()
     names = {layer.activation.name: f"layer {k}" for k, layer in enumerate(layers, 1)} | {
         name: "input" for name in graph.nodes if graph.nodes[name] is graph.input
@@ -56,23 +61,63 @@ def network_of(graph: Graph, t_steps: int, decoder: str | None = None) -> Networ
     return network.eval()
 
 
-def _alike(graph: Graph) -> Graph:
-    """Return the graph with one scale for all weights of a layer, and without batch norm in loops."""
+def _unwired(graph: Graph) -> Graph:
+    """Return the graph with weights that read some channels, or some of all numbers, reading all, with zeros."""
+    changed: dict[str, Op] = {}
+    gone = []
+    for branch in (branch for layer in graph.layers() for branch in layer.branches):
+        for name, op in branch.before[-1:]:
+            if isinstance(op, Gather) and op.table.shape[1] == 1:
+                (edge,) = graph.before(name)
+                changed[branch.weights.name] = _reading_all(branch.weights, op, graph.shapes[edge.source])
+                gone.append(name)
+    return graph.changed(changed, without=gone)
+
+
+def _reading_all(node: Node[Weights], wires: Gather, shape: Shape) -> Weights:
+    """Return weights for all outputs of a source of some shape, of which they read some through wires."""
+    weights, of = node.op, wires.table[:, 0]
+    channels, *places = shape
+    if weights.geometry.kind == "dense":
+        kept, size = of, int(np.prod(shape))
+    else:
+        kept, size = of[:: int(np.prod(places))] // int(np.prod(places)), channels
+        whole = np.arange(np.prod(shape)).reshape(channels, -1)
+        if not np.array_equal(whole[kept].ravel(), of):
+            raise ParameterError(f"{node.name}: reads through wires that are no whole channels")
+    values = np.zeros((len(weights.values), size, *weights.values.shape[2:]), weights.values.dtype)
+    for number, source in enumerate(kept.tolist()):
+        if source >= 0:
+            values[:, source] += weights.values[:, number]
+    levels = "ternary" if weights.levels == "binary" and not values.all() else weights.levels
+    return replace(weights, values=values, levels=levels)
+
+
+def _without_norms_in_loops(graph: Graph) -> Graph:
+    """Return the graph with the batch norms of loops as part of weights."""
     layers = graph.layers()
     number = {layer.activation.name: k for k, layer in enumerate(layers)}
     order = components([[number.get(branch.source, -1) for branch in layer.branches] for layer in layers])
-    looped = {k for component in order if component.loops for k in component.layers}
     changed: dict[str, Op] = {}
     gone = []
-    for k, layer in enumerate(layers):
-        ops = {branch.weights.name: branch.weights.op for branch in layer.branches}
-        if layer.norm is not None and k in looped:
+    for layer in (layers[k] for component in order if component.loops for k in component.layers):
+        if layer.norm is not None:
             gone.append(layer.norm.name)
-            ops = {name: _normed(op, layer.norm.op, first=not j) for j, (name, op) in enumerate(ops.items())}
-        if k in looped or len(ops) > 1:
-            binary = _magnitudes(*ops.values()) is not None
-            changed |= ops if binary else {name: _unscaled(op) for name, op in ops.items()}
+            for j, branch in enumerate(layer.branches):
+                changed[branch.weights.name] = _normed(branch.weights.op, layer.norm.op, first=not j)
     return graph.changed(changed, without=gone)
+
+
+def _levelled(graph: Graph) -> Graph:
+    """Return the graph with weights on levels told; those that are not, without a scale."""
+    changed: dict[str, Op] = {}
+    for layer in graph.layers():
+        for branch in layer.branches:
+            op = recognised(branch.weights.op)
+            changed[branch.weights.name] = (
+                op if op.values.dtype.kind == "i" or len(layer.branches) == 1 else _unscaled(op)
+            )
+    return graph.changed(changed)
 
 
 def _normed(op: Weights, norm: Norm, first: bool) -> Weights:
@@ -88,8 +133,7 @@ def _unscaled(op: Weights) -> Weights:
 
 
 def _layer_spec(layer: Layer, names: dict[str, str]) -> LayerSpec:
-    kind = "float" if _size(layer) is None else "binary"
-    own, *others = (_branch_values(branch, names) | {"weights": kind} for branch in layer.branches)
+    own, *others = (_branch_values(branch, names) | _kind(branch.weights.op, layer) for branch in layer.branches)
     pool = layer.branches[0].weights.op.geometry
     return LayerSpec(
         **own,
@@ -111,15 +155,16 @@ def _branch_values(branch: Branch, names: dict[str, str]) -> dict[str, Any]:
     return geometry | pooling | {"inputs": (names[branch.source],), "delay": branch.delay}
 
 
-def _magnitudes(*weights: Weights) -> np.ndarray | None:
-    """Return |w| of each output, scale included, if it is one number above 0 for all of its inputs."""
-    size = np.hstack([np.abs(op.values.reshape(len(op.values), -1) * np.reshape(op.scale, (-1, 1))) for op in weights])
-    same = np.allclose(size, size[:, :1], rtol=1e-6, atol=0) and (size > 0).all()
-    return size[:, 0] if same else None
+def _kind(weights: Weights, layer: Layer) -> dict[str, Any]:
+    """Return what a specification says of weights; those of layers of plain signs have their scale in thresholds."""
+    if weights.values.dtype.kind != "i":
+        return {"weights": "float"}
+    return {"weights": weights.levels, "scaled": not _is_plain(layer)}
 
 
-def _size(layer: Layer) -> np.ndarray | None:
-    return _magnitudes(*(branch.weights.op for branch in layer.branches))
+def _is_plain(layer: Layer) -> bool:
+    """Whether a layer has nothing but signs."""
+    return len(layer.branches) == 1 and layer.branches[0].weights.op.levels == "binary"
 
 
 def _on(x: np.ndarray, shape: Shape, name: str) -> torch.Tensor:
@@ -138,8 +183,8 @@ def _on(x: np.ndarray, shape: Shape, name: str) -> torch.Tensor:
 def _fill(layer: Layer, ours: SpikingLayer) -> None:
     """Copy numbers; the magnitudes of binary weights and a scale move into thresholds, bias and batch norm."""
     weights, norm = layer.branches[0].weights.op, None if layer.norm is None else layer.norm.op
-    size = _size(layer)
-    inner = np.ones(len(weights.values)) * weights.scale if size is None else size
+    scaled = weights.values.dtype.kind == "i" and not _is_plain(layer)
+    inner = np.ones(len(weights.values)) * (1.0 if scaled or len(layer.branches) > 1 else weights.scale)
     if norm is not None and ours.norm is not None:
         ours.norm.running_mean = _single(norm.mean / inner)
         # may be below 0; with our eps it is not
@@ -148,15 +193,16 @@ def _fill(layer: Layer, ours: SpikingLayer) -> None:
     elif np.any(inner != 1):
         ours.threshold = ours.threshold / torch.from_numpy(inner.reshape(-1, 1, 1))
     for branch, part in zip(layer.branches, (ours, *ours.branches)):
-        _fill_weights(branch.weights.op, part, inner, signs=size is not None)
+        _fill_weights(branch.weights.op, part, inner)
 
 
-def _fill_weights(weights: Weights, ours: Synapses, inner: np.ndarray, signs: bool) -> None:
-    """Copy the numbers of weights, or their signs; outputs of ours have to be multiplied with ``inner``."""
+def _fill_weights(weights: Weights, ours: Synapses, inner: np.ndarray) -> None:
+    """Copy the numbers of weights; outputs of ours have to be multiplied with ``inner``."""
     if weights.bias is not None and ours.bias is not None:
         ours.bias.data = _single(weights.bias / inner)
-    values = np.sign(weights.values) if signs else weights.values
-    ours.weight.data = _single(values).reshape(ours.weight.shape)
+    if ours.scale is not None:
+        ours.scale = torch.from_numpy(np.ones(len(weights.values)) * weights.scale)
+    ours.weight.data = _single(weights.values).reshape(ours.weight.shape)
 
 
 def _single(x: np.ndarray) -> torch.Tensor:

@@ -170,27 +170,52 @@ def norm_nodes(name: str, spec: LayerSpec, norm: nn.BatchNorm2d | None) -> dict[
 
 
 class Synapses(CheckedLayer):
-    """Trainable weights of one branch of a layer: real ones, quantized when used."""
+    """Trainable weights of one branch of a layer: real ones, quantized when used.
+
+    Those with a scale are in units of a level, (out,) numbers that a level stands for beside them.
+    """
+
+    scale: Tensor | None
 
     def __init__(self, spec: BranchSpec | LayerSpec, in_shape: Shape, weights: Weights) -> None:
         super().__init__(spec, in_shape)
         self.weights = weights
+        self.register_buffer("scale", torch.ones(spec.out, dtype=torch.float64) if spec.scaled else None)
 
     def effective_weight(self) -> Tensor:
         """Return the weights that are computed with, (out, in, k, k)."""
-        return quantize(self.weight, self.weights)
+        if self.scale is None:
+            return quantize(self.weight, self.weights)
+        return self._scaled_levels() * self.scale.to(self.weight)[:, None, None, None]
+
+    def _scaled_levels(self) -> Tensor:
+        """Return the levels of weights that have a scale, as whole numbers; the gradient passes straight through."""
+        if not isinstance(self.weights, int):
+            return quantize(self.weight, self.weights)
+        top = top_level(self.weights)
+        return self.weight + (self.weight.round().clamp(-top, top) - self.weight).detach()
+
+    def _levels(self) -> np.ndarray:
+        """Return the levels of quantized weights."""
+        assert self._top is not None
+        levels = self.effective_weight() * self._top if self.scale is None else self._scaled_levels()
+        whole: np.ndarray = levels.detach().round().cpu().numpy().astype(np.int8 if self._top < 128 else np.int16)
+        return whole
+
+    def fault(self, name: str, x: Tensor) -> str | None:
+        """Return what is wrong with numbers that are, or are to be, the parameter or buffer of that name; or None."""
+        return fault(x, above=0) if name == "scale" else fault(x)
 
     def stored(self) -> dict[str, Tensor]:
         """Return what files hold: quantized weights as whole numbers."""
-        tensors = super().stored()
-        if self._top is not None:
-            levels = torch.round(self.effective_weight().detach() * self._top)
-            tensors["weight"] = levels.to(torch.int8 if self._top < 128 else torch.int16)
-        return tensors
+        whole = {} if self._top is None else {"weight": torch.from_numpy(self._levels())}
+        return super().stored() | whole
 
     def restored(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """Undo :meth:`stored`."""
-        return tensors if self._top is None else tensors | {"weight": tensors["weight"].double() / self._top}
+        if self._top is None:
+            return tensors
+        return tensors | {"weight": tensors["weight"].double() / (self._top if self.scale is None else 1)}
 
     def misfit(self, name: str, given: Tensor, shape: tuple[int, ...]) -> str | None:
         """Return why a tensor of a file is not what :meth:`stored` gives by that name; or None."""
@@ -215,11 +240,12 @@ class Synapses(CheckedLayer):
 
     def node(self) -> ops.Weights:
         """Return the weights that are computed with as a node of a graph."""
-        values = as_numpy(self.effective_weight())
+        whole = self.scale is not None or self.weights in ("binary", "ternary")
         return ops.Weights(
             geometry=self.spec.geometry,
-            values=values.astype(np.int8) if self.weights in ("binary", "ternary") else values,
+            values=self._levels() if whole else as_numpy(self.effective_weight()),
             levels=self.weights,
+            scale=1.0 if self.scale is None else as_numpy(self.scale),
             bias=None if self.bias is None else as_numpy(self.bias),
         )
 
@@ -274,7 +300,10 @@ class SpikingLayer(Synapses):
             return fault(x, least=0, most=1)
         if name == "norm.running_var" and self.norm is not None:
             return fault(x, above=-self.norm.eps)
-        return fault(x)
+        if name.startswith("branches."):
+            _, number, own = name.split(".", 2)
+            return self.branches[int(number)].fault(own, x)
+        return super().fault(name, x)
 
     def stored(self) -> dict[str, Tensor]:
         """Return what files hold: quantized weights as whole numbers."""

@@ -27,6 +27,7 @@ from mapping.networks.ideal_layers import ideal_layers
 from mapping.networks.layers import SPARSE, SpikingLayer
 from mapping.networks.spec import NetworkSpec
 from mapping.networks.to_graph import graph_of_layers
+from mapping.networks.told import told
 from mapping.networks.wiring import INPUT
 from xbarsim.errors import ParameterError
 from xbarsim.streams import whole_number
@@ -63,6 +64,9 @@ class Network(CheckedModule):
             for layer, seen, out, neuron in zip(spec.layers, wiring.seen, wiring.shapes, spec.neurons())
         )
         self.layers = cast(Sequence[SpikingLayer], layers)
+
+    def __repr__(self) -> str:
+        return told(self.name, self.spec, self.layers)
 
     @property
     def t_steps(self) -> int:

@@ -33,14 +33,18 @@ class ReaderSpec(Geometry):
     input_pool : int
         Side of the pooling window on the spikes, before the weights; 1 means none.
     input_pool_by : {"average", "sum", "maximum"}
+    scaled : bool
+        Whether each output has a number that a level of its weights stands for, as networks that were trained
+        elsewhere; otherwise the largest level is 1.
     """
 
-    later: ClassVar[tuple[str, ...]] = ("inputs", "join", "delay", "input_pool", "input_pool_by")
+    later: ClassVar[tuple[str, ...]] = ("inputs", "join", "delay", "input_pool", "input_pool_by", "scaled")
     inputs: tuple[str, ...] = ()
     join: Literal["sum", "concatenate"] = "sum"
     delay: int = Field(default=0, ge=0)
     input_pool: int = Field(default=1, gt=0)
     input_pool_by: Literal["average", "sum", "maximum"] = "average"
+    scaled: bool = False
 
     @property
     def geometry(self) -> Geometry:
@@ -155,6 +159,10 @@ class NetworkSpec(NeuronSpec):
                         f"NetworkSpec.layers: {wiring.names[k]} is in a loop with batch_norm = true, which needs all "
                         "steps at once; leave it out"
                     )
+        for name, layer in zip(wiring.names, self.layers):
+            scaled = [layer.scaled, *(branch.scaled for branch in layer.branches)]
+            if any(one and kind == "float" for one, kind in zip(scaled, self.kinds_of(layer))):
+                raise ValueError(f"NetworkSpec.layers: {name} has scaled = true, but real weights have no levels")
         for k, neuron in enumerate(self.neurons()[:-1]):
             if neuron.fire == "never":
                 raise ValueError(f"NetworkSpec.layers: {wiring.names[k]} never fires, which only the last layer may")

@@ -55,11 +55,28 @@ def assert_same_but_for_ties(network, mapped, x, engine):
     assert min(gaps) < 1e-6
 
 
+IDEAL = {
+    "spec": structures(STEPS, weights=("binary", "ternary", 3), most=3), "seed": st.integers(0, 2**32 - 1),
+}  # fmt: skip
+
+
 @pytest.mark.compiled
 @pytest.mark.parametrize("name", CHIPS)
-@settings(max_examples=12, deadline=None)
-@given(spec=structures(STEPS, weights=("binary", "ternary", 3), most=3), seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=2, deadline=None)
+@given(**IDEAL)
 def test_ideal_chips_give_the_spikes_of_software(name, spec, seed):
+    as_in_software(name, spec, seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CHIPS)
+@settings(max_examples=12, deadline=None)
+@given(**IDEAL)
+def test_ideal_chips_give_the_spikes_of_software_many_times(name, spec, seed):
+    as_in_software(name, spec, seed)
+
+
+def as_in_software(name, spec, seed):
     network, chip = network_of_seed(spec, seed), ideal(name)
     x = (np.random.default_rng(seed).random((2, STEPS, *spec.input_shape)) < 0.5).astype(np.uint8)
     mapped = mp.map_network(network, chip, dtype=torch.float64)
@@ -78,11 +95,30 @@ NOISY = {
 }
 
 
+BILLS = {
+    "spec": structures(STEPS, weights=("binary", 3), most=3), "seed": st.integers(0, 2**32 - 1),
+    "images": st.booleans(),
+}  # fmt: skip
+BILLED = ("charge", "limited", "paper-ann", "isaac-like")
+
+
 @pytest.mark.compiled
-@pytest.mark.parametrize("name", ["charge", "limited", "paper-ann", "isaac-like"])
-@settings(max_examples=8, deadline=None)
-@given(spec=structures(STEPS, weights=("binary", 3), most=3), seed=st.integers(0, 2**32 - 1), images=st.booleans())
+@pytest.mark.parametrize("name", BILLED)
+@settings(max_examples=2, deadline=None)
+@given(**BILLS)
 def test_both_engines_give_one_answer_and_one_bill(name, spec, seed, images):
+    one_answer_and_one_bill(name, spec, seed, images)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BILLED)
+@settings(max_examples=10, deadline=None)
+@given(**BILLS)
+def test_both_engines_give_one_answer_and_one_bill_many_times(name, spec, seed, images):
+    one_answer_and_one_bill(name, spec, seed, images)
+
+
+def one_answer_and_one_bill(name, spec, seed, images):
     """With noise of reads, converters and comparators, on wires, of images as of spikes."""
     network = network_of_seed(spec, seed)
     chip = mp.load_chip("paper-bsnn" if name in NOISY else name).replace(

@@ -145,3 +145,80 @@ def test_nir_that_differs_is_refused_by_name(tmp_path):
     (tmp_path / "bad.nir").write_bytes(b"nothing")
     with pytest.raises(xb.FileError, match="cannot be read as NIR"):
         mp.load_network(tmp_path / "bad.nir", **how)
+
+
+def lif(n, seed):
+    rng = np.random.default_rng(seed)
+    return nir.LIF(
+        tau=rng.uniform(2e-4, 9e-4, n), r=np.full(n, 4.0), v_leak=np.zeros(n), v_threshold=rng.uniform(0.5, 1, n)
+    )
+
+
+def residual_and_recurrent():
+    """Three layers; the last one gets the first one's spikes past the second, and its own a step later."""
+    rng = np.random.default_rng(0)
+    nodes = {
+        "in": nir.Input(input_type={"input": np.array([4])}),
+        "a": nir.Linear(weight=rng.normal(0, 1, (5, 4))), "lif1": lif(5, 1),
+        "b": nir.Affine(weight=rng.normal(0, 1, (5, 5)), bias=rng.normal(0, 0.2, 5)), "lif2": lif(5, 2),
+        "c": nir.Linear(weight=rng.normal(0, 1, (3, 5))), "lif3": lif(3, 3),
+        "past": nir.Linear(weight=rng.normal(0, 1, (3, 5))), "back": nir.Linear(weight=rng.normal(0, 1, (3, 3))),
+        "late": nir.Delay(delay=np.array([2e-4])), "out": nir.Output(output_type={"output": np.array([3])}),
+    }  # fmt: skip
+    edges = ["in a", "a lif1", "lif1 b", "b lif2", "lif1 lif2", "lif2 c", "c lif3", "lif1 late", "late past",
+             "past lif3", "lif3 back", "back lif3", "lif3 out"]  # fmt: skip
+    return nir.NIRGraph(nodes=nodes, edges=[tuple(edge.split()) for edge in edges], type_check=False)
+
+
+def test_graphs_with_shortcuts_and_loops_are_their_equations(tmp_path):
+    graph, dt = residual_and_recurrent(), 1e-4
+    nir.write(tmp_path / "net.nir", graph)
+    how = {"dt": dt, "reset_mechanism": "subtract", "fire": ">", "t_steps": STEPS}
+    x = (np.random.default_rng(1).random((STEPS, 2, 4)) < 0.5).astype(float)
+    w = {name: node.weight for name, node in graph.nodes.items() if hasattr(node, "weight")}
+    u = {name: np.zeros((2, n)) for name, n in (("lif1", 5), ("lif2", 5), ("lif3", 3))}
+    s = {name: np.zeros_like(value) for name, value in u.items()}
+    expected, earlier = [], []
+    for now in x:
+
+        def fire(name, current):
+            node = graph.nodes[name]
+            u[name] = u[name] + dt / node.tau * (node.r * current - u[name]) - s[name] * node.v_threshold
+            s[name] = (u[name] > node.v_threshold).astype(float)
+
+        before = s["lif3"]
+        fire("lif1", now @ w["a"].T)
+        fire("lif2", s["lif1"] @ w["b"].T + graph.nodes["b"].bias + s["lif1"])
+        earlier.append(s["lif1"])
+        past = earlier[-3] if len(earlier) > 2 else 0 * s["lif1"]
+        fire("lif3", s["lif2"] @ w["c"].T + past @ w["past"].T + before @ w["back"].T)
+        expected.append({name: value.copy() for name, value in s.items()})
+    for source in (tmp_path / "net.nir", graph):
+        network = mp.load_network(source, **how).double()
+        for name, spikes in zip(u, network.spikes(x[..., None, None].astype(np.uint8), axes="tnchw"), strict=True):
+            theirs = np.array([step[name] for step in expected])
+            assert 0.02 < theirs.mean() < 0.95
+            np.testing.assert_array_equal(spikes[..., 0, 0], theirs)
+
+
+def test_several_inputs_and_read_outs_without_spikes():
+    """Channels follow each other in the order of the inputs; what ends in weights is read at its membranes."""
+    rng = np.random.default_rng(2)
+    nodes = {
+        "left": nir.Input(input_type={"input": np.array([2])}), "right": nir.Input(input_type={"input": np.array([3])}),
+        "a": nir.Linear(weight=rng.normal(0, 1, (4, 2))), "b": nir.Linear(weight=rng.normal(0, 1, (4, 3))),
+        "lif": lif(4, 4), "last": nir.Linear(weight=rng.normal(0, 1, (3, 4))),
+        "out": nir.Output(output_type={"output": np.array([3])}),
+    }  # fmt: skip
+    edges = ["left a", "right b", "a lif", "b lif", "lif last", "last out"]
+    graph = nir.NIRGraph(nodes=nodes, edges=[tuple(edge.split()) for edge in edges], type_check=False)
+    how = {"dt": 1e-4, "reset_mechanism": "subtract", "fire": ">", "t_steps": STEPS}
+    network = mp.load_network(graph, **how).double()
+    assert network.spec.input_shape == (5, 1, 1) and network.spec.decoder == "membrane"
+    x = (rng.random((6, STEPS, 5, 1, 1)) < 0.6).astype(np.uint8)
+    spikes = network.spikes(x, axes="ntchw")[0][..., 0, 0]
+    first = x[:, 0, :2, 0, 0] @ nodes["a"].weight.T + x[:, 0, 2:, 0, 0] @ nodes["b"].weight.T
+    np.testing.assert_array_equal(spikes[0], 1e-4 / nodes["lif"].tau * 4 * first > nodes["lif"].v_threshold)
+    logits = (spikes @ nodes["last"].weight.T).mean(0)
+    for engine in ("events", "dense"):
+        np.testing.assert_array_equal(network.predict(x, axes="ntchw", engine=engine), logits.argmax(1))

@@ -234,10 +234,7 @@ FIRST = nn.Linear(4, 3), snn.Leaky(beta=0.5)
 @pytest.mark.parametrize(
     ("module", "message"),
     [
-        (nn.Sequential(nn.Linear(4, 3), snn.RLeaky(beta=0.5, linear_features=3)), "'1' \\(RLeaky\\): is not supported"),
-        (nn.Sequential(nn.Linear(4, 3), snn.Synaptic(alpha=0.5, beta=0.5)), "'1' \\(Synaptic\\): is not supported"),
         (nn.Sequential(nn.Linear(4, 3), nn.ReLU()), "'1' \\(ReLU\\): is not supported"),
-        (nn.Sequential(nn.Linear(4, 3)), "module '0' \\(Linear\\): has no neurons after it"),
         (nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2), FIRST[1]), "'1' \\(Linear\\): follows module '0'"),
         (nn.Sequential(snn.Leaky(beta=0.5)), "input_shape = None: give \\(channels"),
         (nn.Sequential(*FIRST, nn.AvgPool2d(2)), "'2' \\(AvgPool2d\\): pool = 2 is larger than the 1x1 input"),
@@ -275,3 +272,87 @@ def test_options_that_would_change_nothing_are_refused(options):
     if not {"t_steps", "input_shape"} & {*options}:
         with pytest.raises(xb.ParameterError, match="Sequential: has its own"):
             mp.load_network(nn.Sequential(nn.Linear(2, 3), snn.Leaky(beta=0.9)), **options)
+
+
+def states_of(part, current):
+    """What a module starts from, spikes first if it is recurrent."""
+    zeros = torch.zeros_like(current)
+    return {"Leaky": [zeros], "Synaptic": [zeros] * 2, "RLeaky": [zeros] * 2, "RSynaptic": [zeros] * 3}[
+        type(part).__name__
+    ]
+
+
+def run_any(module, x):
+    """Run a chain of modules with neurons of any kind in double precision, one time step after the other."""
+    states, found = {}, {}
+    for now in x:
+        value = now
+        for name, part in module._modules.items():
+            if not type(part).__module__.startswith("snntorch"):
+                value = part(value)
+                continue
+            state = [z.double() for z in states.get(name, states_of(part, value))]
+            out = part(value, *state)
+            recurrent = type(part).__name__.startswith("R")
+            states[name], value = out if recurrent else out[1:], out[0].double()
+            found.setdefault(name, []).append(value)
+    return [torch.stack(spikes) for spikes in found.values()], value
+
+
+KINDS = {
+    "Synaptic": lambda: snn.Synaptic(alpha=0.7, beta=0.6),
+    "RLeaky, dense": lambda: snn.RLeaky(beta=0.6, linear_features=6),
+    "RLeaky, one to one": lambda: snn.RLeaky(beta=0.6, all_to_all=False, V=torch.linspace(-1, 1, 6)),
+    "RLeaky, one number": lambda: snn.RLeaky(beta=0.6, all_to_all=False, V=0.7, reset_mechanism="none"),
+    "RSynaptic, dense": lambda: snn.RSynaptic(alpha=0.7, beta=0.6, linear_features=6),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_other_neurons_of_snntorch_give_the_same_spikes(kind):
+    torch.manual_seed(0)
+    module = nn.Sequential(
+        nn.Linear(5, 6), KINDS[kind](), nn.Linear(6, 4), snn.Leaky(beta=0.8), nn.Linear(4, 3)
+    ).double()
+    for part in (module[0], module[2]):
+        part.weight.data *= 4
+    x = (torch.rand(STEPS, 7, 5, generator=torch.Generator().manual_seed(1)) < 0.5).double()
+    with torch.no_grad():
+        expected, logits = run_any(module, x)
+    network = mp.load_network(module, t_steps=STEPS).double()
+    ours = network.spikes(x.numpy()[..., None, None].astype(np.uint8), axes="tnchw")
+    for a, b in zip(ours, expected):
+        assert 0.02 < b.mean() < 0.95
+        np.testing.assert_array_equal(a[..., 0, 0], b.numpy())
+    assert network.spec.decoder == "membrane" and logits.shape == (7, 3)
+
+
+def test_convolutions_that_come_back_are_those_of_snntorch():
+    torch.manual_seed(2)
+    module = nn.Sequential(
+        nn.Conv2d(2, 3, 3, padding=1), snn.RLeaky(beta=0.7, conv2d_channels=3, kernel_size=3), nn.AvgPool2d(2),
+        nn.Flatten(), nn.Linear(12, 4), snn.Leaky(beta=0.5),
+    ).double()  # fmt: skip
+    module[0].weight.data *= 4
+    module[4].weight.data *= 6
+    x = (torch.rand(STEPS, 3, 2, 5, 5, generator=torch.Generator().manual_seed(3)) < 0.4).double()
+    with torch.no_grad():
+        expected, _ = run_any(module, x)
+    network = mp.load_network(module, input_shape=(2, 5, 5), t_steps=STEPS).double()
+    for a, b in zip(network.spikes(x.numpy().astype(np.uint8), axes="tnchw"), expected, strict=True):
+        assert 0.02 < b.mean() < 0.95
+        np.testing.assert_array_equal(a.reshape(b.shape), b.numpy())
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        (snn.Synaptic(alpha=0.5, beta=0.5, reset_mechanism="zero"), "reset to zero, which takes the current"),
+        (snn.RLeaky(beta=0.5, linear_features=3, reset_delay=False), "reset_delay = False are not supported here"),
+        (snn.Synaptic(alpha=torch.rand(3), beta=0.5), "alpha has 3 numbers"),
+        (snn.RLeaky(beta=0.5, all_to_all=False, V=torch.rand(2)), "V has 2 numbers; give one, or one for each of 3"),
+    ],
+)
+def test_rules_of_snntorch_that_differ_are_refused(module, message):
+    with pytest.raises(xb.ParameterError, match=message):
+        mp.load_network(nn.Sequential(nn.Linear(4, 3), module))

@@ -24,7 +24,8 @@ def spikes_by_definition(network, frames):
     return [found[f"{name}, neurons"] for name in network.spec.wiring.names]
 
 
-@settings(max_examples=60, deadline=None)
+@pytest.mark.compiled
+@settings(max_examples=25, deadline=None)
 @given(spec=structures(STEPS), seed=st.integers(0, 2**32 - 1))
 def test_software_is_the_definition_of_its_graph(spec, seed):
     """All layers in double precision; a tie that falls the other way is all but impossible."""
@@ -39,7 +40,8 @@ def test_software_is_the_definition_of_its_graph(spec, seed):
     np.testing.assert_array_equal(events, dense)
 
 
-@settings(max_examples=40, deadline=None)
+@pytest.mark.compiled
+@settings(max_examples=20, deadline=None)
 @given(spec=structures(STEPS), seed=st.integers(0, 2**32 - 1))
 def test_passes_and_files_keep_spikes(spec, seed, tmp_path_factory):
     network = network_of_seed(spec, seed)
@@ -185,3 +187,20 @@ def test_layers_that_do_not_fit_are_refused_by_name(message):
         mp.NetworkSpec(
             input_shape=(1, 4, 4), layers=[first, first | REFUSED[message]], beta=0.5, threshold=1, t_steps=2
         )
+
+
+def test_a_residual_and_recurrent_network_is_its_definition_in_both_engines():
+    layers = [
+        mp.LayerSpec(kind="conv", out=2, kernel=3, name="a"),
+        mp.LayerSpec(kind="conv", out=2, kernel=3, pool=2, shortcuts=["a"]),
+        mp.LayerSpec(kind="dense", out=3, branches=[RECURRENT | {"inputs": ("layer 3",)}]),
+    ]
+    network = network_of_seed(
+        mp.NetworkSpec(input_shape=(1, 4, 4), layers=layers, beta=0.7, threshold=1, t_steps=3), 0
+    )  # fmt: skip
+    x = np.random.default_rng(0).integers(0, 2, (2, 3, 1, 4, 4)).astype(np.uint8)
+    for sample, ours in enumerate(zip(*(np.moveaxis(s, 1, 0) for s in network.spikes(x, axes="ntchw")))):
+        for a, b in zip(ours, spikes_by_definition(network, x[sample].astype(float)), strict=True):
+            np.testing.assert_array_equal(a, b)
+    events, dense = (network.predict(x, engine=engine, axes="ntchw") for engine in ("events", "dense"))
+    np.testing.assert_array_equal(events, dense)
