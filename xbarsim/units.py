@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 from quantiphy import Quantity
 
-from xbarsim.errors import ParameterError
+from xbarsim.errors import ParameterError, shown
 
 # powers of ten
 _PREFIXES = {"": 0, "c": -2} | {prefix: 3 * k for k, prefix in enumerate("yzafpnum kMGTPEZY", -8) if k} | {"K": 3}
@@ -152,7 +152,7 @@ def quantity(value: Any, unit: str, name: str) -> float:
     except ValueError as error:
         raise ParameterError(f"{name}: {error}") from None
     if not isinstance(number, float) or not math.isfinite(number):
-        raise ParameterError(f"{name} = {value!r}: give a finite number{f' with the unit {unit}' if unit else ''}")
+        raise ParameterError(f"{name} = {shown(value)}: give a finite number{f' with the unit {unit}' if unit else ''}")
     return number
 
 

@@ -114,4 +114,6 @@ class Wordlines:
 
 def side_by_side(parts: Sequence[Wordlines], what: str) -> np.ndarray:
     """Return a matrix of all wordlines of a layer, (n_out, n_in)."""
-    return np.hstack([getattr(part, what) for part in parts])
+    found = [getattr(part, what) for part in parts]
+    whole: np.ndarray = found[0] if len(found) == 1 else np.hstack(found)
+    return whole

@@ -112,7 +112,7 @@ class Stage:
     @property
     def weights(self) -> np.ndarray:
         """Of all rows, (n_out, n_in)."""
-        return np.hstack([rows.weights for rows in self.rows])
+        return self.rows[0].weights if len(self.rows) == 1 else np.hstack([rows.weights for rows in self.rows])
 
     @property
     def n_positions(self) -> int:

@@ -272,7 +272,7 @@ class MappedNetwork(MappedLayers):
                 ledger,
                 len(images),
                 counted,
-                held=layer.number == 0 and self.codec.held(images),
+                held=self.codec.held(images) and all(rows.source == INPUT for rows in layer.layer.rows),
                 updates=updates,
             )
             for layer, ledger in zip(self.layers, ledgers)

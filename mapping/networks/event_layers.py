@@ -159,13 +159,13 @@ class EventLayer:
         state: State = at_rest(self.neurons, n, noisy)
         return state
 
-    def step(self, given: Sequence[Frame | None], state: State, t: int, first: int, sums: np.ndarray) -> Events:
+    def step(self, given: Sequence[Frame], state: State, t: int, first: int, sums: np.ndarray) -> Events:
         """Run one time step; all of them, one after the other, do what :meth:`run` does.
 
         Parameters
         ----------
         given : sequence of Frame
-            Of each input; None where nothing has come yet. A frame that is not fresh is one that is held.
+            Of each input. One that is not fresh is held.
         state : State
             Of the samples after step t - 1, overwritten by that after step t; step 0 begins at rest.
         t, first : int
@@ -182,8 +182,6 @@ class EventLayer:
         inference.begin_step(self.neurons, t, state)
         place, scratch = self._room(n * size * self.neurons.most + 1)
         for k, (source, frame) in enumerate(zip(self.inputs, given)):
-            if frame is None:
-                continue
             if len(frame.events.stop) != n:
                 raise ParameterError(
                     f"events of {len(frame.events.stop)} samples, state of {n}; give state(n) of as many"

@@ -73,10 +73,11 @@ def _by_steps(
     fired: dict[int, list[Events]] = {k: [] for k in numbers}
     kept: dict[int, tuple[list[np.ndarray], list[np.ndarray]]] = {k: ([], []) for k in numbers}
     t_steps = layers[numbers[0]].t_steps
+    none = Events(np.empty(0, np.int32), np.empty(0, states[numbers[0]].u.dtype), np.zeros((n, 2), np.int64))
     for t in range(t_steps):
         for k in numbers:
             frames = [
-                _outer(given[k, j], t) if (k, j) in given else _inner(source, fired[source.source], t)
+                _outer(given[k, j], t) if (k, j) in given else _inner(source, fired[source.source], t, none)
                 for j, source in enumerate(layers[k].inputs)
             ]
             fired[k].append(layers[k].step(frames, states[k], t, first, sums[k]))
@@ -98,10 +99,10 @@ def _outer(events: Events, t: int) -> Frame:
     return Frame(events, min(t, frames - 1), t < frames)
 
 
-def _inner(source: EventInput, fired: list[Events], t: int) -> Frame | None:
-    """Return what a layer of the same loop has fired so many steps before."""
+def _inner(source: EventInput, fired: list[Events], t: int, none: Events) -> Frame:
+    """Return what a layer of the same loop has fired so many steps before, ``none`` before the first."""
     if t < source.delay:
-        return None
+        return Frame(none, 0, True)
     events = fired[t - source.delay]
     return Frame(events if source.wires is None else replace(source, delay=0).taken(events, 1), 0, True)
 

@@ -236,8 +236,8 @@ def training_step(
     optimizer.step()
     with torch.no_grad():
         if settings.clip_weights:
-            for layer in network.layers:
-                layer.weight.clamp_(-1, 1)
+            for part in (part for layer in network.layers for part in (layer, *layer.branches)):
+                part.weight.clamp_(-1, 1)
         for layer in network.layers:
             if layer.neuron.learn_beta:
                 layer.beta.clamp_(0, 1)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import mapping as mp
 import xbarsim as xb
+from mapping.chip.periphery.neuron_circuit import DigitalNeuron
 from mapping.ir.ops import Weights
 from mapping.lower.plan import TO_CELLS
 from tests.builders.structures import network_of_seed, structures
@@ -91,6 +92,19 @@ def as_in_software(name, spec, seed):
 
 NOISY = {
     "charge": {"device__read_noise": 0.05, "readout__noise": 0.02, "readout__offset": 0.01},
+    "converters": {
+        "readout": mp.SarAdc(
+            n_bits=6,
+            f_sample=40e6,
+            power=40e-6,
+            columns_per_adc=2,
+            full_scale=4e-5,
+            offset=0.02,
+            noise=0.01,
+            mismatch=0.02,
+        ),
+        "neuron": DigitalNeuron(energy_per_add=1e-13, energy_per_update=3.3e-12),
+    },
     "limited": {"limiter": mp.CurrentLimit(i_max=2e-5, kind="smooth"), "device__read_noise": 0.05},
 }
 
@@ -99,7 +113,7 @@ BILLS = {
     "spec": structures(STEPS, weights=("binary", 3), most=3), "seed": st.integers(0, 2**32 - 1),
     "images": st.booleans(),
 }  # fmt: skip
-BILLED = ("charge", "limited", "paper-ann", "isaac-like")
+BILLED = ("charge", "limited", "converters", "paper-ann", "isaac-like")
 
 
 @pytest.mark.compiled

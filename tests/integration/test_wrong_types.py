@@ -90,6 +90,7 @@ WAYS = {  # functions, what they take, and which of it is varied
     "load_ann": (mp.load_ann, {"source": None}, ...),
     "load_recipe": (mp.load_recipe, {"source": None}, ...),
     "load_dataset": (mp.load_dataset, {"name": "mnist", "split": "test", "axes": None}, ...),
+    "export_nir": (mp.export_nir, {"network": NETWORK, "path": "no/n.nir", "dt": 1.0}, ...),
     "save_network": (mp.save_network, {"network": NETWORK, "path": "no/n.safetensors"}, ...),
     "save_ann": (mp.save_ann, {"network": ANN, "path": "no/n.safetensors"}, ...),
     "events": (mp.events, {"spikes": np.zeros((2, 3)), "axes": "nt", "counts": "refuse"}, ...),

@@ -129,6 +129,7 @@ def test_gradients_of_membranes_in_a_loop_are_finite_differences():
             assert float((found[0][0] - found[1][0]) / 2e-6) == pytest.approx(float(grad[place]), rel=1e-6, abs=1e-8)
 
 
+@pytest.mark.compiled
 def test_residual_and_recurrent_networks_learn():
     """A sequence whose class is its first input, read at the last step: nothing but a recurrence remembers it."""
     rng = np.random.default_rng(0)
