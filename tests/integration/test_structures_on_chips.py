@@ -71,7 +71,7 @@ def test_ideal_chips_give_the_spikes_of_software(name, spec, seed):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CHIPS)
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(**IDEAL)
 def test_ideal_chips_give_the_spikes_of_software_many_times(name, spec, seed):
     as_in_software(name, spec, seed)
@@ -126,7 +126,7 @@ def test_both_engines_give_one_answer_and_one_bill(name, spec, seed, images):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", BILLED)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(**BILLS)
 def test_both_engines_give_one_answer_and_one_bill_many_times(name, spec, seed, images):
     one_answer_and_one_bill(name, spec, seed, images)

@@ -239,7 +239,7 @@ def by_hand(name, currents, beta=0.75, theta=1.0):
 
 
 @pytest.mark.parametrize("name", KINDS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_kinds_of_neurons_are_their_equations_in_both_engines(name, seed):
     """Currents in eighths: all numbers but the decays' products are exact, and many membranes meet the threshold."""
