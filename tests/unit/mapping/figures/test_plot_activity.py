@@ -57,6 +57,7 @@ def test_membranes_are_those_of_the_trace(tiny, mapped):
     assert chosen[0] != chosen[2]
     figure, ax = plt.subplots()
     assert mp.membranes(trace, 0, chosen, image=2, ax=ax) is ax
+    assert mp.membranes(trace, 0, chosen[0], image=2).get_lines()[0].get_label() == ax.lines[0].get_label()
     for k, (line, dots, dashed) in zip(chosen, np.reshape(ax.lines, (3, 3)), strict=True):
         channel, row, column = k // 9, k % 9 // 3, k % 3
         u, s = (x[:, 2, channel, row, column] for x in (trace.membranes[0], trace.spikes[0]))
