@@ -93,8 +93,10 @@ class Graph:
     edges: Sequence[Edge]
     order: tuple[str, ...] = field(init=False)
     shapes: Mapping[str, Shape] = field(init=False)
+    _before: dict[str, list[Edge]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "_before", {name: [] for name in self.nodes})
         for edge in self.edges:
             for name in (edge.source, edge.target):
                 if name not in self.nodes:
@@ -103,11 +105,12 @@ class Graph:
                 raise ParameterError(
                     f"an edge from {edge.source} to {edge.target}: delay = {edge.delay}; give 0 or more"
                 )
+            self._before[edge.target].append(edge)
         for name, op in self.nodes.items():
-            least, most = op.n_before
-            if not least <= len(self.before(name)) <= most:
+            (least, most), n = op.n_before, len(self._before[name])
+            if not least <= n <= most:
                 what = f"{least:g}" if least == most else f"at least {least:g}"
-                raise ParameterError(f"{name}: takes inputs from {len(self.before(name))} nodes; it needs {what}")
+                raise ParameterError(f"{name}: takes inputs from {n} nodes; it needs {what}")
         object.__setattr__(self, "order", self._order())
         object.__setattr__(self, "shapes", self._shapes())
 
@@ -119,7 +122,7 @@ class Graph:
 
     def before(self, name: str) -> list[Edge]:
         """Return the edges that lead to a node."""
-        return [edge for edge in self.edges if edge.target == name]
+        return list(self._before[name])
 
     def after(self, name: str) -> list[Edge]:
         """Return the edges that lead away from a node."""
@@ -150,6 +153,8 @@ class Graph:
 
     def changed(self, nodes: Mapping[str, Op], without: Sequence[str] = ()) -> Graph:
         """Return a graph with some other nodes, and without some that have one before them, which takes their place."""
+        if not nodes and not without:
+            return self
         edges = list(self.edges)
         for name in without:
             ((source, _, delay),) = (edge for edge in edges if edge.target == name)
@@ -165,7 +170,7 @@ class Graph:
         names = list(self.nodes)
         number = {name: k for k, name in enumerate(names)}
         sorter: TopologicalSorter[str] = TopologicalSorter(
-            {name: [edge.source for edge in self.before(name) if not edge.delay] for name in names}
+            {name: [edge.source for edge in self._before[name] if not edge.delay] for name in names}
         )
         try:
             sorter.prepare()
@@ -186,17 +191,23 @@ class Graph:
         if sum(isinstance(op, Input) for op in self.nodes.values()) != 1:
             raise ParameterError(f"a network of {', '.join(self.nodes)}: has to have one Input")
         shapes: dict[str, Shape] = {}
-        left = list(self.order)
+        left, partly = list(self.order), []
         while left:
-            given = {name: [edge.source for edge in self.before(name) if edge.source in shapes] for name in left}
-            needed = {name: 1 if isinstance(self.nodes[name], Add) else len(self.before(name)) for name in left}
-            reached = [name for name in left if len(given[name]) >= needed[name]]
-            if not reached:
+            waiting = []
+            for name in left:
+                before = self._before[name]
+                given = [shapes[edge.source] for edge in before if edge.source in shapes]
+                if len(given) < (1 if isinstance(self.nodes[name], Add) else len(before)):
+                    waiting.append(name)
+                    continue
+                if len(given) < len(before):
+                    partly.append(name)
+                shapes[name] = self._named(name, given)
+            if len(waiting) == len(left):
                 raise ParameterError(f"{left[0]}: nothing leads to it from the input")
-            shapes |= {name: self._named(name, [shapes[source] for source in given[name]]) for name in reached}
-            left = [name for name in left if name not in shapes]
-        for name in self.order:
-            self._named(name, [shapes[edge.source] for edge in self.before(name)])
+            left = waiting
+        for name in partly:
+            self._named(name, [shapes[edge.source] for edge in self._before[name]])
         return shapes
 
     def _named(self, name: str, shapes: Sequence[Shape]) -> Shape:

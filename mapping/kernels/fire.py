@@ -84,18 +84,20 @@ class State(NamedTuple):
 
 
 @inlined_jit
-def _list_fired(fired, name, channels, place, count, sums):
-    """List the names of neurons that have fired; return how long the list is now."""
+def _list_fired(fired, name, most, channels, place, count, sums):
+    """List the names of neurons that have fired, each up to ``most`` times; return how long the list is now."""
     before, at = count, np.uint64(count)
     words = fired.view(np.uint64)
     for word in range(len(words)):
         if words[word] != 0:
             for k in range(WORD * word, WORD * (word + 1)):
                 place[at] = name[k]
-                at += np.uint64(fired[k] != 0)
-                for _ in range(1, fired[k]):  # as often as it fires
-                    place[at] = name[k]
-                    at += np.uint64(1)
+                if most == 1:
+                    at += np.uint64(fired[k])
+                else:
+                    for _ in range(fired[k]):
+                        place[at] = name[k]
+                        at += np.uint64(1)
     last, count = -1, np.int64(at)
     for k in range(before, count):
         position = place[k] // channels
@@ -164,7 +166,7 @@ def fire(neurons, keys, image, t, scratch, state, place, count, sums):
         if len(noise) > 0:
             fill_normal(of_image(keys.comparator[0], image), t * len(noise), noise)
         _fire_by_rules(neurons, z, noise, state)
-    return _list_fired(state.fired, neurons.name, neurons.channels, place, count, sums)
+    return _list_fired(state.fired, neurons.name, neurons.most, neurons.channels, place, count, sums)
 
 
 @jit

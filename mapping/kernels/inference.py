@@ -192,16 +192,14 @@ def _read_lines(events, start, stop, arrays, readout, keys, image, step, scratch
 def receive(events, start, stop, arrays, readout, keys, image, t, fresh, scratch, state, sums):
     """Add to the currents of a sample what a frame, events ``start`` to ``stop``, gives them at time step t.
 
-    fresh : whether drivers deliver it now, not in a step before
+    fresh : whether drivers deliver it now; if they did before, ``sums`` have no meaning but for lines that are read anew
     """
     reach, groups, number, now, variance = arrays.reach, arrays.groups, state.now.dtype.type, state.now, state.variance
-    if fresh:
-        scratch.field[:] = 0
     if fresh or not arrays.by_line:
+        scratch.field[:] = 0
         for event in range(start, stop):
             channel, y, x, value = _input(events, event, arrays, number)
-            if fresh:
-                deliver(arrays.power, channel, y, x, value, scratch.field, sums)
+            deliver(arrays.power, channel, y, x, value, scratch.field, sums)
             if not arrays.by_line:
                 top, bottom = reach.rows[y, 0], reach.rows[y, 1]
                 add_currents(groups, reach, channel, y, x, top, bottom, 0, value, groups.table, now)

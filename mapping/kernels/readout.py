@@ -87,25 +87,29 @@ def _search(readout, tile, seen, sums):
 
 
 @inlined_jit
-def _combine(readout, tile, seen, out, into):
-    gain, at = readout.gain, np.uint64(into)
-    n = np.uint64(readout.n_out)
+def _add_slice(readout, tile, seen, first, out, into):
+    """Add the outputs of a slice, from number ``first`` on."""
+    gain, at, base = readout.gain, np.uint64(into), np.uint64(first)
     if readout.pairing == PAIRS:
-        for part in range(readout.slices):
-            base = np.uint64(part) * n
-            for k in range(n):
-                out[at + k] += gain[tile, base + k] * (seen[2 * (base + k)] - seen[2 * (base + k) + 1])
-    elif readout.pairing == SINGLE:
-        for part in range(readout.slices):
-            base = np.uint64(part) * n
-            for k in range(n):
-                out[at + k] += gain[tile, base + k] * seen[base + k]
+        for k in range(np.uint64(readout.n_out)):
+            out[at + k] += gain[tile, base + k] * (seen[2 * (base + k)] - seen[2 * (base + k) + 1])
+    else:
+        for k in range(np.uint64(readout.n_out)):
+            out[at + k] += gain[tile, base + k] * seen[base + k]
+
+
+@inlined_jit
+def _combine(readout, tile, seen, out, into):
+    if readout.pairing in (PAIRS, SINGLE):
+        _add_slice(readout, tile, seen, 0, out, into)
+        for part in range(1, readout.slices):
+            _add_slice(readout, tile, seen, part * readout.n_out, out, into)
     else:
         first = 0
         for array, stop in enumerate(readout.tile_stop):
             half = (seen[stop + 2 * array] + seen[stop + 2 * array + 1]) / 2
             for k in range(first, stop):
-                out[into + k % readout.n_out] += gain[tile, k] * (seen[k + 2 * array] - half)
+                out[into + k % readout.n_out] += readout.gain[tile, k] * (seen[k + 2 * array] - half)
             first = stop
 
 

@@ -24,6 +24,8 @@ def pool_spikes(graph: Graph) -> Graph:
     """
     nodes: dict[str, Op] = {}
     edges: list[Edge] = []
+    if not any(_is_before_weights(graph, name) for name in graph.order):
+        return graph
     for name in graph.order:
         op = graph.nodes[name]
         if isinstance(op, Weights):

@@ -186,7 +186,7 @@ class EventLayer:
                 raise ParameterError(
                     f"events of {len(frame.events.stop)} samples, state of {n}; give state(n) of as many"
                 )
-            counted = frame.fresh or self.every_step
+            counted = frame.fresh or (self.every_step and source.arrays.by_line)
             inference.receive_frame(
                 frame.events, frame.number, source.arrays, source.readout, self._keys(k), t if counted else 0, first,
                 frame.fresh, scratch[k], state, sums[k] if counted else np.zeros(N_SUMS),

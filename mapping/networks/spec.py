@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from math import prod
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -151,7 +152,7 @@ class NetworkSpec(NeuronSpec):
     def _fits(self) -> Self:
         if min(self.input_shape) < 1:
             raise ValueError(f"NetworkSpec.input_shape = {self.input_shape}: channels, height and width from 1")
-        wiring = Wiring(self.input_shape, self.layers)
+        wiring = self.wiring
         for component in wiring.components:
             for k in component.layers if component.loops else ():
                 if self.layers[k].batch_norm:
@@ -170,7 +171,7 @@ class NetworkSpec(NeuronSpec):
             raise ValueError(f"NetworkSpec.decoder = {self.decoder!r}: the last neurons never fire; read a 'membrane'")
         return self
 
-    @property
+    @cached_property
     def wiring(self) -> Wiring:
         """Which layer reads which."""
         return Wiring(self.input_shape, self.layers)
