@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, PlainSerializer, WrapValidator, model_validator
@@ -13,6 +13,7 @@ from xbarsim.die import Die
 from xbarsim.drift import PowerLawDisturb, ReadDisturb, Retention, ThermalLaw
 from xbarsim.errors import MissingError, ParameterError
 from xbarsim.faults import Faults
+from xbarsim.levels import Levels, States
 from xbarsim.parameters import Parameters
 from xbarsim.plausible import RANGE, both, implausible
 from xbarsim.presets import list_devices, load_preset
@@ -31,7 +32,7 @@ _MaybeLeftOut = (
 
 
 class Device(Parameters):
-    """A two-state memristor.
+    """A memristor of two states, or of levels between them.
 
     ``Device(preset="pcm-ibm", v_read=0.2)`` starts from a published device, see :func:`xbarsim.list_devices`.
     ``v_read`` and ``t_read`` may be left out, as some sources do: they are asked for, by an error that names them,
@@ -43,6 +44,12 @@ class Device(Parameters):
         Conductance in the low-resistance state [S]; may be given as ``i_lrs`` [A] at ``v_read`` instead.
     on_off_ratio : float
         g_lrs / g_hrs, above 1.
+    levels : int or "analog"
+        How many conductances cells are written to, evenly spaced from g_hrs to g_lrs; with "analog" any between them.
+        A cell between the states is as far on its way as it should be, and what makes cells differ follows from both
+        states: in siemens, spreads and noise are linear in conductance; drift exponents are linear in its logarithm;
+        disturb moves both parts of a conductance like the state that they are of, by a power law like LRS and down to
+        HRS at most. The ``between`` of a quantity, see :class:`xbarsim.variation.PerState`, has what is measured there.
     v_read : float, optional
         Read voltage [V].
     t_read : float, optional
@@ -68,8 +75,10 @@ class Device(Parameters):
     """
 
     beside: ClassVar = ("valid",)
+    later: ClassVar = ("levels",)
     g_lrs: Conductance
     on_off_ratio: float = Field(gt=1, allow_inf_nan=False)
+    levels: Annotated[int, Field(ge=2, le=1 << 15)] | Literal["analog"] = 2
     v_read: Annotated[Voltage, *_MaybeLeftOut] = Field(default=_LEFT_OUT)
     t_read: Annotated[Time, *_MaybeLeftOut] = Field(default=_LEFT_OUT)
     d2d: D2D = D2D()
@@ -158,6 +167,25 @@ class Device(Parameters):
         """Physical range of conductances [S]."""
         return self.g_min, np.inf if self.g_max is None else self.g_max
 
+    @property
+    def written(self) -> str:
+        """What cells are written with."""
+        return "bits" if self.levels == 2 else "levels"
+
+    def states(self, levels: np.ndarray) -> States:
+        """Return the states of cells that are written with bits, whole numbers below ``levels``, or shares."""
+        top = 1 if self.levels == "analog" else self.levels - 1
+        known = {"analog": "outside 0 to 1", 2: "other than 0 and 1"}
+        if not (
+            levels.dtype.kind in "biuf"
+            and ((levels >= 0) & (levels <= top)).all()
+            and (self.levels == "analog" or (levels == np.floor(levels)).all())
+        ):
+            raise ParameterError(f"{self.written} hold values {known.get(self.levels, f'other than 0, 1, ... {top}')}")
+        if self.levels == 2:
+            return levels.astype(bool)
+        return Levels(levels.astype(np.float64) / top, self.on_off_ratio)
+
     def replace(self, **values: Any) -> Self:
         """Return a copy with some fields changed, see :meth:`Parameters.replace`; ``i_lrs`` in place of ``g_lrs``.
 
@@ -217,10 +245,10 @@ class Device(Parameters):
         return Die(self, shape, seed, die, key)
 
     def program(self, bits: Any, *, seed: int) -> np.ndarray:
-        """Fabricate an array and write ``bits`` (n_rows, n_cols) into it; return conductances [S]."""
+        """Fabricate an array and write bits or levels (n_rows, n_cols) into it; return conductances [S]."""
         bits = np.asarray(bits)
         if bits.ndim != 2:
-            raise ParameterError(f"bits have the shape {bits.shape}; give (n_rows, n_cols)")
+            raise ParameterError(f"{self.written} have the shape {bits.shape}; give (n_rows, n_cols)")
         return self.fabricate((bits.shape[0], bits.shape[1]), seed=seed).program(bits)
 
 

@@ -15,6 +15,7 @@ from xbarsim.drift import ROOM_TEMPERATURE
 from xbarsim.errors import ParameterError
 from xbarsim.faults import HEALTHY, OPEN_CELL, SHORTED, STUCK_HRS, STUCK_LRS, bridged, broken
 from xbarsim.kernels.disturb import count_reads
+from xbarsim.levels import States, nominal, picked, stuck
 from xbarsim.machine import check_reads
 from xbarsim.read_noise import NoiseState
 from xbarsim.streams import stream, whole_number
@@ -30,13 +31,13 @@ _GROWTH = 100.0  # of the logarithm of a conductance, by drift; beyond there are
 class _State:
     """What changes: from write to write, from read to read, with time."""
 
-    bits: np.ndarray  # True in the low-resistance state, stuck cells as they are
+    states: States  # stuck cells as they are
     written: np.ndarray  # conductances just after the write [S]
     cut: np.ndarray | None  # cells whose written conductance was cut to the physical range
     pulses: np.ndarray | None
     reads: np.ndarray
     moving: np.ndarray  # flat indices of the cells that reads can move
-    lrs: np.ndarray  # which of them are in the low-resistance state
+    moving_states: States  # theirs
     moved: np.ndarray | None  # their state under the read-disturb law, None before any read
     floor: np.ndarray | None  # conductances below which that law does not bring them [S]
     writes: int
@@ -113,7 +114,7 @@ class Die:
             self.faults.flags.writeable = False
 
     def program(self, bits: Any, *, seed: int | None = None) -> np.ndarray:
-        """Write ``bits`` in {0, 1}, 1 for the low-resistance state; return what was written, (n_rows, n_cols) [S].
+        """Write bits, 1 for the low-resistance state, or levels; return what was written, (n_rows, n_cols) [S].
 
         A write sets back age, reads and disturb. What it returns is free of read noise; :attr:`conductance` has the
         slow part of it.
@@ -121,41 +122,41 @@ class Die:
         Parameters
         ----------
         bits : array, (n_rows, n_cols)
+            0 or 1; of devices with n levels 0 to n - 1, of analog ones 0 to 1, see :class:`Device`.
         seed : int, optional
             Tells writes apart; by default each write of this die draws anew.
         """
         device, bits = self.device, np.asarray(bits)
         if bits.shape != self.shape:
-            raise ParameterError(f"bits have the shape {bits.shape}; the die has {self.shape}")
-        if not ((bits == 0) | (bits == 1)).all():
-            raise ParameterError("bits hold values other than 0 and 1")
-        wanted = bits.astype(bool)
-        lrs, fixed = wanted, None
+            raise ParameterError(f"{device.written} have the shape {bits.shape}; the die has {self.shape}")
+        wanted = device.states(bits)
+        states, fixed = wanted, None
         if self.faults is not None:
-            lrs, fixed = wanted.copy(), self.faults != HEALTHY
-            lrs[self.faults == STUCK_LRS], lrs[self.faults == STUCK_HRS] = True, False
-        own, writes = self._own(lrs), self._now.writes if self._now else 0
+            fixed = self.faults != HEALTHY
+            states = stuck(wanted, self.faults == STUCK_LRS, self.faults == STUCK_HRS)
+        own, writes = self._own(states), self._now.writes if self._now else 0
         purpose, number = ("c2c", writes) if seed is None else ("c2c, seeded", seed)
         draws = stream(self.seed, purpose, *self.key, whole_number(number, "seed"))
-        target = np.where(wanted, device.g_lrs, device.g_hrs) if device.c2c.write_verify else own
-        written, pulses = device.c2c.write(own, target, lrs, fixed, draws)
+        target = nominal(wanted, device.g_lrs, device.g_hrs) if device.c2c.write_verify else own
+        written, pulses = device.c2c.write(own, target, states, fixed, draws)
         written, cut = self._within(written)
         moving, floor = np.zeros(0, np.intp), None
         if device.read_disturb is not None:
-            able = device.read_disturb.moving(lrs)
+            able = device.read_disturb.moving(states)
             moving = np.flatnonzero(able if fixed is None else able & ~fixed)
             if device.read_disturb.stops_at_hrs:
                 hrs, _ = self._within(self._own(np.zeros(self.shape, bool)))
                 floor = np.minimum(hrs, written).reshape(-1)[moving]
         self._now = _State(
-            lrs, written, cut, pulses, np.zeros(self.shape), moving, lrs.reshape(-1)[moving], None, floor, writes + 1
+            states, written, cut, pulses, np.zeros(self.shape), moving, picked(states, moving), None, floor, writes + 1
         )
         self._g = None
         return written.copy()
 
-    def _own(self, lrs: np.ndarray) -> np.ndarray:
+    def _own(self, states: States) -> np.ndarray:
         """Return what each cell conducts in a state on average over writes."""
-        g: np.ndarray = self._offset * self.device.d2d.conductance(lrs, (self.device.g_lrs, self.device.g_hrs), self._z)
+        nominal_states = self.device.g_lrs, self.device.g_hrs
+        g: np.ndarray = self._offset * self.device.d2d.conductance(states, nominal_states, self._z)
         if self.faults is not None:
             g[self.faults == OPEN_CELL] = 0.0
             if self.device.faults.r_short is not None:
@@ -204,13 +205,13 @@ class Die:
         device, now = self.device, self._state
         g = now.written.copy()
         if device.retention is not None and now.age > 0:
-            g *= device.retention.factor(self._exponents(now.bits), now.age)
+            g *= device.retention.factor(self._exponents(now.states), now.age)
         if device.read_disturb is not None and now.moved is not None:
             at, flat = now.moving, g.reshape(-1)
-            after = flat[at] * device.read_disturb.ratio(now.moved, now.lrs)
+            after = flat[at] * device.read_disturb.ratio(now.moved, now.moving_states)
             flat[at] = after if now.floor is None else np.maximum(after, np.minimum(flat[at], self._floor(now)))
         if device.read_noise.remembers:
-            g *= self._noise.factor(now.bits)
+            g *= self._noise.factor(now.states)
         if self.faults is not None:
             g = np.where(self.faults == HEALTHY, g, now.written)
         return g
@@ -232,12 +233,12 @@ class Die:
             now.noise = NoiseState(self.device.read_noise, self.shape, traps, draws)
         return now.noise
 
-    def _exponents(self, lrs: np.ndarray) -> Any:
+    def _exponents(self, states: States) -> Any:
         """Return the drift exponents of cells in these states, each device's own."""
         retention = self.device.retention
         assert retention is not None
-        nu = retention.nu.of(lrs)
-        return nu + retention.nu_spread.of(lrs) * self._nu_z if retention.nu_spread else nu
+        nu = retention.nu.of(states)
+        return nu + retention.nu_spread.of(states) * self._nu_z if retention.nu_spread else nu
 
     @cached_property
     def _nu_z(self) -> np.ndarray:
@@ -251,7 +252,7 @@ class Die:
     @property
     def read_spread(self) -> np.ndarray:
         """Standard deviation of each cell's conductance from read to read, (n_rows, n_cols) [S]."""
-        spread = self.conductance * self.device.read_noise.gaussian.of(self._state.bits)
+        spread = self.conductance * self.device.read_noise.gaussian.of(self._state.states)
         return spread if self.faults is None else np.where(self.faults == HEALTHY, spread, 0.0)
 
     def read(self, number: int) -> np.ndarray:
@@ -307,7 +308,7 @@ class Die:
     def _check_growth(self, now: _State, dt: float, ageing: float) -> None:
         """Refuse a time after which negative drift exponents would make conductances overflow."""
         assert self.device.retention is not None
-        nu = float(np.min(self._exponents(now.bits)))
+        nu = float(np.min(self._exponents(now.states)))
         growth = -nu * float(np.log1p((now.age + dt * ageing) / self.device.retention.t0))
         if not growth < _GROWTH:
             raise ParameterError(
@@ -333,7 +334,7 @@ class Die:
             time = np.full(len(at), n[0]) if len(n) == 1 else n.take(at)
             time *= device.t_read
             across = v.take(at)
-            device.read_disturb.advance(now.moved, now.lrs, across, time, temperature)
+            device.read_disturb.advance(now.moved, now.moving_states, across, time, temperature)
             felt = np.abs(across) * (time > 0)
             now.stress += time * (felt > 0)
             now.v_cell = max(now.v_cell or 0.0, float(felt.max(initial=0.0)))

@@ -13,20 +13,23 @@ from xbarsim.errors import ParameterError
 from xbarsim.files import read
 from xbarsim.kernels.disturb import power_law, ratios
 from xbarsim.kernels.elementary import LARGEST
+from xbarsim.levels import States, above_hrs, either, shares
 from xbarsim.parameters import Parameters, beside_toml
 from xbarsim.units import ElectronVolt, Temperature, Time, Voltage
 from xbarsim.validity import Range, Valid
-from xbarsim.variation import PerState
+from xbarsim.variation import ExponentPerState, Share
 
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 BOLTZMANN = 8.617333262e-5  # eV/K, CODATA 2018
 ROOM_TEMPERATURE = 300.0
 
 
-class SignedPerState(PerState):
-    """A quantity of either state, of any sign; one number stands for both."""
+class SignedPerState(ExponentPerState):
+    """An exponent of either state, of any sign; one number stands for both."""
 
-    lrs: float = Field(default=0.0, allow_inf_nan=False)
-    hrs: float = Field(default=0.0, allow_inf_nan=False)
+    lrs: Finite = 0.0
+    hrs: Finite = 0.0
+    between: tuple[tuple[Share, Finite], ...] = ()
 
 
 class ThermalLaw(Parameters):
@@ -78,7 +81,7 @@ class Retention(ThermalLaw):
     ----------
     nu : SignedPerState
         Drift exponent.
-    nu_spread : PerState
+    nu_spread : ExponentPerState
         Standard deviation of nu from device to device, normal, drawn once per die.
     t0 : float
         Time of the first reading after programming [s].
@@ -87,7 +90,7 @@ class Retention(ThermalLaw):
     """
 
     nu: SignedPerState
-    nu_spread: PerState = PerState()
+    nu_spread: ExponentPerState = ExponentPerState()
     t0: Time
 
     def factor(self, nu: Any, age: float) -> np.ndarray:
@@ -186,20 +189,20 @@ class PowerLawDisturb(ThermalLaw):
         """Return where the law is backed by data, for reads at ``v_read`` [V]."""
         return self.valid
 
-    def moving(self, lrs: np.ndarray) -> np.ndarray:
-        """Return which cells reads can move."""
-        return lrs
+    def moving(self, states: States) -> np.ndarray:
+        """Return which cells reads can move: those that conduct more than in HRS."""
+        return above_hrs(states)
 
     def start(self, n_cells: int) -> np.ndarray:
         """Return the state of n cells that have not been read, (2, n): stress up to the onset, and -ln(G / G0)."""
         return np.zeros((2, n_cells))
 
-    def advance(self, state: np.ndarray, lrs: np.ndarray, v: np.ndarray, t: np.ndarray, temperature: float) -> None:
+    def advance(self, state: np.ndarray, states: States, v: np.ndarray, t: np.ndarray, temperature: float) -> None:
         """Move the state of moving cells by reads of ``t`` seconds in all at ``v`` volts on each cell, all (n,)."""
         slope = self.a / (BOLTZMANN * self.t_ref)
         power_law(v, t * self.ageing(temperature), self.c, slope, np.log(self._worn), self.t0, state[0], state[1])
 
-    def ratio(self, state: np.ndarray, lrs: np.ndarray) -> np.ndarray:
+    def ratio(self, state: np.ndarray, states: States) -> np.ndarray:
         """Return G over what it was before the reads, of each moving cell."""
         ratio = np.empty_like(state[1])
         ratios(state[1], ratio)
@@ -273,24 +276,24 @@ class TableDisturb(ThermalLaw):
         """Return the logarithm of how much faster than at the voltage of the measurement time counts."""
         return _log_sinh(np.abs(v) / self.v_char) - _log_sinh(self.v_measured / self.v_char)
 
-    def moving(self, lrs: np.ndarray) -> np.ndarray:
-        """Return which cells reads can move."""
-        return np.ones_like(lrs)
+    def moving(self, states: States) -> np.ndarray:
+        """Return which cells reads can move: all."""
+        return np.ones_like(above_hrs(states))
 
     def start(self, n_cells: int) -> np.ndarray:
         """Return the state of cells that have not been read: no equivalent time [s]."""
         return np.zeros(n_cells)
 
-    def advance(self, state: np.ndarray, lrs: np.ndarray, v: np.ndarray, t: np.ndarray, temperature: float) -> None:
+    def advance(self, state: np.ndarray, states: States, v: np.ndarray, t: np.ndarray, temperature: float) -> None:
         """Add the equivalent time of reads; arguments as for :class:`PowerLawDisturb`."""
         state += t * self.ageing(temperature) * np.exp(np.minimum(self._faster(v), LARGEST))
 
-    def ratio(self, state: np.ndarray, lrs: np.ndarray) -> np.ndarray:
+    def ratio(self, state: np.ndarray, states: States) -> np.ndarray:
         """Return G over what it was before the reads, of each moving cell."""
         time, in_lrs, in_hrs = self.points.T
         later, early = np.log(np.maximum(state, time[0])), np.minimum(state / time[0], 1.0) - 1.0
         curves = (np.interp(later, np.log(time), curve) + (curve[0] - 1) * early for curve in (in_lrs, in_hrs))
-        return np.asarray(np.where(lrs, *curves))
+        return either(states, *curves)
 
 
 def _log_sinh(x: Any) -> Any:
@@ -305,7 +308,8 @@ class CustomDisturb(Parameters):
     ----------
     law : callable
         ``law(ratio, v, t, lrs, temperature) -> ratio``: G over its value before any read, after a further ``t`` seconds
-        at ``v`` volts; all arrays (n,) over cells, ``lrs`` telling those in the low-resistance state.
+        at ``v`` volts; all arrays (n,) over cells, ``lrs`` telling those in the low-resistance state, or with levels
+        between the states how far each is on the way there, 0 to 1.
     valid : Valid
         Where it is backed by data; reports warn outside.
     """
@@ -320,17 +324,17 @@ class CustomDisturb(Parameters):
         """Return where the law is backed by data, for reads at ``v_read`` [V]."""
         return self.valid
 
-    def moving(self, lrs: np.ndarray) -> np.ndarray:
-        """Return which cells reads can move."""
-        return np.ones_like(lrs)
+    def moving(self, states: States) -> np.ndarray:
+        """Return which cells reads can move: all."""
+        return np.ones_like(above_hrs(states))
 
     def start(self, n_cells: int) -> np.ndarray:
         """Return the state of cells that have not been read."""
         return np.ones(n_cells)
 
-    def advance(self, state: np.ndarray, lrs: np.ndarray, v: np.ndarray, t: np.ndarray, temperature: float) -> None:
+    def advance(self, state: np.ndarray, states: States, v: np.ndarray, t: np.ndarray, temperature: float) -> None:
         """Apply the law; arguments as for :class:`PowerLawDisturb`."""
-        after = np.asarray(self.law(state.copy(), v, t, lrs, temperature))
+        after = np.asarray(self.law(state.copy(), v, t, shares(states), temperature))
         if after.shape != state.shape or after.dtype.kind not in "iuf" or not np.isfinite(after).all():
             raise ParameterError(
                 f"CustomDisturb.law returned {after.dtype} values of the shape {after.shape}, or some not finite; "
@@ -338,7 +342,7 @@ class CustomDisturb(Parameters):
             )
         state[:] = after
 
-    def ratio(self, state: np.ndarray, lrs: np.ndarray) -> np.ndarray:
+    def ratio(self, state: np.ndarray, states: States) -> np.ndarray:
         """Return G over what it was before the reads, of each moving cell."""
         return state
 

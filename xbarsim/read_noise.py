@@ -7,6 +7,7 @@ from typing import ClassVar, Self
 import numpy as np
 from pydantic import model_validator
 
+from xbarsim.levels import States, shares
 from xbarsim.parameters import Parameters
 from xbarsim.units import Fraction, Frequency, Probability, Time
 from xbarsim.variation import PerState
@@ -134,14 +135,15 @@ class NoiseState:
             fresh = draws.standard_normal(self.waves.shape)
             self.waves = np.exp(-passed) * self.waves + np.sqrt(-np.expm1(-2 * passed)) * fresh
 
-    def factor(self, bits: np.ndarray) -> np.ndarray:
+    def factor(self, states: States) -> np.ndarray:
         """Return what the conductance of each cell is multiplied with now."""
-        factor = np.ones(bits.shape)
+        shape = shares(states).shape
+        factor = np.ones(shape)
         if self.noise.flicker is not None:
-            spread = self.noise.flicker.spread.of(bits)
+            spread = self.noise.flicker.spread.of(states)
             factor += spread / np.sqrt(len(self.waves)) * self.waves.sum(0)
         if self.noise.telegraph is not None:
             trap = self.noise.telegraph
-            amplitude = np.broadcast_to(trap.amplitude.of(bits), bits.shape).ravel()[self.cells]
+            amplitude = np.broadcast_to(trap.amplitude.of(states), shape).ravel()[self.cells]
             factor.ravel()[self.cells] += amplitude * (trap.filled_share - self.filled)
         return factor

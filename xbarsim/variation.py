@@ -6,14 +6,17 @@ field of z therefore serves every law, and may be correlated in space.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from xbarsim.files import read
 from xbarsim.kernels.variation import autoregress
+from xbarsim.levels import Levels, States, nominal, picked
 from xbarsim.parameters import Parameters, beside_toml
 from xbarsim.streams import stream
 from xbarsim.units import Fraction, parse_quantity
@@ -21,19 +24,53 @@ from xbarsim.units import Fraction, parse_quantity
 Law = Literal["lognormal", "normal"]
 
 
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
 class PerState(Parameters):
-    """A quantity from 0 of either state; one number stands for both."""
+    """A quantity from 0, relative to the conductance, of either state; one number stands for both.
+
+    Attributes
+    ----------
+    lrs, hrs : float
+    between : sequence of (share, value)
+        What it is on levels between the two, see :class:`Device`: in siemens it is linear in conductance between these
+        points and the states. ``share`` tells how far they are on the way from HRS to LRS in conductance, rising.
+    """
 
     bare: ClassVar = ("lrs", "hrs")
+    later: ClassVar = ("between",)
     lrs: Fraction = 0.0
     hrs: Fraction = 0.0
+    between: tuple[tuple[Share, Fraction], ...] = ()
+
+    @model_validator(mode="after")
+    def _rising(self) -> Self:
+        shares = [share for share, _ in self.between]
+        if any(b <= a for a, b in pairwise(shares)):
+            raise ValueError(f"{type(self).__name__}.between: shares {shares} do not rise")
+        return self
 
     def __bool__(self) -> bool:
-        return self.lrs > 0 or self.hrs > 0
+        return self.lrs > 0 or self.hrs > 0 or any(value > 0 for _, value in self.between)
 
-    def of(self, bits: np.ndarray) -> Any:
-        """Return the quantity of each cell, ``bits`` being True in the low-resistance state; a number if all agree."""
-        return self.lrs if self.lrs == self.hrs else np.where(bits, self.lrs, self.hrs)
+    def of(self, states: States) -> Any:
+        """Return the quantity of each cell; a number if all agree."""
+        if self.lrs == self.hrs and not self.between:
+            return self.lrs
+        if isinstance(states, Levels):
+            return self._law(states, ((0.0, self.hrs), *self.between, (1.0, self.lrs)))
+        return np.where(states, self.lrs, self.hrs)
+
+    def _law(self, levels: Levels, points: Sequence[tuple[float, float]]) -> np.ndarray:
+        return levels.amount(points)
+
+
+class ExponentPerState(PerState):
+    """An exponent of either state; ``between`` points and states it is linear in the logarithm of conductance."""
+
+    def _law(self, levels: Levels, points: Sequence[tuple[float, float]]) -> np.ndarray:
+        return levels.exponent(points)
 
 
 def _measured(value: Any, unit: str | None = None) -> np.ndarray | None:
@@ -69,17 +106,20 @@ def _measured(value: Any, unit: str | None = None) -> np.ndarray | None:
 Samples = Annotated[np.ndarray | None, BeforeValidator(_measured)]
 
 
-def factor(law: Law, spread: PerState, bits: np.ndarray, z: np.ndarray) -> np.ndarray:
+def factor(law: Law, spread: PerState, states: States, z: np.ndarray) -> np.ndarray:
     """Return factors of mean 1 and relative standard deviation s at standard normal numbers z.
 
     Normal: 1 + s z, which may be negative. Lognormal: exp(sigma z - sigma^2 / 2) with sigma^2 = ln(1 + s^2).
     """
     if law == "normal":
-        return np.asarray(1 + spread.of(bits) * z)
+        return np.asarray(1 + spread.of(states) * z)
+    if isinstance(states, Levels):
+        variance = np.log1p(np.square(spread.of(states)))
+        return np.asarray(np.exp(np.sqrt(variance) * z - variance / 2))
     lrs, hrs = np.log1p(spread.lrs**2), np.log1p(spread.hrs**2)
     if lrs == hrs:
         return np.asarray(np.exp(np.sqrt(lrs) * z - lrs / 2))
-    return np.asarray(np.exp(np.where(bits, np.sqrt(lrs), np.sqrt(hrs)) * z - np.where(bits, lrs / 2, hrs / 2)))
+    return np.asarray(np.exp(np.where(states, np.sqrt(lrs), np.sqrt(hrs)) * z - np.where(states, lrs / 2, hrs / 2)))
 
 
 class D2D(Parameters):
@@ -137,15 +177,28 @@ class D2D(Parameters):
         return bool(self.spread) or self.samples_lrs is not None or self.samples_hrs is not None
 
     def draw(self, shape: tuple[int, int], seed: int, key: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray] | None:
-        """Return the standard normal numbers of the cells in LRS and in HRS, or None if cells do not vary."""
+        """Return the standard normal numbers of the cells in LRS, and others that are independent of them, if needed.
+
+        None if cells do not vary.
+        """
         if not self.varies:
             return None
         draws = stream(seed, "d2d", *key)
         lrs = correlated(draws.standard_normal(shape), self.correlation_length)
         if self.state_correlation == 1:
             return lrs, lrs
-        other = correlated(draws.standard_normal(shape), self.correlation_length)
-        return lrs, self.state_correlation * lrs + np.sqrt(1 - self.state_correlation**2) * other
+        return lrs, correlated(draws.standard_normal(shape), self.correlation_length)
+
+    def _numbers(self, states: States, z: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+        """Return the standard normal numbers of cells: from LRS to HRS they turn by the angle of their correlation."""
+        lrs, other = z
+        if self.state_correlation == 1:
+            return lrs
+        if isinstance(states, Levels):
+            angle = (1 - states.share) * np.arccos(self.state_correlation)
+            return np.asarray(np.cos(angle) * lrs + np.sin(angle) * other)
+        hrs = self.state_correlation * lrs + np.sqrt(1 - self.state_correlation**2) * other
+        return np.where(states, lrs, hrs)
 
     def offset(self, seed: int, die: int) -> float:
         """Return the factor that all cells of a die have in common."""
@@ -155,17 +208,25 @@ class D2D(Parameters):
         return float(np.exp(np.sqrt(variance) * stream(seed, "die", die).standard_normal() - variance / 2))
 
     def conductance(
-        self, bits: np.ndarray, g: tuple[float, float], z: tuple[np.ndarray, np.ndarray] | None
+        self, states: States, g: tuple[float, float], z: tuple[np.ndarray, np.ndarray] | None
     ) -> np.ndarray:
-        """Return conductances [S] at the draws z: LRS where ``bits`` is True; g holds those of the nominal states."""
-        nominal = np.where(bits, *g)
+        """Return conductances [S] at the draws z; g holds those of LRS and HRS as they should be.
+
+        Between measured states, they are as far on the way as they should be from what the cell has in one to what it
+        has in the other.
+        """
         if z is None:
-            return np.asarray(nominal)
-        number = z[0] if z[0] is z[1] else np.where(bits, *z)
-        drawn = np.asarray(nominal * factor(self.law, self.spread, bits, number))
-        for sample, there in ((self.samples_lrs, bits), (self.samples_hrs, ~bits)):
-            if sample is not None:
-                drawn[there] = resample(sample, number[there])
+            return nominal(states, *g)
+        samples = self.samples_lrs, self.samples_hrs
+        if isinstance(states, Levels) and any(sample is not None for sample in samples):
+            lrs, hrs = (self.conductance(np.full(states.share.shape, state), g, z) for state in (True, False))
+            return np.asarray(hrs + states.share * (lrs - hrs))
+        number = self._numbers(states, z)
+        drawn = np.asarray(nominal(states, *g) * factor(self.law, self.spread, states, number))
+        if not isinstance(states, Levels):
+            for sample, there in zip(samples, (states, ~states)):
+                if sample is not None:
+                    drawn[there] = resample(sample, number[there])
         return drawn
 
 
@@ -229,7 +290,7 @@ class C2C(Parameters):
         self,
         own: np.ndarray,
         target: np.ndarray,
-        bits: np.ndarray,
+        states: States,
         fixed: np.ndarray | None,
         draws: np.random.Generator,
     ) -> tuple[np.ndarray, np.ndarray | None]:
@@ -239,13 +300,15 @@ class C2C(Parameters):
         ----------
         own, target : array, (n_rows, n_cols)
             What one pulse reaches in each cell on average, and what the state should be [S].
-        bits, fixed : bool array, (n_rows, n_cols)
-            Cells to be in LRS; cells that no pulse changes.
+        states : States, (n_rows, n_cols)
+            What cells are to be in.
+        fixed : bool array, (n_rows, n_cols), optional
+            Cells that no pulse changes.
         draws : numpy.random.Generator
         """
         g = own.copy()
         if self.spread:
-            change = factor(self.law, self.spread, bits, draws.standard_normal(own.shape))
+            change = factor(self.law, self.spread, states, draws.standard_normal(own.shape))
             g *= change
             if self.law == "normal":  # a negative factor of a negative conductance makes no positive one
                 g[change < 0] = -np.abs(g[change < 0])
@@ -259,13 +322,13 @@ class C2C(Parameters):
             pulses[wrong & fixed] = most
             wrong &= ~fixed
         at = np.flatnonzero(wrong)
-        aims, lrs = target.reshape(-1)[at], bits.reshape(-1)[at]
+        aims, aimed = target.reshape(-1)[at], picked(states, at)
         for _ in range(most - 1):
             if not len(at):
                 break
-            reached = aims * factor(self.law, self.spread, lrs, draws.standard_normal(len(at)))
+            reached = aims * factor(self.law, self.spread, aimed, draws.standard_normal(len(at)))
             pulses.reshape(-1)[at] += 1
             g.reshape(-1)[at] = reached
             still = np.abs(reached - aims) > self.write_verify.tolerance * aims
-            at, aims, lrs = at[still], aims[still], lrs[still]
+            at, aims, aimed = at[still], aims[still], picked(aimed, still)
         return g, pulses

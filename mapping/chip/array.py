@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from mapping.chip.chip import Chip
-from mapping.lower.placement import Patch, bitlines, cell_bits, decoder, first_row
+from mapping.lower.placement import Patch, bitlines, cell_levels, decoder, first_row
 from xbarsim.crossbar import Crossbar
 from xbarsim.errors import ParameterError
 from xbarsim.inactive import InactiveRows
@@ -25,7 +25,7 @@ class Tile:
 
     Parameters
     ----------
-    weights : int8 array, (n_out, n_in)
+    weights : array, (n_out, n_in)
         Of all arrays that one source drives; this one is programmed with its part of them.
     patch : Patch
         The inputs and outputs that it holds.
@@ -84,7 +84,7 @@ class Tile:
         self.copies = counts @ np.abs(self.decode)
         self.seen = np.eye(self.decode.shape[1]) if chip.by_bitline else self.decode
         self.die = chip.device.fabricate((chip.rows, chip.cols), seed=seed, die=die, key=key)
-        self.die.program(cell_bits(weights, patch, chip))
+        self.die.program(cell_levels(weights, patch, chip) * chip.level_step)
         self.refresh()
 
     def refresh(self) -> None:

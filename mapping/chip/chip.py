@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -18,6 +18,7 @@ from mapping.chip.periphery.part import Part
 from mapping.chip.periphery.sar_adc import SarAdc
 from mapping.chip.periphery.sense_amp import SenseAmp
 from mapping.inputs.resources import file_of, shipped
+from mapping.lower.fill_range import CellLevels
 from xbarsim.cells import Ohmic
 from xbarsim.device import Device
 from xbarsim.parameters import Parameters
@@ -42,6 +43,9 @@ class Chip(Parameters):
     weights : {"differential", "reference"}
         A weight is a pair of bitlines, or one bitline against the mean of an all-LRS and an all-HRS bitline of the
         same array.
+    bits_per_cell : int, optional
+        Of the magnitudes of weights, which several cells hold where they have more; unless given cells are used at all
+        the levels that their device has.
     readout : SarAdc or SenseAmp
     merge : {"charge", "charge-sharing", "digital", "majority"}, optional
         How the row tiles of one output become one decision: their currents add on one membrane; their charges are
@@ -73,6 +77,7 @@ class Chip(Parameters):
         Of one cell [m^2].
     """
 
+    later: ClassVar = ("bits_per_cell",)
     name: str = "custom"
     description: str = ""
     rows: int = Field(gt=0)
@@ -82,6 +87,7 @@ class Chip(Parameters):
     wires: Wires = Wires()
     inactive: Literal["ground", "open", "gated"] = "ground"
     weights: Literal["differential", "reference"] = "differential"
+    bits_per_cell: Annotated[int, Field(ge=1, le=15)] | None = None
     readout: Annotated[SarAdc | SenseAmp, Field(discriminator="kind")]
     merge: Literal["charge", "charge-sharing", "digital", "majority"] | None = None
     limiter: CurrentLimit | None = None
@@ -103,6 +109,17 @@ class Chip(Parameters):
         if self.cols < least:
             raise ValueError(
                 f"Chip.cols = {self.cols}: {self.weights} weights need at least {least} bitlines per array"
+            )
+        levels = self.device.levels
+        if self.weights == "reference" and levels != 2:
+            raise ValueError(
+                f"Chip.weights = 'reference' with Device.levels = {levels!r}: a reference is the middle of two states; "
+                "use 'differential'"
+            )
+        if self.bits_per_cell is not None and levels != "analog" and (levels - 1) % (self.cell_top or 1):
+            raise ValueError(
+                f"Chip.bits_per_cell = {self.bits_per_cell} with Device.levels = {levels}: these are not among them; "
+                f"give levels = {1 << self.bits_per_cell} or 'analog'"
             )
         digital = self.neuron.digital
         if self.readout.converts != digital:
@@ -196,10 +213,27 @@ class Chip(Parameters):
         return self.cols // 2 if self.weights == "differential" else self.cols - 2
 
     @property
+    def cell_levels(self) -> CellLevels:
+        """Levels that cells are used at."""
+        return self.device.levels if self.bits_per_cell is None else 1 << self.bits_per_cell
+
+    @property
+    def cell_top(self) -> int:
+        """The weight that a cell in LRS stands for."""
+        return 1 if self.cell_levels == "analog" else self.cell_levels - 1
+
+    @property
+    def level_step(self) -> int | float:
+        """What a unit of weight is on the levels of the device."""
+        if self.cell_levels == self.device.levels:
+            return 1
+        return 1 / self.cell_top if self.device.levels == "analog" else (self.device.levels - 1) // self.cell_top
+
+    @property
     def unit_current(self) -> float:
         """Current [A] of one unit of weight at v_read, without wires."""
         swing: float = self.device.v_read * (self.device.g_lrs - self.device.g_hrs)
-        return swing if self.weights == "differential" else swing / 2
+        return swing / self.cell_top if self.weights == "differential" else swing / 2
 
 
 def modules_of(chip: type[Chip]) -> dict[str, str]:

@@ -128,6 +128,11 @@ class MappedLayer:
         refusal = chip.neuron.refusal(layer.activation.neuron) if isinstance(layer.activation, Lif) else ""
         if refusal:
             raise ParameterError(f"{where}: {refusal}")
+        if chip.neuron.floating and layer.slices > 1 and chip.cell_levels != 2:
+            raise ParameterError(
+                f"{where}: passive neurons weigh digits by sharing charge with what came before, which halves it: give "
+                f"bits_per_cell = 1, or cells that hold weights of {layer.slices} digits whole"
+            )
         if chip.weights == "reference" and not layer.weights.all():
             raise ParameterError(f"{where}: weights of 0 need a pair of bitlines; set weights = 'differential'")
         if layer.spec.pool_by == "maximum" and chip.merging != "digital":

@@ -60,7 +60,7 @@ class Rectifiers:
         """
         stage, relu = self._stage, self._relu
         sums = current.double().numpy().reshape(*current.shape[:2], stage.slices, self._out, *stage.out_shape[1:])
-        y = np.einsum("p,s,pns...->n...", self._planes, 2.0 ** np.arange(stage.slices), sums)
+        y = np.einsum("p,s,pns...->n...", self._planes, stage.rows[0].digits, sums)
         y = np.reshape(relu.gain, (-1, 1, 1)) * y + np.reshape(relu.offset, (-1, 1, 1))
         if relu.top is not None:
             y = np.rint(y).clip(0, relu.top).astype(np.int64)

@@ -66,7 +66,7 @@ def report(
     from mapping.cost.accounting import convention
     from mapping.cost.tables import render, with_interval
     from mapping.inputs.arrays import told
-    from mapping.lower.plan import explain, lower
+    from mapping.lower.plan import explain, lower, to_cells
     from mapping.mapped.dies import History, evaluate_dies
     from mapping.mapped.given import refuse_nir, trained_for
     from mapping.networks.encode import check_images, check_labels
@@ -83,7 +83,8 @@ def report(
     x, y = x[sample.index], y[sample.index]
     x = check_images(x, net.spec, told(x))  # refuses images that do not fit before the arrays are solved,
     y = check_labels(y, len(x), net.spec.n_classes)  # labels of other classes,
-    lower(net.graph())  # and weights that no cell holds
+    for one in chips:
+        lower(net.graph(), to_cells(one.cell_levels))  # and weights that no cell holds
     convention(accounting)
     if explained:
         console().print(explain(net.graph(), {one.name: one for one in chips}), markup=False, soft_wrap=True)

@@ -41,6 +41,8 @@ class Run:
         Its name, and as of the network of all its fields.
     v_read, g_lrs, on_off_ratio : float
         Of its device [V, S].
+    levels : int or "analog"
+        That its cells are used at; no part of :meth:`to_dict` where it is 2.
     rows, cols : int
         Of one array.
     wires, readout : str
@@ -74,6 +76,7 @@ class Run:
     dies: tuple[int, ...]
     version: str = __version__
     date: str = field(default_factory=now, compare=False)
+    levels: int | str = 2
 
     @classmethod
     def of(
@@ -108,6 +111,7 @@ class Run:
             readout_bits=chip.readout.n_bits,
             seed=seed,
             dies=(die,),
+            levels=chip.cell_levels,
         )
 
     def and_dies(self, other: Run) -> Run:
@@ -118,7 +122,8 @@ class Run:
     def device(self) -> str:
         """The device in words."""
         lrs = f"{format_quantity(self.g_lrs, 'S')} ({format_quantity(1 / self.g_lrs, 'Ohm')})"
-        return f"{format_quantity(self.v_read, 'V')}, LRS {lrs}, on/off {self.on_off_ratio:.3g}"
+        levels = {2: "", "analog": ", analog"}.get(self.levels, f", {self.levels} levels")
+        return f"{format_quantity(self.v_read, 'V')}, LRS {lrs}, on/off {self.on_off_ratio:.3g}{levels}"
 
     def __str__(self) -> str:
         images = ", ".join(part for part in (self.dataset, self.split, self.images) if part)
@@ -132,8 +137,8 @@ class Run:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all fields."""
-        return asdict(self)
+        """Return all fields, but for the levels of cells that have two, which earlier files do not have."""
+        return {name: value for name, value in asdict(self).items() if (name, value) != ("levels", 2)}
 
 
 def network_hash(network: Network | Ann) -> str:

@@ -91,6 +91,8 @@ class LevelCodec:
     network : Ann
     chip : Chip
     coding : {"dac", "bit-serial"}
+    cells : int
+        Of one sign of a weight.
 
     Attributes
     ----------
@@ -100,14 +102,14 @@ class LevelCodec:
         As of :class:`SpikeCodec`, frames being bits of the same inputs, or one alone.
     """
 
-    def __init__(self, network: Ann, chip: Chip, coding: Coding) -> None:
+    def __init__(self, network: Ann, chip: Chip, coding: Coding, cells: int) -> None:
         if not chip.neuron.digital:
             raise ParameterError(f"{chip.name}: {chip.neuron.kind} neurons give spikes; an Ann needs a sar-adc")
         if chip.calibration is not None and chip.calibration.threshold_bits:
             raise ParameterError(f"{chip.name}: Calibration.threshold_bits: an Ann has no thresholds; leave it out")
         if coding not in ("dac", "bit-serial"):
             raise ParameterError(f"inputs = {coding!r}: give 'dac' or 'bit-serial'")
-        self.network, self._chip, self._coding = network, chip, coding
+        self.network, self._chip, self._coding, self._cells = network, chip, coding, cells
         spec, self.serial = network.spec, coding == "bit-serial"
         self._bits = spec.activation_bits
         self.planes = 2.0 ** np.arange(self._bits) if self.serial else np.array([float(spec.top_activation)])
@@ -139,13 +141,14 @@ class LevelCodec:
 
     def told(self, images: np.ndarray) -> str:
         """Say how weights and inputs are laid out."""
-        spec, bits = self.network.spec, self.network.spec.weight_bits - 1
+        spec, levels = self.network.spec, self._chip.cell_levels
+        kind = {2: "two-state", "analog": "analog"}.get(levels, f"{levels}-level")
         inputs = f"{self._bits} reads, one for each bit of the inputs"
         if not self.serial:
             inputs = f"{self._bits}-bit DAC inputs, one read"
         return (
-            f"{spec.weight_bits}-bit weights as sign and magnitude on {2 * bits} two-state cells, {bits} pairs of "
-            f"bitlines; {inputs}; codes shifted and added digitally"
+            f"{spec.weight_bits}-bit weights as sign and magnitude on {2 * self._cells} {kind} cells, "
+            f"{self._cells} pair{'s' * (self._cells > 1)} of bitlines; {inputs}; codes shifted and added digitally"
         )
 
     def held(self, images: np.ndarray) -> bool:
@@ -159,7 +162,7 @@ Codec = SpikeCodec | LevelCodec
 def codec_of(network: Network | Ann, chip: Chip, seed: int, inputs: Coding | None, last: Activation) -> Codec:
     """Return what drives a network, conventional ones by a DAC unless told; ``last`` are its last neurons, folded."""
     if isinstance(network, Ann):
-        return LevelCodec(network, chip, "dac" if inputs is None else inputs)
+        return LevelCodec(network, chip, "dac" if inputs is None else inputs, last.slices)
     if inputs is not None:
         raise ParameterError(f"inputs = {inputs!r}: of an Ann; a spiking network says itself what drives it")
     return SpikeCodec(network, chip, seed, cast(Lif, last))

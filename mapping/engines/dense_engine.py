@@ -227,7 +227,7 @@ def _merged(part: Wordlines, x: Tensor, power: int) -> Tensor:
     """Add up the bits of the same outputs, by what they count to some power."""
     if part.rows.slices == 1:
         return x
-    worth = torch.from_numpy(part.rows.worth[:: len(part.rows.weights) // part.rows.slices] ** power).to(x)
+    worth = torch.from_numpy(part.rows.digits**power).to(x)
     return torch.einsum("s,ns...->n...", worth, x.unflatten(1, (part.rows.slices, -1)))
 
 

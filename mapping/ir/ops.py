@@ -65,7 +65,7 @@ class Weights(Op):
         What a value of 1 stands for.
     bias : array, (out,), optional
     slices : int
-        Outputs that carry one bit each of the same output.
+        Outputs that carry one digit each of the same output.
     """
 
     geometry: Geometry
@@ -181,6 +181,7 @@ class Lif(Op):
     threshold: np.ndarray
     beta: np.ndarray
     slices: int = 1
+    base: int = 2
 
     def after(self, *shapes: Shape) -> Shape:
         """Return the shape of the outputs, slices added up."""
@@ -201,8 +202,8 @@ class QuantizedRelu(Op):
         What an output of 1 stands for.
     top : int, optional
     gain, offset : float, or arrays (out,)
-    slices : int
-        Inputs come as so many groups of channels, each worth twice the one before.
+    slices, base : int
+        Inputs come as so many groups of channels, each worth ``base`` times the one before.
     """
 
     step: float
@@ -210,6 +211,7 @@ class QuantizedRelu(Op):
     gain: float | np.ndarray = 1.0
     offset: float | np.ndarray = 0.0
     slices: int = 1
+    base: int = 2
 
     def after(self, *shapes: Shape) -> Shape:
         """Return the shape of the outputs, slices added up."""

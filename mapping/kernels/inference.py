@@ -192,7 +192,7 @@ def _read_lines(events, start, stop, arrays, readout, keys, image, step, scratch
 def receive(events, start, stop, arrays, readout, keys, image, t, fresh, scratch, state, sums):
     """Add to the currents of a sample what a frame, events ``start`` to ``stop``, gives them at time step t.
 
-    fresh : whether drivers deliver it now; if they did before, ``sums`` have no meaning but for lines that are read anew
+    fresh : whether drivers deliver it now; if not, ``sums`` have no meaning but for lines that are read anew
     """
     reach, groups, number, now, variance = arrays.reach, arrays.groups, state.now.dtype.type, state.now, state.variance
     if fresh or not arrays.by_line:

@@ -25,7 +25,7 @@ class Readout(NamedTuple):
     converter : (n_lines), which one
     gain : (n_row_tiles, n_out)
     always : whether positions without an active wordline are not zero
-    pool, n_cols, n_out : of the outputs; slices of them add up, their gains 1, 2, 4 and so on times as large
+    pool, n_cols, n_out : of the outputs; slices of them add up, whose gains tell what each counts
     """
 
     pairing: int

@@ -1,4 +1,4 @@
-"""Placement: a layer's weight matrix cut into arrays, each as the bits of its cells."""
+"""Placement: a layer's weight matrix cut into arrays, each as the levels of its cells."""
 
 from __future__ import annotations
 
@@ -26,6 +26,10 @@ class Grid(Protocol):
     @property
     def outputs_per_array(self) -> int:
         """Outputs that the bitlines of one array hold."""
+
+    @property
+    def cell_levels(self) -> int | Literal["analog"]:
+        """Levels that cells are used at."""
 
 
 @dataclass(frozen=True)
@@ -66,22 +70,23 @@ def first_row(patch: Patch, grid: Grid) -> int:
     return grid.rows - patch.n_rows
 
 
-def cell_bits(weights: np.ndarray, patch: Patch, grid: Grid) -> np.ndarray:
-    """Return the bits (rows, cols) of the whole array, 1 for LRS; unused cells are HRS.
+def cell_levels(weights: np.ndarray, patch: Patch, grid: Grid) -> np.ndarray:
+    """Return the levels (rows, cols) of the whole array, the highest one for LRS; unused cells are HRS, 0.
 
-    Differential pairs take bitlines 2k (LRS where the weight is +1) and 2k+1 (LRS where it is -1); both are HRS where
-    it is 0. With a reference, output k takes bitline k, followed by an all-LRS and an all-HRS bitline.
+    Differential pairs take bitlines 2k (the weight where it is above 0) and 2k+1 (its magnitude where it is below);
+    both are HRS where it is 0. With a reference, output k takes bitline k, followed by an all-LRS and an all-HRS
+    bitline.
     """
     part = weights[patch.outputs, patch.rows].T
-    used = np.zeros((patch.n_rows, bitlines(patch, grid)), dtype=np.uint8)
+    used = np.zeros((patch.n_rows, bitlines(patch, grid)), part.dtype)
     if grid.weights == "differential":
-        used[:, 0::2], used[:, 1::2] = part > 0, part < 0
+        used[:, 0::2], used[:, 1::2] = np.maximum(part, 0), np.maximum(-part, 0)
     else:
         used[:, :-2] = part > 0
         used[:, -2] = 1
-    bits = np.zeros((grid.rows, grid.cols), dtype=np.uint8)
-    bits[first_row(patch, grid) :, : used.shape[1]] = used
-    return bits
+    levels = np.zeros((grid.rows, grid.cols), part.dtype)
+    levels[first_row(patch, grid) :, : used.shape[1]] = used
+    return levels
 
 
 def decoder(patch: Patch, grid: Grid) -> np.ndarray:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from math import prod
 
 from mapping.ir.graph import Graph
 from mapping.lower.bit_slice import bit_slice
 from mapping.lower.distribute import distribute
+from mapping.lower.fill_range import CellLevels, fill_range
 from mapping.lower.fold_norm import fold_norm
 from mapping.lower.fuse import fuse
 from mapping.lower.placement import Grid, bitlines, place
@@ -19,7 +21,15 @@ from mapping.lower.stages import Rows, Stage, stages
 Pass = Callable[[Graph], Graph]
 TO_LAYERS: tuple[Pass, ...] = (distribute, pool_spikes, fuse)
 TO_INTEGERS: tuple[Pass, ...] = (*TO_LAYERS, quantize, plain_kernels, fold_norm)
-TO_CELLS: tuple[Pass, ...] = (*TO_INTEGERS, bit_slice)
+TO_CELLS: tuple[Pass, ...] = (*TO_INTEGERS, bit_slice)  # of two states
+
+
+def to_cells(levels: CellLevels) -> tuple[Pass, ...]:
+    """Return the passes that lead to cells of so many levels."""
+    if levels == 2:
+        return TO_CELLS
+    filled, sliced = partial(fill_range, levels=levels), partial(bit_slice, levels=levels)
+    return (*TO_LAYERS, quantize, filled, plain_kernels, fold_norm, sliced)
 
 
 def lower(graph: Graph, passes: Sequence[Pass] = TO_CELLS) -> list[Stage]:
@@ -37,8 +47,16 @@ def lower(graph: Graph, passes: Sequence[Pass] = TO_CELLS) -> list[Stage]:
 
 def explain(graph: Graph, grids: Mapping[str, Grid]) -> str:
     """Say what each pass does to a network, and how its layers lie on the arrays of chips, by their names."""
+    alike: dict[CellLevels, dict[str, Grid]] = {}
+    for name, grid in grids.items():
+        alike.setdefault(grid.cell_levels, {})[name] = grid
+    return "\n".join(_explained(graph, levels, found) for levels, found in alike.items())
+
+
+def _explained(graph: Graph, levels: CellLevels, grids: Mapping[str, Grid]) -> str:
+    """Explain how chips with cells of so many levels hold a network."""
     lines = []
-    for step in TO_CELLS:
+    for step in to_cells(levels):
         before, graph = graph, step(graph)
         changes = [
             f"  {name}: {before.nodes.get(name, 'new')} -> {graph.nodes.get(name, 'gone')}"
@@ -54,6 +72,7 @@ def explain(graph: Graph, grids: Mapping[str, Grid]) -> str:
 
 
 def _title(step: Callable[..., object]) -> str:
+    step = step.func if isinstance(step, partial) else step
     assert step.__doc__ is not None
     return f"{step.__name__}: {step.__doc__.splitlines()[0]}"
 

@@ -33,10 +33,11 @@ class Rows:
         Kernel, pooling, kind.
     in_shape : (channels, height, width)
         Of the inputs as weights see them.
-    weights : int8 array, (n_out, n_in)
-        +-1, or 0; inputs in the order (channel, kernel row, kernel column).
-    slices : int
-        Outputs that carry one bit each of the same output, as of multi-bit weights.
+    weights : array, (n_out, n_in)
+        +-1, or 0, of cells of two states; whole numbers up to the highest level, or real ones from -1 to 1, of others;
+        inputs in the order (channel, kernel row, kernel column).
+    slices, base : int
+        Outputs that carry one digit each of the same output, as of multi-bit weights, and what the digits are to.
     """
 
     source: int
@@ -48,11 +49,17 @@ class Rows:
     in_shape: Shape
     weights: np.ndarray
     slices: int = 1
+    base: int = 2
+
+    @property
+    def digits(self) -> np.ndarray:
+        """What one of each slice counts, (slices,): 1, 2, 4 and so on where they carry bits."""
+        return float(self.base) ** np.arange(self.slices)
 
     @property
     def worth(self) -> np.ndarray:
-        """What one of each output counts, (n_out,): 1, 2, 4 and so on where they carry bits."""
-        return np.repeat(2.0 ** np.arange(self.slices), len(self.weights) // self.slices)
+        """What one of each output counts, (n_out,)."""
+        return np.repeat(self.digits, len(self.weights) // self.slices)
 
     @property
     def n_positions(self) -> int:
@@ -96,7 +103,7 @@ class Stage:
 
     @property
     def slices(self) -> int:
-        """Outputs that carry one bit each of the same output."""
+        """Outputs that carry one digit each of the same output."""
         return self.rows[0].slices
 
     @property
@@ -141,6 +148,7 @@ def stages(graph: Graph) -> list[Stage]:
                     in_shape=weights.geometry.shapes(graph.shapes[edge.source])[0],
                     weights=weights.values.reshape(len(weights.values), -1),
                     slices=weights.slices,
+                    base=layer.activation.op.base,
                 )
             )
         first, n_out = layer.branches[0].weights, len(rows[0].weights)

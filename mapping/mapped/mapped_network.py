@@ -26,7 +26,7 @@ from mapping.engines.dense_engine import Drive, run_component
 from mapping.engines.evaluation import Evaluation
 from mapping.engines.executor import EngineName, Progress
 from mapping.inputs.sample import Sample
-from mapping.lower.plan import lower
+from mapping.lower.plan import lower, to_cells
 from mapping.lower.stages import INPUT
 from mapping.mapped.given import Source, as_ann, as_chip, as_network, check_mapping
 from mapping.mapped.mapped_layers import MappedLayers, check_replication
@@ -97,7 +97,7 @@ def map_network(
     images = None if images is None else check_images(images, given.spec, axes, spiking=isinstance(given, Network))
     if chip.full_scale_needs_images and images is None:
         raise ParameterError(f"{chip.name}: SarAdc.full_scale = 'calibrated' needs images; give some")
-    stages = lower(given.graph())
+    stages = lower(given.graph(), to_cells(chip.cell_levels))
     codec = codec_of(given, chip, seed, inputs, stages[-1].activation)
     check_replication(chip, len(stages))
     read = {rows.source for stage in stages for rows in stage.rows}

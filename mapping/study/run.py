@@ -15,7 +15,7 @@ from mapping.inputs.arrays import told
 from mapping.inputs.datasets import HASHES, load_dataset
 from mapping.inputs.resources import located
 from mapping.inputs.sample import Sample
-from mapping.lower.plan import lower
+from mapping.lower.plan import lower, to_cells
 from mapping.mapped.given import Source, trained_for
 from mapping.networks.ann import Ann
 from mapping.networks.encode import check_images, check_labels
@@ -100,12 +100,12 @@ def prepared(study: Study) -> tuple[Plan, ChipTask]:
     datasets = {name: study.dataset or trained_for(network, name, remedy) for name, network in networks.items()}
     data = {name: _images(study, name) for name in datasets.values()}
     checked: dict[str, tuple[np.ndarray, np.ndarray, Sample]] = {}
-    for key in {setting.work_key: setting for setting in settings}.values():
+    for key in {(setting.work_key, setting.chip.cell_levels): setting for setting in settings}.values():
         network, name = varied(networks[key.network], key.variant), datasets[key.network]
         images, labels, sample = data[name]
         checked[name] = (*_checked(network, images, labels), sample)
         if isinstance(network, Network):
-            lower(network.graph())
+            lower(network.graph(), to_cells(key.chip.cell_levels))
     plan.identity.update(
         study=study.model_dump(mode="json", include={"images", "changes", "accounting"}),
         sets={axis.name: axis.cases or list(axis.sets) for axis in study.axes},

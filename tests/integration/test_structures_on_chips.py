@@ -22,22 +22,24 @@ ZERO = xb.Wires(r_wordline=0, r_bitline=0, r_driver=0, r_sense=0)
 CHIPS = mp.list_chips()
 
 
-def ideal(name):
+def ideal(name, levels=2):
     """A shipped chip with ideal wires, cells and read-out: its converters resolve a unit of weight."""
     chip = mp.load_chip(name)
+    levels = 2 if chip.weights == "reference" else levels
     device = xb.Device(
         g_lrs=chip.device.g_lrs,
         on_off_ratio=1e12,
         v_read=chip.device.v_read,
         t_read=chip.device.t_read,
         plausible=False,
+        levels=levels,
     )
     changes = {"wires": ZERO, "device": device, "cell": xb.Ohmic(), "calibration": None, "limiter": None}
     changes |= {"inactive": "ground"}
     if chip.neuron.digital:
         energies = {"readout__energies": {12: 1e-12}} if getattr(chip.readout, "energies", None) else {}
         top = 4095 if chip.readout.sense == "bitline" else 2047
-        full_scale = top * device.v_read * device.g_lrs
+        full_scale = top * device.v_read * device.g_lrs / (1 if levels == "analog" else levels - 1)
         changes |= energies | {"readout__n_bits": 12, "readout__full_scale": full_scale, "readout__mismatch": 0}
     if chip.neuron.floating:
         changes["neuron__capacitance"] = 1e-6  # does not saturate
@@ -57,7 +59,8 @@ def assert_same_but_for_ties(network, mapped, x, engine):
 
 
 IDEAL = {
-    "spec": structures(STEPS, weights=("binary", "ternary", 3), most=3), "seed": st.integers(0, 2**32 - 1),
+    "spec": structures(STEPS, weights=("binary", "ternary", 3, "float"), most=3), "seed": st.integers(0, 2**32 - 1),
+    "levels": st.sampled_from([2, 4, 16, "analog"]),
 }  # fmt: skip
 
 
@@ -65,20 +68,28 @@ IDEAL = {
 @pytest.mark.parametrize("name", CHIPS)
 @settings(max_examples=2, deadline=None)
 @given(**IDEAL)
-def test_ideal_chips_give_the_spikes_of_software(name, spec, seed):
-    as_in_software(name, spec, seed)
+def test_ideal_chips_give_the_spikes_of_software(name, spec, seed, levels):
+    as_in_software(name, spec, seed, levels)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CHIPS)
 @settings(max_examples=5, deadline=None)
 @given(**IDEAL)
-def test_ideal_chips_give_the_spikes_of_software_many_times(name, spec, seed):
-    as_in_software(name, spec, seed)
+def test_ideal_chips_give_the_spikes_of_software_many_times(name, spec, seed, levels):
+    as_in_software(name, spec, seed, levels)
 
 
-def as_in_software(name, spec, seed):
-    network, chip = network_of_seed(spec, seed), ideal(name)
+def as_in_software(name, spec, seed, levels):
+    chip = ideal(name, levels)
+    if spec.weights == "float":  # on cells of any level, which converters round
+        if chip.weights == "reference" or chip.neuron.digital:
+            spec = spec.replace(weights=5)
+        else:
+            chip = ideal(name, "analog")
+    elif chip.neuron.digital and levels == "analog":
+        chip = ideal(name, 16)
+    network = network_of_seed(spec, seed)
     x = (np.random.default_rng(seed).random((2, STEPS, *spec.input_shape)) < 0.5).astype(np.uint8)
     mapped = mp.map_network(network, chip, dtype=torch.float64)
     assert_same_but_for_ties(network, mapped, x, "dense")
@@ -111,7 +122,7 @@ NOISY = {
 
 BILLS = {
     "spec": structures(STEPS, weights=("binary", 3), most=3), "seed": st.integers(0, 2**32 - 1),
-    "images": st.booleans(),
+    "images": st.booleans(), "levels": st.sampled_from([2, 4, "analog"]),
 }  # fmt: skip
 BILLED = ("charge", "limited", "converters", "paper-ann", "isaac-like")
 
@@ -120,23 +131,23 @@ BILLED = ("charge", "limited", "converters", "paper-ann", "isaac-like")
 @pytest.mark.parametrize("name", BILLED)
 @settings(max_examples=2, deadline=None)
 @given(**BILLS)
-def test_both_engines_give_one_answer_and_one_bill(name, spec, seed, images):
-    one_answer_and_one_bill(name, spec, seed, images)
+def test_both_engines_give_one_answer_and_one_bill(name, spec, seed, images, levels):
+    one_answer_and_one_bill(name, spec, seed, images, levels)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", BILLED)
 @settings(max_examples=5, deadline=None)
 @given(**BILLS)
-def test_both_engines_give_one_answer_and_one_bill_many_times(name, spec, seed, images):
-    one_answer_and_one_bill(name, spec, seed, images)
+def test_both_engines_give_one_answer_and_one_bill_many_times(name, spec, seed, images, levels):
+    one_answer_and_one_bill(name, spec, seed, images, levels)
 
 
-def one_answer_and_one_bill(name, spec, seed, images):
+def one_answer_and_one_bill(name, spec, seed, images, levels):
     """With noise of reads, converters and comparators, on wires, of images as of spikes."""
     network = network_of_seed(spec, seed)
     chip = mp.load_chip("paper-bsnn" if name in NOISY else name).replace(
-        rows=32, device__d2d=0.1, **NOISY.get(name, {})
+        rows=32, device__d2d=0.1, device__levels=levels, **NOISY.get(name, {})
     )
     rng = np.random.default_rng(seed)
     x = rng.random((2, *spec.input_shape)) if images else rng.integers(0, 2, (2, STEPS, *spec.input_shape), np.uint8)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mapping.lower.placement import cell_bits, decoder, place
+from mapping.lower.placement import cell_levels, decoder, place
 
 
 @pytest.mark.parametrize("weights", ["differential", "reference"])
@@ -13,7 +13,7 @@ def test_placement_covers_every_weight_once(chip, weights):
     rebuilt = np.zeros(matrix.shape)
     for row in place(19, 7, chip):
         for patch in row:
-            bits = cell_bits(matrix, patch, chip).astype(float)
+            bits = cell_levels(matrix, patch, chip).astype(float)
             assert bits.shape == (chip.rows, chip.cols)
             decode = decoder(patch, chip)
             used = bits[chip.rows - patch.n_rows :, : decode.shape[1]]
