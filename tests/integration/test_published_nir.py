@@ -152,3 +152,19 @@ def test_sinabs_classifies_recordings(bins, least):
     network = mp.load_network(PAPER / "cnn_sinabs.nir", t_steps=bins, **SINABS)
     classes = [network.predict(frames[k : k + 25], axes="ntchw") for k in range(0, 100, 25)]
     assert np.mean(np.concatenate(classes) == labels) >= least
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize(
+    ("chip", "quantize", "changes"),
+    [
+        ("paper-bsnn", None, {"device__levels": "analog"}),
+        pytest.param("paper-bsnn", 8, {"device__levels": 16}, marks=pytest.mark.slow),
+        pytest.param("paper-ann", 8, {}, marks=pytest.mark.slow),
+    ],
+)
+def test_chips_lose_at_most_two_of_a_hundred_recordings(chip, quantize, changes):
+    frames, labels = recordings(25)
+    network = mp.load_network(PAPER / "cnn_sinabs.nir", t_steps=25, quantize=quantize, **SINABS)
+    mapped = mp.map_network(network, mp.load_chip(chip).replace(**changes), seed=1)
+    assert mapped.evaluate(frames, labels, axes="ntchw", batch_size=25).accuracy >= 0.95 - 0.02

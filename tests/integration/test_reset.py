@@ -166,6 +166,14 @@ def test_a_published_chip_gives_its_spikes(delay):
     for k, (spikes, (found, _)) in enumerate(zip(network.spikes(images), by_events(network, images)), start=1):
         np.testing.assert_array_equal(spikes[:, 0], golden[f"layer{k}_out"])
         np.testing.assert_array_equal(found[:, 0], golden[f"layer{k}_out"])
+    charge = mp.load_chip("paper-bsnn")
+    none = {"on_off_ratio": 1e12, "plausible": False}
+    ideal = charge.replace(
+        wires=xb.Wires(r_wordline=0, r_bitline=0, r_driver=0, r_sense=0), readout__offset=0, readout__noise=0,
+        **{f"device__{name}": value for name, value in none.items()},
+    )  # fmt: skip
+    for k, spikes in enumerate(mp.map_network(network, ideal).spikes(images), start=1):
+        np.testing.assert_array_equal(spikes[:, 0], golden[f"layer{k}_out"])
 
 
 LASTS = {

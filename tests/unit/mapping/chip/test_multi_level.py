@@ -128,6 +128,21 @@ def test_levels_age_and_are_noisy_on_chips():
     assert mapped.evaluate(x, labels).energy_per_inference < fresh.energy_per_inference
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", mp.list_chips())
+@pytest.mark.parametrize("network", ["mnist-snn", "fashion-mnist-snn"])
+def test_real_weights_get_a_report_on_every_shipped_chip(name, network):
+    """On the cells of two states that it has, and on analog ones."""
+    images, labels = (x[:2] for x in mp.load_dataset(network.removesuffix("-snn")))
+    made = mp.load_chip(name)
+    for kind, levels in (("ternary", 2), (None, "analog")):
+        mapped = mp.map_network(
+            mp.load_network(network, quantize=kind), made.replace(device__levels=levels), images=images
+        )
+        report = mapped.evaluate(images, labels)
+        assert report.energy_per_inference > 0 and report.latency > 0 and report.area > 0
+
+
 REFUSED = {
     "weights = 'reference' with Device.levels = 4": lambda: mp.load_chip("paper-bsnn").replace(
         weights="reference", device__levels=4
