@@ -29,8 +29,10 @@ test: setup
 test-slow: setup
 	$(BIN)/python -m pytest -n 2 -m slow
 
+# kernels as plain Python, by the tests of the rooms that have some or build on them at once
 test-nojit: setup
-	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -m "$(SMALL)"
+	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -m "$(SMALL)" tests/unit \
+		$(addprefix --ignore tests/unit/,xbarsim/study mapping/cli mapping/figures mapping/study mapping/training)
 
 # with the lowest versions that pyproject.toml allows, but for torch, and without goldens, which are of one set of
 # versions; their own warnings of what is deprecated are old
