@@ -93,7 +93,7 @@ class Neurons:
     def set_unit(self, gain: float) -> None:
         """Set what a unit of weight moves membranes by; ``gain`` is what arrives of it at passive ones."""
         charge = self._chip.unit_current * self._chip.device.t_read * gain
-        largest, pool = float(self.threshold.max()), self._layer.spec.pool**2
+        largest, pool = float(self.threshold.max()), self._layer.spec.area
         if self.spec.fire == "never":  # room for a step in which all inputs are active
             sums = self._layer.rows[0].worth * np.abs(self._layer.weights).sum(1)
             largest = float(sums.reshape(self._layer.slices, -1).sum(0).max())
@@ -190,7 +190,7 @@ class Neurons:
             ledger.mirrored += ledger.mirrored * float(np.cumsum(lasts).mean())
         ledger.resets += reset
         if self._chip.neuron.mirrors:
-            times = outputs / self._layer.neurons[0] * self._layer.spec.pool**2  # as large as the reads of a pool
+            times = outputs / self._layer.neurons[0] * self._layer.spec.area  # as large as the reads of a pool
             ledger.mirrored += float(np.abs(self.constant * self.scale).sum()) * times * self._chip.unit_current
         ledger.spikes += fired
         ledger.collided += fired - places

@@ -29,7 +29,7 @@ class Reading:
 
     def __init__(self, layer: Rows, rows: int) -> None:
         self.rows, self.n_positions = rows, layer.n_positions
-        self.geometry = layer.spec.kernel, layer.spec.margin, layer.spec.stride
+        self.geometry = layer.spec.side, layer.spec.margin, layer.spec.step
         self._positions = layer.spec.read_positions(layer.in_shape)
 
     def patches(self, x: np.ndarray) -> Iterator[np.ndarray]:

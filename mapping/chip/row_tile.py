@@ -15,7 +15,7 @@ from mapping.chip.periphery.current_limit import CurrentLimit
 from mapping.chip.periphery.ledger import Ledger
 from mapping.chip.periphery.sar_adc import SarAdc
 from mapping.chip.reading import Reading
-from mapping.ir.shapes import Geometry
+from mapping.ir.shapes import Geometry, Pair
 from mapping.lower.stages import Rows
 from mapping.networks.event_tables import channels_of, kernel_of
 from mapping.networks.layers import weighted_input
@@ -196,7 +196,7 @@ class RowTile:
 
     def _averaged(self, x: Tensor) -> Tensor:
         pool = self._layer.spec.pool
-        return F.avg_pool2d(x, pool) if pool > 1 and self._layer.spec.pool_by == "average" else x
+        return F.avg_pool2d(x, pool) if pool != 1 and self._layer.spec.pool_by == "average" else x
 
     def _combined(self, x: Tensor, by_bitline: bool, factors: np.ndarray | float) -> Tensor:
         """Combine bitlines, or outputs, into outputs at every position."""
@@ -212,10 +212,10 @@ class RowTile:
         return weighted(x[:, slice(*channels_of(self.rows, spec))], kernel, spec, 1)[..., :rows, :cols]
 
 
-def weighted(x: Tensor, matrix: np.ndarray, spec: Geometry, pool: int) -> Tensor:
+def weighted(x: Tensor, matrix: np.ndarray, spec: Geometry, pool: int | Pair) -> Tensor:
     """Apply a matrix (n_out, n_in) at every position of the kernel, average pooling included."""
-    kernel = torch.from_numpy(matrix.reshape(len(matrix), -1, spec.kernel, spec.kernel)).to(x.dtype)
-    return weighted_input(x, kernel, pool, spec.margin, spec.stride)
+    kernel = torch.from_numpy(matrix.reshape(len(matrix), -1, spec.side, spec.side)).to(x.dtype)
+    return weighted_input(x, kernel, pool, spec.margin, spec.step)
 
 
 def noisy(current: Tensor, variance: Tensor, z: Tensor) -> Tensor:

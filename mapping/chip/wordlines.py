@@ -74,7 +74,7 @@ class Wordlines:
         self.effective_weights = self.uncalibrated * gains
         if noisy:
             self.noise = np.hstack([row.lines("noise") for row in self.row_tiles])
-            self.noise *= (scale * gains / self.rows.spec.pool) ** 2  # the average of pool^2 independent reads
+            self.noise *= (scale * gains / self.rows.spec.area**0.5) ** 2  # the average of independent reads
 
     def sums(self, x: np.ndarray, analog: bool) -> Sums:
         """Return what reading samples (n, ...) draws, see :meth:`mapping.chip.reading.Reading.sums`."""

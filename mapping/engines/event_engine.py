@@ -170,10 +170,10 @@ def wordline_counts(layer: MappedLayer, part: Wordlines, inputs: np.ndarray, fra
     images = inputs.reshape(-1, height, width, channels)
     rows, cols = spec.read_positions(part.rows.in_shape)
     wide = np.pad(images, ((0, 0), (spec.margin,) * 2, (spec.margin,) * 2, (0, 0)))
-    counts = np.empty((len(levels), channels, spec.kernel, spec.kernel))
-    for ky in range(spec.kernel):
-        for kx in range(spec.kernel):
-            read = wide[:, ky : ky + rows * spec.stride : spec.stride, kx : kx + cols * spec.stride : spec.stride]
+    counts = np.empty((len(levels), channels, spec.side, spec.side))
+    for ky in range(spec.side):
+        for kx in range(spec.side):
+            read = wide[:, ky : ky + rows * spec.step : spec.step, kx : kx + cols * spec.step : spec.step]
             counts[:, :, ky, kx] = read[:, :rows, :cols].sum((1, 2))
     held = frames == 1 and layer.chip.constant_input == "every-step"
     times = layer.t_steps if held else 1
@@ -188,10 +188,10 @@ def _arrays(layer: MappedLayer, part: Wordlines) -> Arrays:
     if chip.linear:
         matrices = [part.effective_weights, *([part.noise] if layer.reads_are_noisy else [])]
         wide = (
-            _merged(m, part.rows.worth**power, part.rows.slices).reshape(-1, channels, spec.kernel, spec.kernel)
+            _merged(m, part.rows.worth**power, part.rows.slices).reshape(-1, channels, spec.side, spec.side)
             for power, m in enumerate(matrices, 1)
         )
-        ordered, *spreads = ([tables.fused_lines(kernel, spec.pool, spec.stride)] for kernel in wide)
+        ordered, *spreads = ([tables.fused_lines(kernel, spec.pool, spec.step)] for kernel in wide)
         parts, pool, n_lines = [(0, channels)], spec.pool, layer.layer.neurons[0]
     else:
         parts, pool, n_lines = [tables.channels_of(row, spec) for row in rows], 1, part.row_tiles[0].n_seen
@@ -199,9 +199,7 @@ def _arrays(layer: MappedLayer, part: Wordlines) -> Arrays:
         def of_lines(what: str, power: int) -> list[np.ndarray]:
             scale = chip.device.v_read / chip.unit_current
             return [
-                tables.lines(
-                    tables.kernel_of(row.lines(what) * (scale / row.lsb) ** power, row.rows, spec), spec.stride
-                )
+                tables.lines(tables.kernel_of(row.lines(what) * (scale / row.lsb) ** power, row.rows, spec), spec.step)
                 for row in part.row_tiles
             ]
 
@@ -226,7 +224,7 @@ def _merged(matrix: np.ndarray, worth: np.ndarray, slices: int) -> np.ndarray:
 def _readout(layer: MappedLayer, part: Wordlines) -> Readout:
     chip, dtype, rows = layer.chip, layer.number_type, part.row_tiles
     adc = rows[0].adc
-    number, pool, made = dtype.type, part.rows.spec.pool, tables.no_readout(dtype)
+    number, spec, made = dtype.type, part.rows.spec, tables.no_readout(dtype)
     if chip.linear:
         return made
     if adc is not None:
@@ -252,8 +250,9 @@ def _readout(layer: MappedLayer, part: Wordlines) -> Readout:
     return made._replace(
         pairing=SINGLE if not chip.by_bitline else PAIRS if chip.weights == "differential" else REFERENCE,
         tile_stop=np.cumsum([tile.patch.n_outputs for tile in rows[0].tiles]),
-        gain=np.stack([part.rows.worth * row.gains * row.lsb / pool**2 for row in rows]).astype(dtype),
-        pool=pool,
+        gain=np.stack([part.rows.worth * row.gains * row.lsb / spec.area for row in rows]).astype(dtype),
+        pool=spec.window[0],
+        across=spec.window[1],
         n_cols=layer.layer.out_shape[2],
         n_out=layer.layer.neurons[0],
         slices=part.rows.slices,

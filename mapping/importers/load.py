@@ -39,13 +39,14 @@ def load_network(
     ----------
     source : str, path, nir.NIRGraph or nn.Sequential
         ``"mnist-bsnn"`` (see :func:`list_networks`); a ``.safetensors`` file of this project; a ``.nir`` file or graph
-        of Linear, Affine, Conv2d, AvgPool2d, SumPool2d, Scale, Flatten, Delay, IF, LIF, CubaLIF, Threshold, and LI, I,
-        CubaLI or weights at the output, with sums, several inputs, loops and subgraphs; or an ``nn.Sequential`` of
-        Conv2d, Linear, batch norm, pooling, Flatten, Dropout and snnTorch's Leaky, Synaptic, RLeaky and RSynaptic,
-        taken as they are in inference. Layers whose weights are plus and minus one number for each output become binary
-        ones, those on a few evenly spaced levels ternary or n-bit ones.
+        of Linear, Affine, Conv1d, Conv2d, AvgPool2d, SumPool2d, Scale, Flatten, Delay, IF, LIF, CubaLIF, Threshold, and
+        LI, I, CubaLI or weights at the output, with sums, several inputs, loops and subgraphs; or an ``nn.Sequential``
+        of Conv1d, Conv2d, Linear, batch norm, pooling, Flatten, Dropout and snnTorch's Leaky, Synaptic, RLeaky and
+        RSynaptic, taken as they are in inference. Layers whose weights are plus and minus one number for each output
+        become binary ones, those on a few evenly spaced levels ternary or n-bit ones.
     input_shape : int or tuple of int, optional
-        Channels, height, width of an input, or its features, where the source does not tell.
+        Channels, height, width of an input, or its features, where the source does not tell; channels and length where
+        convolutions run along one axis, of inputs (channels, 1, length).
     t_steps : int
         Time steps of one inference of an imported network; 25 unless given.
     dt, reset_mechanism, reset_delay, fire

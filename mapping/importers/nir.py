@@ -12,7 +12,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from mapping.importers.fields import input_shape, neurons, square, zeros_around
+from mapping.importers.fields import check_lines, convolution, input_shape, neurons, window
 from mapping.importers.nir_file import NirGraph, NirNode, read_nir
 from mapping.ir.graph import Edge, Graph
 from mapping.ir.ops import Add, Gather, Input, Lif, Norm, Op, Pool, Weights
@@ -21,6 +21,7 @@ from xbarsim.errors import ParameterError
 
 _FAR = 2.0  # from 1, as a gain that only the time step makes
 _NEURONS = ("IF", "LIF", "CubaLIF", "Threshold", "LI", "CubaLI", "I")
+_TAPS = {"Conv1d": 3, "Conv2d": 4}  # axes of weights
 _WIRES = ("Flatten", "Output", "Identity", "Delay")
 
 
@@ -39,6 +40,7 @@ class _Imported:
 
     def __init__(self, given: NirGraph, shape: int | tuple[int, ...] | None, dt: float, how: dict[str, Any]) -> None:
         self.given, self.dt, self.how = given, dt, how
+        self.lines = [node.what for node in given.nodes.values() if node.kind == "Conv1d"]
         self.nodes: dict[str, Op] = {}
         self.constants: dict[str, np.ndarray] = {}  # of neurons, what their resting potential adds
         self.late = late_edges(given)
@@ -48,7 +50,7 @@ class _Imported:
             if node.kind not in ("Input", *_WIRES):
                 self.nodes[node.what] = self._op(node)
                 for source, delay, flat in self._sources(name):
-                    if isinstance(self.nodes[node.what], Weights) and node.kind != "Conv2d" and not flat:
+                    if isinstance(self.nodes[node.what], Weights) and node.kind not in _TAPS and not flat:
                         self.unflattened.append((source, node.what))
                     self.edges.append(Edge(source, node.what, delay))
         self._readouts()
@@ -62,14 +64,14 @@ class _Imported:
             raise ParameterError(f"{self.given.label}: has no Input node; give one")
         if len(inputs) == 1:
             (name,) = inputs
-            stored = _shape_of(inputs[name])
+            stored = self._shape_of(inputs[name])
             weights = [self.given.nodes[after] for after in self.given.after(name)]
             if given is None and stored is None and weights[0].kind in ("Linear", "Affine"):
                 given = weights[0].numbers("weight").shape[1]
             self.called[name] = "input"
-            self.nodes["input"] = Input(shape=input_shape(stored if given is None else given))
+            self.nodes["input"] = Input(shape=input_shape(stored if given is None else given, bool(self.lines)))
             return
-        shapes = [input_shape(_shape_of(node)) for node in inputs.values()]
+        shapes = [input_shape(self._shape_of(node), bool(self.lines)) for node in inputs.values()]
         if len({shape[1:] for shape in shapes}) > 1:
             raise ParameterError(f"{self.given.label}: has inputs of the shapes {shapes}; sizes have to be alike")
         channels = np.cumsum([0, *(shape[0] for shape in shapes)])
@@ -79,6 +81,16 @@ class _Imported:
         for node, shape, first, last in zip(inputs.values(), shapes, channels, channels[1:]):
             self.nodes[node.what] = Gather(shape=shape, table=numbers[first:last].reshape(-1, 1))
             self.edges.append(Edge("input", node.what))
+
+    def _shape_of(self, node: NirNode) -> tuple[int, ...] | None:
+        """Return the shape of an input or output node, if it says one that is of use."""
+        stored = node.fields.get("shape", node.fields.get("input_type", node.fields.get("output_type")))
+        if isinstance(stored, dict):
+            stored = next(iter(stored.values()))
+        if stored is None:
+            return None
+        shape = tuple(int(n) for n in np.ravel(stored))
+        return shape if len(shape) in (1, 2 if self.lines else 3, 3) else None
 
     def _sources(self, name: str, delay: int = 0, flat: bool = False) -> list[tuple[str, int, bool]]:
         """Return what a node takes in, past wires: from which nodes, how late, and whether it is flattened."""
@@ -102,7 +114,7 @@ class _Imported:
         return round(float(delay[0]) / self.dt)
 
     def _op(self, node: NirNode) -> Op:
-        if node.kind in ("Linear", "Affine", "Conv2d"):
+        if node.kind in ("Linear", "Affine", *_TAPS):
             return _of_weights(node)
         if node.kind in ("AvgPool2d", "SumPool2d"):
             return _of_pool(node)
@@ -141,6 +153,7 @@ class _Imported:
             shapes = Graph({k: Op() if k in sized else op for k, op in nodes.items()}, edges).shapes
             nodes |= {name: _repeated(op, shapes[name][0]) for name, op in sized.items()}
         made = Graph(nodes, edges)
+        check_lines(made, self.lines)
         self._check_shapes(made)
         return self._rested(made)
 
@@ -177,7 +190,7 @@ class _Imported:
                 if x.size > 1 and [n for n in x.shape if n > 1] != [n for n in shape if n > 1]:
                     raise ParameterError(f"{name}: an array of shape {x.shape} for neurons of shape {shape}")
         for name, node in self.given.nodes.items():
-            stored = _shape_of(node) if node.kind == "Output" else None
+            stored = self._shape_of(node) if node.kind == "Output" else None
             if stored is None:
                 continue
             for source, _, _ in self._sources(name):
@@ -237,17 +250,6 @@ def _comes_back(given: NirGraph, rank: dict[str, int], loops: dict[str, int], na
     return False
 
 
-def _shape_of(node: NirNode) -> tuple[int, ...] | None:
-    """Return the shape of an input or output node, if it says one that is of use."""
-    stored = node.fields.get("shape", node.fields.get("input_type", node.fields.get("output_type")))
-    if isinstance(stored, dict):
-        stored = next(iter(stored.values()))
-    if stored is None:
-        return None
-    shape = tuple(int(n) for n in np.ravel(stored))
-    return shape if len(shape) in (1, 3) else None
-
-
 def _check_gain(given: NirGraph, dt: float) -> None:
     """Refuse a time step that brings the gain of IF nodes far from 1, where no leak tells that it is the right one."""
     nodes = [node for node in given.nodes.values() if node.kind == "IF"]
@@ -266,34 +268,23 @@ def _check_gain(given: NirGraph, dt: float) -> None:
 
 def _of_weights(node: NirNode) -> Weights:
     values = node.numbers("weight")
-    bias = node.numbers("bias") if node.kind in ("Affine", "Conv2d") and node.has("bias") else None
-    if values.ndim != (4 if node.kind == "Conv2d" else 2) or (bias is not None and bias.shape != values.shape[:1]):
+    bias = node.numbers("bias") if node.kind != "Linear" and node.has("bias") else None
+    if values.ndim != _TAPS.get(node.kind, 2) or (bias is not None and bias.shape != values.shape[:1]):
         shapes = [x.shape for x in (values, bias) if x is not None]
         raise ParameterError(f"{node.what}: weights and bias of shape {shapes}; give (out, in, ...) and (out,)")
     bias = None if bias is None or not bias.any() else bias
-    if node.kind != "Conv2d":
+    if node.kind not in _TAPS:
         geometry = Geometry(kind="dense", out=len(values), bias=bias is not None)
         return Weights(geometry=geometry, values=values[:, :, None, None], levels="float", bias=bias)
-    if square(node.fields["dilation"], node.what, "dilation") != 1 or int(node.fields["groups"]) != 1:
-        raise ParameterError(f"{node.what}: dilation and groups are not supported")
-    kernel = square(values.shape[-2:], node.what, "kernel")
-    geometry = Geometry(
-        kind="conv",
-        out=len(values),
-        kernel=kernel,
-        padding=zeros_around(node.fields["padding"], kernel, node.what),
-        stride=square(node.fields["stride"], node.what, "stride"),
-        bias=bias is not None,
-    )
-    return Weights(geometry=geometry, values=values, levels="float", bias=bias)
+    axes = {name: node.fields[name] for name in ("stride", "padding", "dilation")}
+    return convolution(node.what, values, bias, int(node.fields["groups"]), **axes)
 
 
 def _of_pool(node: NirNode) -> Pool:
-    pool = square(node.fields["kernel_size"], node.what, "kernel_size")
-    steps, padding = (square(node.fields[name], node.what, name) for name in ("stride", "padding"))
-    if steps != pool or padding:
-        raise ParameterError(f"{node.what}: only pooling with stride = kernel_size and no padding is supported")
-    return Pool(side=pool, by="average" if node.kind == "AvgPool2d" else "sum")
+    kernel_size, stride, padding = (node.fields[name] for name in ("kernel_size", "stride", "padding"))
+    return Pool(
+        side=window(kernel_size, stride, padding, node.what), by="average" if node.kind == "AvgPool2d" else "sum"
+    )
 
 
 def _of_neurons(node: NirNode, dt: float, how: dict[str, Any]) -> tuple[Lif, np.ndarray | None]:

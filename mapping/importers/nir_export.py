@@ -13,6 +13,7 @@ from mapping.importers.nir_file import read_nir
 from mapping.inputs.resources import path_of
 from mapping.ir.graph import Graph, Layer
 from mapping.ir.ops import Lif, Pool, Weights
+from mapping.ir.shapes import Geometry, Pair, pair
 from mapping.lower.distribute import distribute
 from mapping.networks.network import Network
 from xbarsim.errors import ParameterError, extra, of_kind
@@ -83,8 +84,10 @@ class _Nodes:
     """Nodes and edges of a NIR graph."""
 
     def __init__(self, nir: Any, graph: Graph, dt: float) -> None:
-        self._nir, self._graph, self._dt = nir, graph, dt
-        self.nodes: dict[str, Any] = {"input": nir.Input(input_type={"input": np.array(_sizes(graph.input.shape))})}
+        self._nir, self._graph, self._dt, self._lines = nir, graph, dt, _is_of_lines(graph)
+        self.nodes: dict[str, Any] = {
+            "input": nir.Input(input_type={"input": np.array(self._sizes(graph.input.shape))})
+        }
         self.edges: list[tuple[str, str]] = []
         self.delays: list[tuple[tuple[str, str], int]] = []  # of edges out of neurons, in steps
         self.called = {name: "input" for name, op in graph.nodes.items() if op is graph.input}
@@ -93,7 +96,7 @@ class _Nodes:
         for k, layer in enumerate(layers, 1):
             self._layer(k, layer)
         shape = graph.shapes[layers[-1].activation.name]
-        self.nodes["output"] = nir.Output(output_type={"output": np.array(_sizes(shape))})
+        self.nodes["output"] = nir.Output(output_type={"output": np.array(self._sizes(shape))})
         self.edges.append((f"neurons {len(layers)}", "output"))
 
     def graph(self) -> Any:
@@ -130,7 +133,7 @@ class _Nodes:
             (edge,) = graph.before(branch.weights.name)
             given = graph.shapes[edge.source]
             if op.geometry.kind == "dense" and given[1:] != (1, 1):
-                self.nodes[f"{name}, flat"] = self._nir.Flatten({"input": np.array(given)}, 0, -1)
+                self.nodes[f"{name}, flat"] = self._nir.Flatten({"input": np.array(self._sizes(given))}, 0, -1)
                 self.edges.append((at, f"{name}, flat"))
                 first = first if branch.before else (at, f"{name}, flat")
                 at = f"{name}, flat"
@@ -162,18 +165,19 @@ class _Nodes:
         if op.geometry.depthwise:
             n = len(values)
             values = np.eye(n)[:, :, None, None] * values
-        return self._nir.Conv2d(
-            input_shape=tuple(given[1:]),
-            weight=values,
-            stride=op.geometry.stride,
-            padding=op.geometry.margin,
-            dilation=1,
-            groups=1,
-            bias=constant,
-        )
+        axes = {"stride": op.geometry.stride, "padding": _padding(op.geometry), "dilation": op.geometry.dilation}
+        more = {"groups": op.geometry.groups, "bias": constant}
+        if not self._lines:
+            return self._nir.Conv2d(input_shape=tuple(given[1:]), weight=values, **axes, **more)
+        own = {name: of if isinstance(of, str) else int(np.ravel(of)[-1]) for name, of in axes.items()}
+        return self._nir.Conv1d(input_shape=given[2], weight=values[:, :, 0], **own, **more)
+
+    def _sizes(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return a shape as NIR has it: features alone without positions, length alone where all are lines."""
+        return shape[:1] if shape[1:] == (1, 1) else shape[::2] if self._lines else shape
 
     def _neurons(self, op: Lif, shape: tuple[int, ...]) -> Any:
-        sizes, dt = _sizes(shape), self._dt
+        sizes, dt = self._sizes(shape), self._dt
         theta, beta = (np.broadcast_to(_column(x), shape).reshape(sizes).astype(float) for x in (op.threshold, op.beta))
         with np.errstate(divide="ignore"):
             tau = dt / (1 - beta)
@@ -195,14 +199,30 @@ class _Nodes:
         return (self._nir.LI if silent else self._nir.LIF)(tau=tau, **leaks, **fires)
 
 
+def _is_of_lines(graph: Graph) -> bool:
+    """Whether all there is runs along one axis, as Conv1d does."""
+    if any(isinstance(op, Pool) for op in graph.nodes.values()) or any(shape[1] > 1 for shape in graph.shapes.values()):
+        return False
+    weights = {name: op for name, op in graph.nodes.items() if isinstance(op, Weights)}
+    long = any(graph.shapes[name][2] > 1 for name in weights)
+    return long and all(op.geometry.sides[0] == 1 for op in weights.values())
+
+
+def _padding(geometry: Geometry) -> int | tuple[int, int] | str:
+    """Return the zeros at both ends of rows and columns, or a name where ends differ."""
+    (top, bottom), (left, right) = geometry.margins
+    if geometry.padding_mode != "zeros":
+        raise ParameterError(f"padding_mode = {geometry.padding_mode!r}: NIR pads by zeros only; train the network so")
+    if (top, left) == (bottom, right):
+        return top if top == left else (top, left)
+    if geometry.stride != 1:
+        raise ParameterError(f"kernel = {geometry.kernel}: NIR has no uneven padding with a stride; give padding")
+    return "same"
+
+
 def _column(x: np.ndarray) -> np.ndarray:
     return x.reshape(-1, 1, 1) if x.ndim == 1 else x
 
 
-def _sizes(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return a shape as NIR has it: features alone without positions."""
-    return shape[:1] if shape[1:] == (1, 1) else shape
-
-
-def _window(side: int) -> dict[str, np.ndarray]:
-    return {"kernel_size": np.array([side] * 2), "stride": np.array([side] * 2), "padding": np.array([0, 0])}
+def _window(side: int | Pair) -> dict[str, np.ndarray]:
+    return {"kernel_size": np.array(pair(side)), "stride": np.array(pair(side)), "padding": np.array([0, 0])}

@@ -9,15 +9,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from mapping.importers.fields import input_shape, neurons, numbers, square, zeros_around
+from mapping.importers.fields import check_lines, convolution, input_shape, neurons, numbers, window
 from mapping.ir.graph import Edge, Graph
 from mapping.ir.ops import Add, Input, Lif, Norm, Op, Pool, Weights
 from mapping.ir.shapes import Geometry
 from mapping.networks.finite import decays, plain
 from xbarsim.errors import ParameterError
 
+_POOLS = (nn.AvgPool1d, nn.AvgPool2d, nn.MaxPool1d, nn.MaxPool2d)
 _KNOWN = (
-    nn.Conv2d, nn.Linear, nn.BatchNorm1d, nn.BatchNorm2d, nn.AvgPool2d, nn.MaxPool2d, nn.Flatten, nn.Dropout,
+    nn.Conv1d, nn.Conv2d, nn.Linear, nn.BatchNorm1d, nn.BatchNorm2d, *_POOLS, nn.Flatten, nn.Dropout,
     nn.Dropout2d, nn.Identity,
 )  # fmt: skip
 _NEURONS = ("Leaky", "Synaptic", "RLeaky", "RSynaptic")
@@ -38,17 +39,17 @@ def graph_of_modules(module: nn.Module, shape: int | tuple[int, ...] | None) -> 
         if isinstance(part, nn.Flatten | nn.Dropout | nn.Dropout2d | nn.Identity):
             continue
         before = nodes.get(weights or "")
-        if isinstance(part, nn.Conv2d | nn.Linear):
+        if isinstance(part, nn.Conv1d | nn.Conv2d | nn.Linear):
             nodes[what], weights, normed = _of_weights(part, what), what, False
         elif isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d):
             nodes[what], normed = _of_norm(part, what, before), True
-        elif isinstance(part, nn.AvgPool2d | nn.MaxPool2d):
+        elif isinstance(part, _POOLS):
             pool = _of_pool(part, what)
             divisor = getattr(part, "divisor_override", None)
             if divisor is not None and (normed or not isinstance(before, Weights)):
                 raise ParameterError(f"{what}: divisor_override is supported right after weights only")
             if divisor is not None and isinstance(before, Weights):
-                nodes[str(weights)] = before.times(pool.side**2 / divisor)
+                nodes[str(weights)] = before.times(pool.area / divisor)
             if pool.side == 1:
                 continue
             nodes[what] = pool
@@ -75,7 +76,10 @@ def graph_of_modules(module: nn.Module, shape: int | tuple[int, ...] | None) -> 
     first = next(iter(nodes.values()), None)
     if shape is None and isinstance(first, Weights) and first.geometry.kind == "dense":
         shape = first.values.shape[1]
-    return Graph({"input": Input(shape=input_shape(shape))} | nodes, edges)
+    lines = [name for name in nodes if name.endswith("1d)") and not isinstance(nodes[name], Norm)]
+    graph = Graph({"input": Input(shape=input_shape(shape, bool(lines)))} | nodes, edges)
+    check_lines(graph, lines)
+    return graph
 
 
 def _chain(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -108,21 +112,14 @@ def _refuse_hooks(module: nn.Module, what: str) -> None:
         raise ParameterError(f"{what}: has forward hooks, which may compute anything; remove them")
 
 
-def _of_weights(part: nn.Conv2d | nn.Linear, what: str) -> Weights:
+def _of_weights(part: nn.Conv1d | nn.Conv2d | nn.Linear, what: str) -> Weights:
     values = numbers(plain(part.weight), what, "weight")
-    geometry: dict[str, Any] = {"kind": "dense"}
-    if isinstance(part, nn.Conv2d):
-        kernel = square(part.kernel_size, what, "kernel_size")
-        if square(part.dilation, what, "dilation") != 1 or part.groups != 1 or part.padding_mode != "zeros":
-            raise ParameterError(f"{what}: dilation, groups and padding other than by zeros are not supported")
-        padding, stride = zeros_around(part.padding, kernel, what), square(part.stride, what, "stride")
-        geometry = {"kind": "conv", "kernel": kernel, "stride": stride, "padding": padding}
-    return Weights(
-        geometry=Geometry(**geometry, out=len(values), bias=part.bias is not None),
-        values=values.reshape(*values.shape[:2], *values.shape[2:] or (1, 1)),
-        levels="float",
-        bias=None if part.bias is None else numbers(plain(part.bias), what, "bias"),
-    )
+    bias = None if part.bias is None else numbers(plain(part.bias), what, "bias")
+    if isinstance(part, nn.Linear):
+        geometry = Geometry(kind="dense", out=len(values), bias=bias is not None)
+        return Weights(geometry=geometry, values=values[:, :, None, None], levels="float", bias=bias)
+    axes = {"stride": part.stride, "padding": part.padding, "dilation": part.dilation}
+    return convolution(what, values, bias, part.groups, part.padding_mode, **axes)
 
 
 def _of_norm(part: nn.BatchNorm1d | nn.BatchNorm2d, what: str, weights: Op | None) -> Norm:
@@ -142,21 +139,22 @@ def _of_norm(part: nn.BatchNorm1d | nn.BatchNorm2d, what: str, weights: Op | Non
     )
 
 
-def _of_pool(part: nn.AvgPool2d | nn.MaxPool2d, what: str) -> Pool:
-    pool = square(part.kernel_size, what, "kernel_size")
-    steps = pool if part.stride is None else square(part.stride, what, "stride")
-    if steps != pool or square(part.padding, what, "padding") or part.ceil_mode:
-        raise ParameterError(f"{what}: only pooling with stride = kernel_size and no padding is supported")
-    if isinstance(part, nn.AvgPool2d):
-        return Pool(side=pool, by="average")
-    if square(part.dilation, what, "dilation") != 1:
+def _of_pool(part: Any, what: str) -> Pool:
+    line = isinstance(part, nn.AvgPool1d | nn.MaxPool1d)
+    steps = part.kernel_size if part.stride is None else part.stride
+    side = window(part.kernel_size, steps, part.padding, what, line)
+    if part.ceil_mode:
+        raise ParameterError(f"{what}: ceil_mode is not supported; pad its input instead")
+    if isinstance(part, nn.AvgPool1d | nn.AvgPool2d):
+        return Pool(side=side, by="average")
+    if np.any(np.not_equal(part.dilation, 1)):
         raise ParameterError(f"{what}: dilation is not supported")
-    return Pool(side=pool, by="maximum")
+    return Pool(side=side, by="maximum")
 
 
 def _of_recurrence(part: Any, what: str, weights: Op | None) -> Weights:
     """Return what brings the spikes of a step back in the next one: dense, a convolution, or one to one."""
-    if isinstance(part.recurrent, nn.Linear | nn.Conv2d):
+    if isinstance(part.recurrent, nn.Linear | nn.Conv1d | nn.Conv2d):
         return _of_weights(part.recurrent, f"{what}, recurrent")
     if not isinstance(weights, Weights):
         raise ParameterError(f"{what}: comes back one to one without weights before it; give it some")

@@ -10,7 +10,7 @@ import numpy as np
 
 from mapping.ir.neuron import NeuronSpec
 from mapping.ir.numbers import spread
-from mapping.ir.shapes import Geometry, Shape, pooled
+from mapping.ir.shapes import Geometry, Pair, Shape, pair, pooled, sized
 from xbarsim.errors import ParameterError
 
 Levels = Literal["binary", "ternary", "float"] | int
@@ -58,7 +58,7 @@ class Weights(Op):
     ----------
     geometry : Geometry
         Pooling is a node of its own until it is fused.
-    values : array, (out, channels, kernel, kernel)
+    values : array, (out, channels, kernel rows, kernel columns)
     levels : {"binary", "ternary", "float"} or int
         What values they may take: signs, or 0 too, or any; or of so many bits, sign and magnitude.
     scale : float, or array (out,)
@@ -83,6 +83,27 @@ class Weights(Op):
             raise ParameterError(f"takes {self.values.shape[1]} inputs; there are {seen} (shape {shape})")
         return self.geometry.shapes(shape)[1]
 
+    @property
+    def is_grouped(self) -> bool:
+        """Whether outputs do not read all channels."""
+        return self.geometry.depthwise or self.geometry.groups > 1
+
+    def reading_all(self) -> Weights:
+        """Return weights of which each output reads all channels, those of other groups times 0."""
+        if not self.is_grouped:
+            return self
+        n_out, own, *sides = self.values.shape
+        n_groups = n_out if self.geometry.depthwise else self.geometry.groups
+        group = np.arange(n_groups)
+        values = np.zeros((n_groups, n_out // n_groups, n_groups, own, *sides), self.values.dtype)
+        values[group, :, group] = self.values.reshape(n_groups, -1, own, *sides)
+        return replace(
+            self,
+            levels="ternary" if self.levels == "binary" else self.levels,
+            values=values.reshape(n_out, -1, *sides),
+            geometry=self.geometry.replace(depthwise=False, groups=1),
+        )
+
     def times(self, gain: float) -> Weights:
         """Return the same with all outputs multiplied."""
         return replace(self, scale=self.scale * gain, bias=None if self.bias is None else self.bias * gain)
@@ -94,11 +115,12 @@ class Weights(Op):
             f"{out} x {channels * kernel[0] * kernel[1]}",
             self.levels if isinstance(self.levels, str) else f"{self.levels}-bit" + ("" if whole else " to be"),
             "depthwise" if self.geometry.depthwise else "",
+            f"{self.geometry.groups} groups" if self.geometry.groups > 1 else "",
             f"{self.slices} slices" if self.slices > 1 else "",
             f"{np.mean(self.values == 0):.0%} of them 0" if whole and not self.values.all() else "",
             "" if np.all(self.scale == 1) else f"times {spread(np.asarray(self.scale))}",
             "" if self.bias is None or not self.bias.any() else f"constant {spread(self.bias)}",
-            f"{self.geometry.pool_by} of {self.geometry.pool} x {self.geometry.pool}" if self.geometry.pool > 1 else "",
+            f"{self.geometry.pool_by} of {sized(self.geometry.window)}" if self.geometry.pool != 1 else "",
         ]
         return ", ".join(part for part in parts if part)
 
@@ -131,17 +153,22 @@ class Gather(Op):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Pool(Op):
-    """The average, sum or maximum over windows of ``side`` x ``side``, one beside the other; the rest is dropped."""
+    """The average, sum or maximum over windows of ``side``, or rows and columns, side by side; the rest is dropped."""
 
-    side: int
+    side: int | Pair
     by: Literal["average", "sum", "maximum"]
 
     def after(self, *shapes: Shape) -> Shape:
         """Return the shape of the outputs."""
         return pooled(shapes[0], self.side)
 
+    @property
+    def area(self) -> int:
+        """How many numbers a window has."""
+        return prod(pair(self.side))
+
     def __str__(self) -> str:
-        return f"{self.by} of {self.side} x {self.side}"
+        return f"{self.by} of {sized(pair(self.side))}"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -184,7 +184,7 @@ def _read_lines(events, start, stop, arrays, readout, keys, image, step, scratch
                     fill_normal(of_image(keys.read[tile], image), counter, z_read)
                 if len(keys.converter) > 0:
                     fill_normal(of_image(keys.converter[tile], image), counter, z_converter)
-                into = (row // readout.pool * readout.n_cols + col // readout.pool) * readout.n_out
+                into = (row // readout.pool * readout.n_cols + col // readout.across) * readout.n_out
                 read_out(readout, tile, lines, variance, at, z_read, z_converter, seen, now, into, sums)
 
 

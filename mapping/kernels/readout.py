@@ -25,7 +25,8 @@ class Readout(NamedTuple):
     converter : (n_lines), which one
     gain : (n_row_tiles, n_out)
     always : whether positions without an active wordline are not zero
-    pool, n_cols, n_out : of the outputs; slices of them add up, whose gains tell what each counts
+    pool, across : rows and columns of a pool
+    n_cols, n_out : of the outputs; slices of them add up, whose gains tell what each counts
     """
 
     pairing: int
@@ -42,6 +43,7 @@ class Readout(NamedTuple):
     gain: np.ndarray
     always: bool
     pool: int
+    across: int
     n_cols: int
     n_out: int
     slices: int

@@ -33,13 +33,15 @@ class Reach(NamedTuple):
 
     rows : (height, 3), first row of positions, one past the last, and kernel row at the first of all
     cols : (width, 4), first, one past the last, phase, and tap at the first; see ``mapping.kernels.event_conv``
-    kernel, stride, taps, n_rows, n_cols, n_lines : of the kernel, its positions, and currents at each of them
+    kernel, stride, step, taps, n_rows, n_cols, n_lines : rows of the kernel, from one to the next of its positions
+        by row and by column, its positions, and currents at each of them
     """
 
     rows: np.ndarray
     cols: np.ndarray
     kernel: int
     stride: int
+    step: int
     taps: int
     n_rows: int
     n_cols: int
@@ -81,9 +83,9 @@ def add_currents(groups, reach, channel, y, x, top, bottom, origin, value, table
     bounds, of_channel, cols, down = groups.bounds, groups.of_channel, reach.cols, reach.rows[y, 2]
     left, right, phase, tap = cols[x, 0], cols[x, 1], cols[x, 2], cols[x, 3]
     n, per_row = (right - left) * reach.n_lines, reach.n_cols * reach.n_lines
-    up = reach.stride * reach.stride * reach.taps * reach.n_lines
+    up = reach.stride * reach.step * reach.taps * reach.n_lines
     for g in range(of_channel[channel, 0], of_channel[channel, 1]):
-        line = ((channel - bounds[g, 0]) * reach.kernel + down - reach.stride * top) * reach.stride + phase
+        line = ((channel - bounds[g, 0]) * reach.kernel + down - reach.stride * top) * reach.step + phase
         line = bounds[g, 2] + (line * reach.taps + tap) * reach.n_lines
         into = bounds[g, 3] + (top - origin) * per_row + left * reach.n_lines
         for _ in range(bottom - top):

@@ -203,8 +203,7 @@ def _composed(tail: Sequence[tuple[str, Op]]) -> list[tuple[str, Op]]:
 
 def _of_channels(op: Weights, channels: slice, shape: Shape) -> Weights:
     """Return the weights for some of the channels that an input of this shape has."""
-    if op.geometry.depthwise:
-        raise ParameterError("depthwise weights of joined channels are not supported")
+    op = op.reading_all()
     if op.geometry.kind == "dense":
         places = prod(shape[1:])
         return replace(op, values=op.values[:, channels.start * places : channels.stop * places])

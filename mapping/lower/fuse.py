@@ -33,7 +33,7 @@ def fuse(graph: Graph) -> Graph:
             raise ParameterError(f"{pool.name}: takes the maximum of a sum, which arrays do not; use an average")
         for name, weights in (branch.weights for branch in branches):
             by = "maximum" if pooling.by == "maximum" else "average"
-            pooled = weights.times(pooling.side**2) if pooling.by == "sum" else weights
+            pooled = weights.times(pooling.area) if pooling.by == "sum" else weights
             changed[name] = replace(pooled, geometry=weights.geometry.replace(pool=pooling.side, pool_by=by))
         gone.append(pool.name)
     return graph.changed(changed, without=gone)

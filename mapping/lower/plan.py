@@ -7,6 +7,7 @@ from functools import partial
 from math import prod
 
 from mapping.ir.graph import Graph
+from mapping.ir.shapes import sized
 from mapping.lower.bit_slice import bit_slice
 from mapping.lower.distribute import distribute
 from mapping.lower.fill_range import CellLevels, fill_range
@@ -17,9 +18,10 @@ from mapping.lower.plain_kernels import plain_kernels
 from mapping.lower.pool_spikes import pool_spikes
 from mapping.lower.quantize import quantize
 from mapping.lower.stages import Rows, Stage, stages
+from mapping.lower.unfold import unfold
 
 Pass = Callable[[Graph], Graph]
-TO_LAYERS: tuple[Pass, ...] = (distribute, pool_spikes, fuse)
+TO_LAYERS: tuple[Pass, ...] = (distribute, unfold, pool_spikes, fuse)
 TO_INTEGERS: tuple[Pass, ...] = (*TO_LAYERS, quantize, plain_kernels, fold_norm)
 TO_CELLS: tuple[Pass, ...] = (*TO_INTEGERS, bit_slice)  # of two states
 
@@ -78,7 +80,7 @@ def _title(step: Callable[..., object]) -> str:
 
 
 def _read(stage: Stage) -> str:
-    pool = f", {stage.spec.pool_by} of {stage.spec.pool} x {stage.spec.pool}" if stage.spec.pool > 1 else ""
+    pool = f", {stage.spec.pool_by} of {sized(stage.spec.window)}" if stage.spec.pool != 1 else ""
     return f"{stage.n_positions} reads a frame{pool}, {prod(stage.neurons)} neurons: {stage.activation}"
 
 

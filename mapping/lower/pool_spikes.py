@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 
 import numpy as np
 
 from mapping.ir.graph import Edge, Graph
 from mapping.ir.ops import Gather, Op, Pool, Weights
-from mapping.ir.shapes import Shape
+from mapping.ir.shapes import Shape, pair, pooled
 from xbarsim.errors import ParameterError
 
 
@@ -60,11 +61,9 @@ def _before(graph: Graph, name: str, weights: Weights) -> tuple[Weights, Gather 
         (edge,) = graph.before(at)
         shape = graph.shapes[edge.source]
         if isinstance(op, Pool) and op.by != "maximum":
-            if gather is not None:
-                raise ParameterError(f"{at}: adds up spikes before other wires; put it right before the weights")
-            weights, gather = _spread(weights, op, shape)
+            weights, gather = _spread(weights, op, shape) if gather is None else _behind(weights, op, shape, gather, at)
         else:
-            nearer = _windows(op.side, shape) if isinstance(op, Pool) else op
+            nearer = _windows(op, shape) if isinstance(op, Pool) else op
             gather = nearer if gather is None else _one_after_the_other(nearer, gather)
         at, delay = edge.source, delay + edge.delay
     return weights, gather, at, delay
@@ -72,32 +71,40 @@ def _before(graph: Graph, name: str, weights: Weights) -> tuple[Weights, Gather 
 
 def _spread(weights: Weights, pool: Pool, shape: Shape) -> tuple[Weights, Gather | None]:
     """Return weights for what was pooled, and wires, where margins hide what a pool leaves out."""
-    side, n_out, geometry, (channels, height, width) = pool.side, len(weights.values), weights.geometry, shape
-    rows, cols = height // side, width // side
-    scale = weights.scale / (side**2 if pool.by == "average" else 1)
+    (down, across), n_out, geometry = pair(pool.side), len(weights.values), weights.geometry
+    channels, rows, cols = pooled(shape, pool.side)
+    scale = weights.scale / (pool.area if pool.by == "average" else 1)
     if geometry.kind == "dense":
         values = np.zeros((n_out, *shape), weights.values.dtype)
         wide = weights.values.reshape(n_out, channels, rows, cols)
-        values[:, :, : rows * side, : cols * side] = wide.repeat(side, 2).repeat(side, 3)
+        values[:, :, : rows * down, : cols * across] = wide.repeat(down, 2).repeat(across, 3)
         levels = "ternary" if weights.levels == "binary" and not values.all() else weights.levels
         return replace(weights, values=values.reshape(n_out, -1, 1, 1), scale=scale, levels=levels), None
-    wider = geometry.replace(
-        kernel=side * geometry.kernel, stride=side * geometry.stride, padding=side * geometry.margin
-    )
-    made = replace(weights, values=weights.values.repeat(side, 2).repeat(side, 3), scale=scale, geometry=wider)
-    if not geometry.margin or (height, width) == (rows * side, cols * side):
+    wider = geometry.replace(kernel=down * geometry.side, stride=down * geometry.step, padding=down * geometry.margin)
+    made = replace(weights, values=weights.values.repeat(down, 2).repeat(down, 3), scale=scale, geometry=wider)
+    if not geometry.margin or shape[1:] == (rows * down, cols * down):
         return made, None
-    kept = np.arange(channels * height * width).reshape(shape)[:, : rows * side, : cols * side]
+    kept = np.arange(prod(shape)).reshape(shape)[:, : rows * down, : cols * down]
     return made, Gather(shape=(channels, *kept.shape[1:]), table=kept.reshape(-1, 1))
 
 
-def _windows(side: int, shape: Shape) -> Gather:
-    """Return the ORs over windows of ``side`` x ``side``."""
-    channels, height, width = shape
-    rows, cols = height // side, width // side
-    number = np.arange(channels * height * width).reshape(shape)[:, : rows * side, : cols * side]
-    windows = number.reshape(channels, rows, side, cols, side).swapaxes(2, 3)
-    return Gather(shape=(channels, rows, cols), table=windows.reshape(-1, side**2))
+def _behind(weights: Weights, pool: Pool, shape: Shape, gather: Gather, name: str) -> tuple[Weights, Gather]:
+    """Return weights of 1 x 1 for what was pooled and then wired one to one, and wires from all of each window."""
+    if gather.table.shape[1] > 1 or (weights.geometry.kind, weights.geometry.kernel) != ("conv", 1):
+        raise ParameterError(f"{name}: adds up spikes before other wires; put it right before the weights")
+    (channels, *places), area = gather.shape, pool.area
+    table = _one_after_the_other(_windows(pool, shape), gather).table.reshape(channels, -1, area).swapaxes(1, 2)
+    scale = weights.scale / (area if pool.by == "average" else 1)
+    made = replace(weights, values=weights.values.repeat(area, 1), scale=scale)
+    return made, Gather(shape=(channels * area, places[0], places[1]), table=table.reshape(-1, 1))
+
+
+def _windows(pool: Pool, shape: Shape) -> Gather:
+    """Return the ORs over windows."""
+    (down, across), (channels, rows, cols) = pair(pool.side), pooled(shape, pool.side)
+    number = np.arange(prod(shape)).reshape(shape)[:, : rows * down, : cols * across]
+    windows = number.reshape(channels, rows, down, cols, across).swapaxes(2, 3)
+    return Gather(shape=(channels, rows, cols), table=windows.reshape(-1, pool.area))
 
 
 def _one_after_the_other(first: Gather, second: Gather) -> Gather:

@@ -57,9 +57,10 @@ def map_network(
     codes of all its bitlines are shifted, added and subtracted digitally. Inputs are levels of a DAC, or their bits are
     read one after the other, and shifted and added too.
 
-    A depthwise convolution takes the arrays of a plain one: the weights for channels that an output does not read are
-    pairs of cells in the HRS. They count as cells in use (``utilization``) and as operations that inputs cause
-    (``synaptic_operations``), but not as operations of the network (TOPS/W).
+    A convolution in groups, or a depthwise one, takes the arrays of a plain one: the weights for channels that an
+    output does not read are pairs of cells in the HRS. They count as cells in use (``utilization``) and as operations
+    that inputs cause (``synaptic_operations``), but not as operations of the network (TOPS/W). A kernel has a wordline
+    for each tap of a channel, whatever its shape and dilation; pixels that a padding mode repeats drive each of theirs.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ from mapping.lower.stages import Stage
 from mapping.networks.ann_spec import AnnSpec
 from mapping.networks.encode import Checked, check_images, encode
 from mapping.networks.finite import CheckedLayer, CheckedModule, fault
-from mapping.networks.layers import as_numpy, fuse_pool, largest, norm_nodes
+from mapping.networks.layers import as_numpy, convolved, fuse_pool, largest, norm_nodes
 from mapping.networks.spec import LayerSpec
 from xbarsim.errors import ParameterError
 from xbarsim.streams import whole_number
@@ -125,7 +125,9 @@ class AnnLayer(CheckedLayer):
 
 def pooled(x: Tensor, weight: Tensor, spec: Geometry, in_shape: Shape) -> Tensor:
     """Apply weights (out, in, k, k), or (in, 1, k, k) if depthwise, to inputs (n, ...), then average pooling."""
-    fused, step = fuse_pool(weight, spec.pool, spec.stride), spec.stride * spec.pool
+    if not (spec.plain and isinstance(spec.pool, int)):
+        return convolved(x.reshape(len(x), *in_shape), weight, spec, spec.pool)
+    fused, step = fuse_pool(weight, spec.pool, spec.step), spec.step * spec.pool
     groups = in_shape[0] // weight.shape[1]
     return F.conv2d(x.reshape(len(x), *in_shape), fused, stride=step, padding=spec.margin, groups=groups)
 
@@ -248,10 +250,12 @@ class Ann(CheckedModule):
         """
         x, outputs = torch.from_numpy(self.levels(images)).double(), []
         for layer in self.integer_layers():
-            area = layer.spec.pool**2  # makes the pooled kernel one of whole numbers
-            kernel = len(layer.weights), layer.rows[0].in_shape[0], layer.spec.kernel, layer.spec.kernel
+            area = layer.spec.area  # makes the pooled kernel one of whole numbers
+            (rows,) = layer.rows
+            kernel = len(layer.weights), rows.in_shape[0], layer.spec.side, layer.spec.side
             weights = torch.from_numpy(layer.weights).double().reshape(kernel)
-            sums = pooled(x, area * weights, layer.spec, layer.rows[0].in_shape)
+            taken = torch.from_numpy(rows.taken(x.numpy()[None], 1)[0])
+            sums = pooled(taken, area * weights, layer.spec, rows.in_shape)
             relu = cast(ops.QuantizedRelu, layer.activation)
             gain, offset = (torch.from_numpy(np.reshape(v, (-1, 1, 1))) for v in (relu.gain, relu.offset))
             x = gain * (sums / area) + offset

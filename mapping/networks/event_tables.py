@@ -7,29 +7,31 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from mapping.ir.shapes import Geometry, Shape
+from mapping.ir.shapes import Geometry, Pair, Shape, pair
 from mapping.kernels.readout import SINGLE, Readout
 from mapping.kernels.taps import Groups, Power, Reach
 from mapping.networks.layers import fuse_pool, in_lines
 
 
-def reach(spec: Geometry, in_shape: Shape, n_lines: int, pool: int) -> Reach:
+def reach(spec: Geometry, in_shape: Shape, n_lines: int, pool: int | Pair) -> Reach:
     """Return the positions that pixels take part in, pooling over ``pool`` being part of the kernel."""
     _, height, width = in_shape
-    kernel, stride = spec.kernel + spec.stride * (pool - 1), spec.stride * pool
-    n_rows, n_cols = (size // pool for size in spec.read_positions(in_shape))
-    taps = -(-kernel // stride)
+    window = pair(pool)
+    kernel, across = (spec.side + spec.step * (side - 1) for side in window)
+    stride, step = (spec.step * side for side in window)
+    n_rows, n_cols = (size // side for size, side in zip(spec.read_positions(in_shape), window))
+    taps = -(-across // step)
 
-    def first_and_last(length: int, kernel: int, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def first_and_last(length: int, kernel: int, stride: int, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         shifted = np.arange(length) + spec.margin
         first = np.maximum(0, (shifted - kernel + stride) // stride)
         return shifted, first, np.maximum(first, np.minimum(n, shifted // stride + 1))
 
-    shifted, top, bottom = first_and_last(height, kernel, n_rows)
+    shifted, top, bottom = first_and_last(height, kernel, stride, n_rows)
     rows = np.stack([top, bottom, shifted], 1)
-    shifted, left, right = first_and_last(width, taps * stride, n_cols)
-    cols = np.stack([left, right, shifted % stride, taps - 1 - shifted // stride + left], 1)
-    return Reach(rows, cols, kernel, stride, taps, n_rows, n_cols, n_lines)
+    shifted, left, right = first_and_last(width, taps * step, step, n_cols)
+    cols = np.stack([left, right, shifted % step, taps - 1 - shifted // step + left], 1)
+    return Reach(rows, cols, kernel, stride, step, taps, n_rows, n_cols, n_lines)
 
 
 def lines(kernel: np.ndarray, stride: int) -> np.ndarray:
@@ -38,23 +40,23 @@ def lines(kernel: np.ndarray, stride: int) -> np.ndarray:
     return ordered
 
 
-def fused_lines(kernel: np.ndarray, pool: int, stride: int) -> np.ndarray:
-    """Do so with the average over pool x pool positions, ``stride`` apart, as part of the kernel."""
-    return lines(fuse_pool(torch.from_numpy(kernel), pool, stride).numpy(), pool * stride)
+def fused_lines(kernel: np.ndarray, pool: int | Pair, stride: int) -> np.ndarray:
+    """Do so with the average over a pool of positions, ``stride`` apart, as part of the kernel."""
+    return lines(fuse_pool(torch.from_numpy(kernel), pool, stride).numpy(), pair(pool)[1] * stride)
 
 
 def channels_of(rows: slice, spec: Geometry) -> tuple[int, int]:
     """Return the first input channel of which a row tile holds a part, and one past the last."""
-    area = spec.kernel**2
+    area = spec.side**2
     return rows.start // area, -(-rows.stop // area)
 
 
 def kernel_of(matrix: np.ndarray, rows: slice, spec: Geometry) -> np.ndarray:
     """Return a matrix (n, rows of a row tile) as a kernel (n, channels of that tile, k, k), 0 where others have it."""
-    (first, last), area = channels_of(rows, spec), spec.kernel**2
+    (first, last), area = channels_of(rows, spec), spec.side**2
     wide = np.zeros((len(matrix), (last - first) * area))
     wide[:, rows.start - first * area : rows.stop - first * area] = matrix
-    return wide.reshape(len(matrix), last - first, spec.kernel, spec.kernel)
+    return wide.reshape(len(matrix), last - first, spec.side, spec.side)
 
 
 def groups(
@@ -93,6 +95,7 @@ def no_readout(dtype: np.dtype) -> Readout:
         gain=np.zeros((0, 0), dtype),
         always=False,
         pool=1,
+        across=1,
         n_cols=0,
         n_out=0,
         slices=1,
@@ -111,14 +114,14 @@ def power(
     n_rows, n_cols = spec.read_positions(in_shape)
     row_class, row_kinds = _classes(height, n_rows, spec)
     col_class, col_kinds = _classes(width, n_cols, spec)
-    far, tables, channels = spec.kernel - 1, [], []
+    far, tables, channels = spec.side - 1, [], []
     supplies = np.atleast_2d(supply)
     own = np.zeros((len(row_kinds), len(col_kinds), n_channels, 2 + len(supplies)))
     for block, part in zip(admittance, rows):
         used, (first, last) = part.stop - part.start, channels_of(part, spec)
         half = kernel_of(block[:used, :used], part, spec)  # (rows, channels, k, k)
         both = kernel_of(half.reshape(used, -1).T, part, spec)  # (channels k k, channels, k, k), H symmetric
-        h = both.reshape(last - first, spec.kernel, spec.kernel, last - first, spec.kernel, spec.kernel)
+        h = both.reshape(last - first, spec.side, spec.side, last - first, spec.side, spec.side)
         by_row = np.zeros((len(row_kinds), far + 1, *np.array(h.shape)[[0, 2, 3, 5]]))
         for ky, below in _pairs(range(far + 1), far):
             by_row[_with(ky, row_kinds), below - ky] += h[:, ky, :, :, below]
@@ -128,7 +131,7 @@ def power(
         own[:, :, first:last, 0] += np.einsum("ijcc->ijc", table[:, :, :, 0, far])
         tables.append(2 * table)
         channels.append((first, last))
-    wide = supplies.reshape(-1, n_channels, spec.kernel, spec.kernel)
+    wide = supplies.reshape(-1, n_channels, spec.side, spec.side)
     for i, kys in enumerate(row_kinds):
         for j, kxs in enumerate(col_kinds):
             own[i, j, :, 1], *second = wide[:, :, kys][:, :, :, kxs].sum((2, 3))
@@ -140,7 +143,7 @@ def power(
 
 def no_power(spec: Geometry, in_shape: Shape, dtype: np.dtype) -> Power:
     """Return the same for a layer that draws none."""
-    return power(spec, in_shape, [], np.empty((0, 0, 0)), np.zeros(in_shape[0] * spec.kernel**2), dtype)
+    return power(spec, in_shape, [], np.empty((0, 0, 0)), np.zeros(in_shape[0] * spec.side**2), dtype)
 
 
 def _pairs(distances: range, far: int) -> list[tuple[int, int]]:
@@ -158,7 +161,7 @@ def _classes(length: int, n_positions: int, spec: Geometry) -> tuple[np.ndarray,
     kinds: list[list[int]] = []
     number = np.empty(length, np.int64)
     for y in range(length):
-        read = [k for k in range(spec.kernel) if _is_position(y + spec.margin - k, spec.stride, n_positions)]
+        read = [k for k in range(spec.side) if _is_position(y + spec.margin - k, spec.step, n_positions)]
         if read not in kinds:
             kinds.append(read)
         number[y] = kinds.index(read)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ class CheckedLayer(nn.Module):
         super().__init__()
         self.spec: Any = spec
         self.in_shape = in_shape
-        weight = torch.empty(spec.out, spec.channels(in_shape), spec.kernel, spec.kernel)
+        weight = torch.empty(spec.out, spec.channels(in_shape), *spec.sides)
         nn.init.kaiming_uniform_(weight, a=5**0.5)
         self.weight = nn.Parameter(weight)
         self.bias = nn.Parameter(torch.zeros(spec.out)) if spec.bias else None
@@ -64,8 +65,8 @@ class CheckedModule(nn.Module):
         needed = 0
         for number, (layer, shapes) in enumerate(zip(layers, seen)):
             for part, shape in zip((layer, *layer.branches), shapes):
-                needed += 4 * part.out * part.channels(shape) * part.kernel**2
-            what = f"the weights of a network with {title(number, layer)}, {layer.kernel} x {layer.kernel} kernels,"
+                needed += 4 * part.out * part.channels(shape) * prod(part.sides)
+            what = f"the weights of a network with {title(number, layer)}, {' x '.join(map(str, layer.sides))} kernels,"
             check_memory(needed, what, "give smaller layers")
 
     def check(self, tensors: Mapping[str, Any] | None = None) -> None:

@@ -76,7 +76,7 @@ def _unwired(graph: Graph) -> Graph:
 
 def _reading_all(node: Node[Weights], wires: Gather, shape: Shape) -> Weights:
     """Return weights for all outputs of a source of some shape, of which they read some through wires."""
-    weights, of = node.op, wires.table[:, 0]
+    weights, of = node.op.reading_all(), wires.table[:, 0]
     channels, *places = shape
     if weights.geometry.kind == "dense":
         kept, size = of, int(np.prod(shape))
@@ -174,6 +174,8 @@ def _on(x: np.ndarray, shape: Shape, name: str) -> torch.Tensor:
         return torch.tensor(x.item(), dtype=torch.float64)
     if x.ndim == 1 and shape[1:] == (1, 1):
         x = x[:, None, None]
+    if x.ndim == 2 and shape[1] == 1:
+        x = x[:, None]
     try:
         return torch.from_numpy(np.broadcast_to(x, shape).copy())
     except ValueError:

@@ -44,7 +44,7 @@ def _ideal_input(graph: Graph, branch: Branch, source: int, gain: np.ndarray, dt
         width=in_shape[2],
         reach=tables.reach(spec, in_shape, spec.out, spec.pool),
         groups=tables.groups(
-            [(0, channels)], channels, [tables.fused_lines(weights.values * scale, spec.pool, spec.stride)], [0], dtype
+            [(0, channels)], channels, [tables.fused_lines(weights.values * scale, spec.pool, spec.step)], [0], dtype
         ),
         variance=np.empty(0, dtype),
         power=tables.no_power(spec, in_shape, dtype),

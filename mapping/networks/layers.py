@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mapping.ir import ops
 from mapping.ir.neuron import NeuronSpec
-from mapping.ir.shapes import Shape
+from mapping.ir.shapes import Geometry, Pair, Shape, pair
 from mapping.kernels.event_conv import event_conv, event_weight_grad
 from mapping.networks.batch_norm import batch_norm
 from mapping.networks.finite import CheckedLayer, fault
@@ -67,16 +67,16 @@ def top_level(n_bits: int) -> int:
     return (1 << n_bits - 1) - 1
 
 
-def fuse_pool(weight: Tensor, pool: int, stride: int = 1) -> Tensor:
-    """Merge average pooling over ``pool`` x ``pool`` into the kernel (out, in, k, k) -> (out, in, k+s(pool-1), ...).
+def fuse_pool(weight: Tensor, pool: int | Pair, stride: int = 1) -> Tensor:
+    """Merge average pooling, also of rows and columns, into the kernel (out, in, k, k) -> (out, in, k+s(pool-1), ...).
 
     Convolution with stride s followed by average pooling is one convolution with a larger kernel and stride s pool:
     exact, and (k+pool-1)^2 products replace pool^2 k^2 for s = 1.
     """
-    grow = stride * (pool - 1)
-    steps = range(0, grow + 1, stride)
-    shifted = [F.pad(weight, (x, grow - x, y, grow - y)) for y in steps for x in steps]
-    return torch.stack(shifted).sum(0) / pool**2
+    down, right = (stride * (side - 1) for side in pair(pool))
+    steps = [(y, x) for y in range(0, down + 1, stride) for x in range(0, right + 1, stride)]
+    shifted = [F.pad(weight, (x, right - x, y, down - y)) for y, x in steps]
+    return torch.stack(shifted).sum(0) / len(steps)
 
 
 class _EventConv(torch.autograd.Function):
@@ -120,10 +120,10 @@ def _bits(x: Tensor) -> np.ndarray:
 
 def in_lines(weight: Tensor, stride: int) -> Tensor:
     """Bring a kernel (out, in, k, k) into the order of ``mapping.kernels.event_conv``."""
-    out, channels, side, _ = weight.shape
-    taps = -(-side // stride)
-    wide = F.pad(weight.detach(), (0, taps * stride - side))
-    return wide.reshape(out, channels, side, taps, stride).flip(3).permute(1, 2, 4, 3, 0).contiguous()
+    out, channels, rows, cols = weight.shape
+    taps = -(-cols // stride)
+    wide = F.pad(weight.detach(), (0, taps * stride - cols))
+    return wide.reshape(out, channels, rows, taps, stride).flip(3).permute(1, 2, 4, 3, 0).contiguous()
 
 
 def _from_lines(lines: Tensor, side: int) -> Tensor:
@@ -132,8 +132,10 @@ def _from_lines(lines: Tensor, side: int) -> Tensor:
     return lines.permute(4, 0, 1, 3, 2).flip(3).reshape(out, channels, side, taps * stride)[..., :side]
 
 
-def weighted_input(x: Tensor, weight: Tensor, pool: int, padding: int | None = None, stride: int = 1) -> Tensor:
+def weighted_input(x: Tensor, weight: Tensor, pool: int | Pair, padding: int | None = None, stride: int = 1) -> Tensor:
     """Apply weights (out, in, k, k) to x (n, in, h, w), then average pooling; "same" padding unless given."""
+    if not isinstance(pool, int):
+        return F.avg_pool2d(weighted_input(x, weight, 1, padding, stride), pool)
     padding = weight.shape[-1] // 2 if padding is None else padding
     if weight.shape[-1] == 1 and x.shape[-2:] == (1, 1) and padding == 0:
         return F.linear(x.flatten(1), weight.flatten(1)).reshape(len(x), -1, 1, 1)
@@ -142,6 +144,15 @@ def weighted_input(x: Tensor, weight: Tensor, pool: int, padding: int | None = N
         result: Tensor = _EventConv.apply(x, fused, pool * stride, padding)  # type: ignore[no-untyped-call]
         return result
     return F.conv2d(x, fused, stride=pool * stride, padding=padding)
+
+
+def convolved(x: Tensor, weight: Tensor, spec: Geometry, pool: int | Pair) -> Tensor:
+    """Apply weights (out, in of a group, kernel rows, kernel columns) of any geometry, then average pooling."""
+    rows, cols = spec.margins
+    wide = F.pad(x, (*cols, *rows), mode="constant" if spec.padding_mode == "zeros" else spec.padding_mode)
+    groups = x.shape[1] // weight.shape[1]
+    y = F.conv2d(wide, weight, stride=spec.steps, dilation=spec.spacing, groups=groups)
+    return F.avg_pool2d(y, pool) if pool != 1 else y
 
 
 def as_numpy(tensor: Tensor | None) -> np.ndarray:
@@ -161,7 +172,7 @@ def _fits(given: Tensor, shape: Shape) -> bool:
 def norm_nodes(name: str, spec: LayerSpec, norm: nn.BatchNorm2d | None) -> dict[str, ops.Op]:
     """Return pooling and batch norm of a layer as nodes of a graph, one after the other."""
     nodes: dict[str, ops.Op] = {}
-    if spec.pool > 1:
+    if spec.pool != 1:
         nodes[f"{name}, pool"] = ops.Pool(side=spec.pool, by=spec.pool_by)
     if norm is not None:
         mean, var, gamma, shift = map(as_numpy, (norm.running_mean, norm.running_var, norm.weight, norm.bias))
@@ -249,21 +260,23 @@ class Synapses(CheckedLayer):
             bias=None if self.bias is None else as_numpy(self.bias),
         )
 
-    def weighted(self, x: Tensor, pool: int = 1) -> Tensor:
+    def weighted(self, x: Tensor, pool: int | Pair = 1) -> Tensor:
         """Return what weights make of inputs (n, ...), (n, out, h, w), averages over pools of their outputs."""
         spec, weight = self.spec, self.effective_weight()
         if spec.kind == "dense" and x.shape[1:] != self.in_shape:  # inputs and weights in the order of memory
             weight = weight.reshape(spec.out, *x.shape[1:]).movedim(1, -1).reshape(weight.shape)
             x = x.movedim(1, -1).reshape(len(x), *self.in_shape)
-        if spec.depthwise:
+        if not (spec.plain and isinstance(pool, int)):
+            return convolved(x, weight, spec, pool)
+        if spec.depthwise or spec.groups > 1:
             return F.conv2d(
                 x,
-                fuse_pool(weight, pool, spec.stride),
-                stride=pool * spec.stride,
+                fuse_pool(weight, pool, spec.step),
+                stride=pool * spec.step,
                 padding=spec.margin,
-                groups=len(weight),
+                groups=x.shape[1] // weight.shape[1],
             )
-        return weighted_input(x, weight, pool, spec.margin, spec.stride)
+        return weighted_input(x, weight, pool, spec.margin, spec.step)
 
 
 class SpikingLayer(Synapses):

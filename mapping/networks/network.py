@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -12,11 +13,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mapping.ir.graph import Graph
+from mapping.ir.shapes import pair
 from mapping.kernels.sums import SPIKES
 from mapping.lower.distribute import distribute
 from mapping.lower.fuse import fuse
 from mapping.lower.plain_kernels import plain_kernels
 from mapping.lower.pool_spikes import pool_spikes
+from mapping.lower.unfold import unfold
 from mapping.networks.decode import scores
 from mapping.networks.dynamics import LifState, lif, lif_step
 from mapping.networks.encode import check_images, encode, is_analog
@@ -125,7 +128,7 @@ class Network(CheckedModule):
             return x
         pool = F.max_pool2d if spec.input_pool_by == "maximum" else F.avg_pool2d
         pooled: Tensor = pool(x.flatten(0, -4), spec.input_pool).unflatten(0, x.shape[:-3])
-        return pooled * spec.input_pool**2 if spec.input_pool_by == "sum" else pooled
+        return pooled * prod(pair(spec.input_pool)) if spec.input_pool_by == "sum" else pooled
 
     def _loop(self, numbers: Sequence[int], spikes: dict[int, Tensor], membranes: dict[int, Tensor]) -> None:
         """Run layers of a loop step by step."""
@@ -223,7 +226,7 @@ class Network(CheckedModule):
         classes: list[np.ndarray] = []
         if able and engine != "dense":
             dtype = np.dtype(np.float64 if self.layers[0].weight.dtype == torch.float64 else np.float32)
-            layers = ideal_layers(plain_kernels(fuse(pool_spikes(distribute(graph)))), self.t_steps, dtype)
+            layers = ideal_layers(plain_kernels(fuse(pool_spikes(unfold(distribute(graph))))), self.t_steps, dtype)
             given, rate = self._by_events(layers, *parts[0], seed)
             if rate < SPARSE or engine == "events":
                 rest = in_threads(lambda part: self._by_events(layers, part[0], part[1], seed)[0], parts[1:])

@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from mapping.ir.neuron import NeuronSpec
-from mapping.ir.shapes import Geometry, Shape, pooled
+from mapping.ir.shapes import Geometry, PerAxis, Shape, pooled
 from mapping.networks.wiring import Wiring
 from xbarsim.errors import ParameterError
 
@@ -23,7 +23,7 @@ class ReaderSpec(Geometry):
 
     Attributes
     ----------
-    kind, out, kernel, stride, padding, depthwise, bias, pool, pool_by
+    kind, out, kernel, stride, padding, padding_mode, dilation, groups, depthwise, bias, pool, pool_by
         See :class:`mapping.ir.shapes.Geometry`.
     inputs : tuple of str
         Names of layers, ``"layer 1"`` and so on where they have none, or ``"input"``.
@@ -31,19 +31,22 @@ class ReaderSpec(Geometry):
         Whether the spikes of several are added, or their channels follow each other.
     delay : int
         How many steps late they come; at least 1 from the layer itself or a later one.
-    input_pool : int
-        Side of the pooling window on the spikes, before the weights; 1 means none.
+    input_pool : int or (int, int)
+        Side, or rows and columns, of the pooling window on the spikes, before the weights; 1 means none.
     input_pool_by : {"average", "sum", "maximum"}
     scaled : bool
         Whether each output has a number that a level of its weights stands for, as networks that were trained
         elsewhere; otherwise the largest level is 1.
     """
 
-    later: ClassVar[tuple[str, ...]] = ("inputs", "join", "delay", "input_pool", "input_pool_by", "scaled")
+    later: ClassVar[tuple[str, ...]] = (
+        *("inputs", "join", "delay", "input_pool", "input_pool_by", "scaled"),
+        *("padding_mode", "dilation", "groups"),
+    )
     inputs: tuple[str, ...] = ()
     join: Literal["sum", "concatenate"] = "sum"
     delay: int = Field(default=0, ge=0)
-    input_pool: int = Field(default=1, gt=0)
+    input_pool: PerAxis = 1
     input_pool_by: Literal["average", "sum", "maximum"] = "average"
     scaled: bool = False
 
@@ -70,7 +73,8 @@ class BranchSpec(ReaderSpec):
 
     Attributes
     ----------
-    kind, out, kernel, stride, padding, depthwise, bias, inputs, join, delay, input_pool, input_pool_by
+    kind, out, kernel, stride, padding, padding_mode, dilation, groups, depthwise, bias
+    inputs, join, delay, input_pool, input_pool_by
         See :class:`ReaderSpec`.
     weights : {"binary", "ternary", "float"} or int, optional
         Unlike the rest of the network's.
@@ -90,7 +94,8 @@ class LayerSpec(ReaderSpec):
 
     Attributes
     ----------
-    kind, out, kernel, stride, padding, depthwise, bias, inputs, join, delay, input_pool, input_pool_by
+    kind, out, kernel, stride, padding, padding_mode, dilation, groups, depthwise, bias
+    inputs, join, delay, input_pool, input_pool_by
         See :class:`ReaderSpec`; without ``inputs`` it reads the layer before.
     pool, pool_by
         See :class:`mapping.ir.shapes.Geometry`.

@@ -41,8 +41,8 @@ def save_network(network: Network | Ann, path: str | Path) -> None:
     """Write a network, spiking or conventional.
 
     Quantized weights are stored as whole numbers, those of binary layers as int8 in {-1, +1}; of a conventional network
-    also, for each layer, the real weight ``largest`` that the largest whole number stands for. A depthwise layer is
-    written as its kernels (channels, 1, k, k), without the zeros that it has on arrays.
+    also, for each layer, the real weight ``largest`` that the largest whole number stands for. A depthwise layer, or
+    one in groups, is written as its kernels (out, channels of a group, ...), without the zeros that it has on arrays.
 
     Raises
     ------

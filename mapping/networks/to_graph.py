@@ -37,7 +37,7 @@ class _Made:
         names = [name, *(f"{name}, branch {j}" for j in range(1, len(ops)))]
         for part, op, spec, read in zip(names, ops, (layer.spec, *layer.spec.branches), reads):
             joined = self._joined(part, spec.join, read)
-            if spec.input_pool > 1:
+            if spec.input_pool != 1:
                 pooled = f"{part}, input pool"
                 self._after(pooled, Pool(side=spec.input_pool, by=spec.input_pool_by), *joined)
                 joined = pooled, 0

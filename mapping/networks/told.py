@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mapping.ir.numbers import spread
+from mapping.ir.shapes import sized
 from mapping.networks.layers import SpikingLayer
 from mapping.networks.spec import BranchSpec, LayerSpec, NetworkSpec
 from mapping.networks.wiring import INPUT, Reads, Wiring
@@ -67,9 +68,15 @@ def _kind(weights: str | int) -> str:
 def _geometry(spec: LayerSpec | BranchSpec) -> str:
     if spec.kind == "dense":
         return "dense"
-    step = f", step {spec.stride}" if spec.stride > 1 else ""
-    pool = f", {spec.pool_by} of {spec.pool} x {spec.pool}" if spec.pool > 1 else ""
-    return f"{'depthwise ' if spec.depthwise else ''}{spec.kernel} x {spec.kernel}{step}{pool}"
+    parts = [
+        f"{'depthwise ' if spec.depthwise else ''}{sized(spec.sides)}",
+        f"step {spec.stride if isinstance(spec.stride, int) else sized(spec.stride)}" if spec.stride != 1 else "",
+        f"taps {sized(spec.spacing)} apart" if spec.dilation != 1 else "",
+        f"{spec.groups} groups" if spec.groups > 1 else "",
+        f"{spec.padding_mode} padding" if spec.padding_mode != "zeros" else "",
+        f"{spec.pool_by} of {sized(spec.window)}" if spec.pool != 1 else "",
+    ]
+    return ", ".join(part for part in parts if part)
 
 
 def _size(shape: tuple[int, ...]) -> str:

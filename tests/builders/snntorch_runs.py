@@ -43,3 +43,28 @@ def assert_same_spikes(network, history, x):
         assert not differs.any() or gap[differs].max() < 1e-5
         assert 0.02 < theirs.mean() < 0.9 and differs.float().mean() < 0.02
         x = expected
+
+
+def states_of(part, current):
+    """What a module starts from, spikes first if it is recurrent."""
+    zeros = torch.zeros_like(current)
+    return {"Leaky": [zeros], "Synaptic": [zeros] * 2, "RLeaky": [zeros] * 2, "RSynaptic": [zeros] * 3}[
+        type(part).__name__
+    ]
+
+
+def run_any(module, x):
+    """Run a chain of modules with neurons of any kind in double precision, one time step after the other."""
+    states, found = {}, {}
+    for now in x:
+        value = now
+        for name, part in module._modules.items():
+            if not type(part).__module__.startswith("snntorch"):
+                value = part(value)
+                continue
+            state = [z.double() for z in states.get(name, states_of(part, value))]
+            out = part(value, *state)
+            recurrent = type(part).__name__.startswith("R")
+            states[name], value = out if recurrent else out[1:], out[0].double()
+            found.setdefault(name, []).append(value)
+    return [torch.stack(spikes) for spikes in found.values()], value

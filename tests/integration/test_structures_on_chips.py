@@ -1,4 +1,4 @@
-"""Residual and recurrent networks on chips: ideal ones give the spikes of software, real ones obey Kirchhoff."""
+"""Networks of any wiring and kernels on chips: ideal ones give the spikes of software, real ones obey Kirchhoff."""
 
 from dataclasses import replace
 
@@ -12,7 +12,9 @@ import mapping as mp
 import xbarsim as xb
 from mapping.chip.periphery.neuron_circuit import DigitalNeuron
 from mapping.ir.ops import Weights
+from mapping.ir.shapes import Geometry
 from mapping.lower.plan import TO_CELLS
+from tests.builders.geometries import general_networks
 from tests.builders.structures import network_of_seed, structures
 from tests.oracles.naive_circuits import solve_circuit
 from tests.oracles.naive_graphs import run_graph
@@ -248,3 +250,59 @@ def test_neurons_without_a_circuit_are_refused_with_the_nearest_that_has(message
     network = network_of_seed(spec, 0)
     with pytest.raises(xb.ParameterError, match=f"neurram-like, layer 1: {message}"):
         mp.map_network(network, "neurram-like")
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("name", ["paper-bsnn", "paper-ann"])
+@settings(max_examples=4, deadline=None)
+@given(spec=general_networks(STEPS), seed=st.integers(0, 2**32 - 1))
+def test_kernels_on_ideal_chips_give_the_spikes_of_software(name, spec, seed):
+    as_in_software(name, spec, seed)
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("name", ["charge", "converters"])
+@settings(max_examples=2, deadline=None)
+@given(spec=general_networks(STEPS), seed=st.integers(0, 2**32 - 1), images=st.booleans())
+def test_both_engines_bill_kernels_alike(name, spec, seed, images):
+    one_answer_and_one_bill(name, spec, seed, images)
+
+
+SQUARE = {
+    "same": {"kernel": 3},
+    "strided, pooled": {"kernel": 3, "stride": 2, "padding": 2, "pool": 2},
+    "groups": {"kernel": 3, "groups": 2, "pool": 2},
+}
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("engine", ["events", "dense"])
+@pytest.mark.parametrize("geometry", SQUARE)
+@pytest.mark.parametrize("name", ["charge", "converters"])
+def test_taps_on_wires_are_the_reads_of_a_square_kernel(name, geometry, engine, monkeypatch):
+    """The same arrays, noise, spikes and bill, whether a kernel moves over an image or its taps are wired to it."""
+    layers = [{"kind": "conv", "out": 4} | SQUARE[geometry], {"kind": "conv", "out": 2, "kernel": 2, "padding": 0}]
+    spec = mp.NetworkSpec(input_shape=(2, 8, 7), layers=layers, beta=0.8, threshold=1.3, t_steps=STEPS)
+    chip = mp.load_chip("paper-bsnn").replace(rows=16, device__d2d=0.1, **NOISY[name])
+    if name == "charge":
+        chip = chip.replace(wires__r_wordline=3.0, wires__r_bitline=3.0)
+    x = np.random.default_rng(0).integers(0, 2, (3, STEPS, 2, 8, 7)).astype(np.uint8)
+    found = []
+    for wired in (False, True):
+        if wired:
+            monkeypatch.setattr(Geometry, "plain", property(lambda self: self.kind == "dense"))
+        mapped = mp.map_network(network_of_seed(spec, 1), chip, dtype=torch.float64, seed=3)
+        assert (mapped.inference.wordlines[0][1].rows.spec.side == 1) is wired
+        found.append(
+            (mapped.spikes(x, engine=engine, axes="ntchw"), mapped.evaluate(x, [0] * 3, engine=engine, axes="ntchw"))
+        )
+    (spikes, bill), (wired_spikes, wired_bill) = found
+    for a, b in zip(spikes, wired_spikes, strict=True):
+        np.testing.assert_array_equal(a, b)
+        assert 0 < a.mean() < 1
+    assert wired_bill.energy_per_inference == pytest.approx(bill.energy_per_inference, rel=1e-9)
+    assert wired_bill.latency == pytest.approx(bill.latency, rel=1e-9)
+    assert wired_bill.area == (bill.area and pytest.approx(bill.area, rel=1e-9))
+    for a, b in zip(bill.layers, wired_bill.layers, strict=True):
+        assert b.energies == pytest.approx(a.energies, rel=1e-9)
+        assert (b.conversions, b.synaptic_operations, b.n_tiles) == (a.conversions, a.synaptic_operations, a.n_tiles)

@@ -19,9 +19,39 @@ def conv_same(x, kernel):
     return out
 
 
+def naive_convolution(x, kernel, spec):
+    """Correlate x (c, h, w) with kernel (out, c of a group, rows, columns) by the definition of torch.nn.Conv2d."""
+    (n_out, own, *sides), sizes = kernel.shape, x.shape[1:]
+    steps, apart = np.broadcast_to(spec.stride, 2), np.broadcast_to(spec.dilation, 2)
+    reach = [d * (k - 1) for d, k in zip(apart, sides)]
+    around = [(r // 2, r - r // 2) for r in reach] if spec.padding is None else np.broadcast_to(spec.padding, 2)
+    around = [(pair[0], pair[-1]) for pair in map(np.atleast_1d, around)]
+    rows, cols = ((n + sum(pair) - r - 1) // s + 1 for n, pair, r, s in zip(sizes, around, reach, steps))
+    out = np.zeros((n_out, rows, cols))
+    for k, row, col, channel, i, j in np.ndindex(n_out, rows, cols, own, *sides):
+        first = k // (n_out // (x.shape[0] // own)) * own
+        at = [
+            _inside(p * s + t * d - pair[0], n, spec.padding_mode)
+            for p, s, t, d, pair, n in zip((row, col), steps, (i, j), apart, around, sizes)
+        ]
+        if None not in at:
+            out[k, row, col] += kernel[k, channel, i, j] * x[first + channel, at[0], at[1]]
+    return out
+
+
+def _inside(at, size, mode):
+    """The pixel that stands at a place inside or outside of a line of so many."""
+    if 0 <= at < size:
+        return at
+    mirrored = -at if at < 0 else 2 * (size - 1) - at
+    return {"zeros": None, "circular": at % size, "replicate": min(max(at, 0), size - 1), "reflect": mirrored}[mode]
+
+
 def average_pool(x, size):
-    c, h, w = x.shape
-    return x.reshape(c, h // size, size, w // size, size).mean((2, 4))
+    (down, across), (channels, height, width) = np.broadcast_to(size, 2), x.shape
+    rows, cols = height // down, width // across
+    whole = x[:, : rows * down, : cols * across]
+    return whole.reshape(channels, rows, down, cols, across).mean((2, 4))
 
 
 def weighted_input(layer, x):

@@ -7,6 +7,7 @@ Nanotechnology Magazine, 2022, doi 10.1109/MNANO.2022.3141443.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 import numpy as np
 import pandas as pd
@@ -130,7 +131,7 @@ def convolution_shares() -> pd.DataFrame:
     for name, spec in networks.items():
         parts = []
         for layer, (shape, _) in zip(spec.layers, spec.shapes()):
-            weights = layer.kernel**2 * (1 if layer.depthwise else shape[0]) * layer.out
+            weights = prod(layer.sides) * layer.channels(shape) * layer.out
             parts.append((layer.kind == "conv", weights * int(np.prod(layer.read_positions(shape))), weights))
         convolutional, macs, weights_of = (np.array(column, dtype=float) for column in zip(*parts))
         rows.append(

@@ -10,7 +10,7 @@ from torch import nn
 import mapping as mp
 import xbarsim as xb
 from mapping.inputs.datasets import events
-from tests.builders.snntorch_runs import STEPS, assert_same_spikes, run_snntorch, snn
+from tests.builders.snntorch_runs import STEPS, assert_same_spikes, run_any, run_snntorch, snn
 
 
 def conv_chain(**leaky):
@@ -248,8 +248,9 @@ FIRST = nn.Linear(4, 3), snn.Leaky(beta=0.5)
         (nn.Sequential(nn.Linear(4, 2), snn.Leaky(beta=0.5, spike_grad=torch.sigmoid)), "its spike_grad gives"),
         (nn.Sequential(nn.Conv2d(1, 4, 3), nn.MaxPool2d(2, dilation=2), FIRST[1]), "dilation is not supported"),
         (nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.BatchNorm1d(144), FIRST[1]), "144 features, the layer 4"),
-        (nn.Sequential(nn.Conv2d(4, 4, 3, groups=2), snn.Leaky(beta=0.5)), "groups"),
-        (nn.Sequential(nn.Conv2d(1, 4, (3, 5)), snn.Leaky(beta=0.5)), "kernel_size = \\(3, 5\\); only square"),
+        (nn.Sequential(nn.Conv3d(4, 4, 3), snn.Leaky(beta=0.5)), "'0' \\(Conv3d\\): is not supported"),
+        (nn.Sequential(nn.Conv1d(4, 4, 3), nn.MaxPool1d(3, 2), FIRST[1]), "'1' .MaxPool1d.: only pooling with stride"),
+        (nn.Sequential(nn.ConvTranspose2d(4, 4, 3), FIRST[1]), "'0' \\(ConvTranspose2d\\): is not supported"),
         (nn.Sequential(nn.Conv2d(1, 4, 3), snn.Leaky(beta=0.5)), "input_shape = None: give \\(channels"),
         (nn.Sequential(*FIRST, nn.Linear(4, 2), snn.Leaky(beta=0.5)), "takes 4 inputs; there are 3"),
         (nn.Sequential(nn.Linear(4, 3), snn.Leaky(beta=torch.rand(2))), "an array of shape \\(2, 1, 1\\) for neurons"),
@@ -272,31 +273,6 @@ def test_options_that_would_change_nothing_are_refused(options):
     if not {"t_steps", "input_shape"} & {*options}:
         with pytest.raises(xb.ParameterError, match="Sequential: has its own"):
             mp.load_network(nn.Sequential(nn.Linear(2, 3), snn.Leaky(beta=0.9)), **options)
-
-
-def states_of(part, current):
-    """What a module starts from, spikes first if it is recurrent."""
-    zeros = torch.zeros_like(current)
-    return {"Leaky": [zeros], "Synaptic": [zeros] * 2, "RLeaky": [zeros] * 2, "RSynaptic": [zeros] * 3}[
-        type(part).__name__
-    ]
-
-
-def run_any(module, x):
-    """Run a chain of modules with neurons of any kind in double precision, one time step after the other."""
-    states, found = {}, {}
-    for now in x:
-        value = now
-        for name, part in module._modules.items():
-            if not type(part).__module__.startswith("snntorch"):
-                value = part(value)
-                continue
-            state = [z.double() for z in states.get(name, states_of(part, value))]
-            out = part(value, *state)
-            recurrent = type(part).__name__.startswith("R")
-            states[name], value = out if recurrent else out[1:], out[0].double()
-            found.setdefault(name, []).append(value)
-    return [torch.stack(spikes) for spikes in found.values()], value
 
 
 KINDS = {

@@ -232,7 +232,8 @@ def test_passes_end_with_cells_of_two_states():
 def test_what_passes_did_is_explained():
     text = explain(mp.load_network("mnist-bsnn").graph(), {"mine": mp.load_chip("paper-bsnn")})
     assert [line.split(":")[0] for line in text.splitlines() if not line.startswith(" ")] == [
-        "distribute", "pool_spikes", "fuse", "quantize", "plain_kernels", "fold_norm", "bit_slice", "stages", "place",
+        "distribute", "unfold", "pool_spikes", "fuse", "quantize", "plain_kernels", "fold_norm", "bit_slice", "stages",
+        "place",
     ]  # fmt: skip
     mapped = mp.map_network("mnist-bsnn", "paper-bsnn")
     placed = text[text.index("place:") :].splitlines()[1:]
