@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from mapping.importers.fields import check_lines, convolution, input_shape, neurons, numbers, window
+from mapping.importers.fields import check_lines, input_shape, neurons, numbers
+from mapping.importers.torch_ops import convolution, norm, pool, product
 from mapping.ir.graph import Edge, Graph
 from mapping.ir.ops import Add, Input, Lif, Norm, Op, Pool, Weights
 from mapping.ir.shapes import Geometry
@@ -21,7 +22,7 @@ _KNOWN = (
     nn.Conv1d, nn.Conv2d, nn.Linear, nn.BatchNorm1d, nn.BatchNorm2d, *_POOLS, nn.Flatten, nn.Dropout,
     nn.Dropout2d, nn.Identity,
 )  # fmt: skip
-_NEURONS = ("Leaky", "Synaptic", "RLeaky", "RSynaptic")
+NEURONS = ("Leaky", "Synaptic", "RLeaky", "RSynaptic")
 _RESETS = {"subtract": "_base_sub", "zero": "_base_zero", "none": "_base_int"}  # snnTorch's functions
 
 
@@ -44,22 +45,22 @@ def graph_of_modules(module: nn.Module, shape: int | tuple[int, ...] | None) -> 
         elif isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d):
             nodes[what], normed = _of_norm(part, what, before), True
         elif isinstance(part, _POOLS):
-            pool = _of_pool(part, what)
+            pooling = _of_pool(part, what)
             divisor = getattr(part, "divisor_override", None)
             if divisor is not None and (normed or not isinstance(before, Weights)):
                 raise ParameterError(f"{what}: divisor_override is supported right after weights only")
             if divisor is not None and isinstance(before, Weights):
-                nodes[str(weights)] = before.times(pool.area / divisor)
-            if pool.side == 1:
+                nodes[str(weights)] = before.times(pooling.area / divisor)
+            if pooling.side == 1:
                 continue
-            nodes[what] = pool
+            nodes[what] = pooling
         else:
             if id(part) in membranes:
                 raise ParameterError(f"{what}: occurs twice and would share its membrane; give each layer its own")
             membranes.add(id(part))
-            nodes[what] = _of_neurons(part, what, before)
+            nodes[what] = neurons_of(part, what, before, type(part).__name__)
             if type(part).__name__.startswith("R"):
-                nodes |= {f"{what}, back": _of_recurrence(part, what, before), f"{what}, sum": Add()}
+                nodes |= {f"{what}, back": recurrence_of(part, what, before), f"{what}, sum": Add()}
                 edges += [
                     Edge(at, f"{what}, sum"),
                     Edge(what, f"{what}, back", 1),
@@ -87,8 +88,8 @@ def _chain(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, Any]]:
     if not isinstance(module, nn.Sequential) or _forward(module) is not nn.Sequential.forward:
         where = f"module {prefix.rstrip('.')!r} " if prefix else ""
         raise ParameterError(
-            f"{where}({type(module).__name__}): its forward may compute anything, residual and recurrent "
-            "paths included; give an nn.Sequential of its modules"
+            f"{where}({type(module).__name__}): its forward may compute anything; give sample=a batch of inputs, on "
+            "which it is run to find out"
         )
     _refuse_hooks(module, f"module {prefix.rstrip('.')!r}")
     for name, part in module._modules.items():  # with those that occur twice
@@ -96,7 +97,7 @@ def _chain(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield from _chain(part, f"{prefix}{name}.")
             continue
         what = f"module {prefix + name!r} ({type(part).__name__})"
-        neuron = type(part).__name__ in _NEURONS and type(part).__module__.startswith("snntorch")
+        neuron = type(part).__name__ in NEURONS and type(part).__module__.startswith("snntorch")
         if part is None or not (neuron or any(_forward(part) is kind.forward for kind in _KNOWN)):
             raise ParameterError(f"{what}: is not supported, or has a forward of its own; see load_network for what is")
         _refuse_hooks(part, what)
@@ -113,46 +114,26 @@ def _refuse_hooks(module: nn.Module, what: str) -> None:
 
 
 def _of_weights(part: nn.Conv1d | nn.Conv2d | nn.Linear, what: str) -> Weights:
-    values = numbers(plain(part.weight), what, "weight")
-    bias = None if part.bias is None else numbers(plain(part.bias), what, "bias")
     if isinstance(part, nn.Linear):
-        geometry = Geometry(kind="dense", out=len(values), bias=bias is not None)
-        return Weights(geometry=geometry, values=values[:, :, None, None], levels="float", bias=bias)
+        return product(what, part.weight, part.bias)
     axes = {"stride": part.stride, "padding": part.padding, "dilation": part.dilation}
-    return convolution(what, values, bias, part.groups, part.padding_mode, **axes)
+    return convolution(what, part.weight, part.bias, part.groups, part.padding_mode, **axes)
 
 
 def _of_norm(part: nn.BatchNorm1d | nn.BatchNorm2d, what: str, weights: Op | None) -> Norm:
-    if part.running_mean is None or part.running_var is None:
-        raise ParameterError(f"{what}: has no running statistics; train it with track_running_stats")
-    if isinstance(weights, Weights) and len(part.running_mean) != len(weights.values):
-        raise ParameterError(f"{what}: has {len(part.running_mean)} features, the layer {len(weights.values)} channels")
-    mean = numbers(plain(part.running_mean), what, "running_mean")
-    var = numbers(plain(part.running_var), what, "running_var", least=0)
-    numbers(var + part.eps, what, "running_var + eps", above=0)
-    return Norm(
-        mean=mean,
-        var=var,
-        eps=part.eps,
-        gamma=np.ones_like(mean) if part.weight is None else numbers(plain(part.weight), what, "weight"),
-        shift=np.zeros_like(mean) if part.bias is None else numbers(plain(part.bias), what, "bias"),
-    )
+    found = norm(what, part.running_mean, part.running_var, part.weight, part.bias, part.eps)
+    if isinstance(weights, Weights) and len(found.mean) != len(weights.values):
+        raise ParameterError(f"{what}: has {len(found.mean)} features, the layer {len(weights.values)} channels")
+    return found
 
 
 def _of_pool(part: Any, what: str) -> Pool:
+    maximum, dilation = isinstance(part, nn.MaxPool1d | nn.MaxPool2d), getattr(part, "dilation", 1)
     line = isinstance(part, nn.AvgPool1d | nn.MaxPool1d)
-    steps = part.kernel_size if part.stride is None else part.stride
-    side = window(part.kernel_size, steps, part.padding, what, line)
-    if part.ceil_mode:
-        raise ParameterError(f"{what}: ceil_mode is not supported; pad its input instead")
-    if isinstance(part, nn.AvgPool1d | nn.AvgPool2d):
-        return Pool(side=side, by="average")
-    if np.any(np.not_equal(part.dilation, 1)):
-        raise ParameterError(f"{what}: dilation is not supported")
-    return Pool(side=side, by="maximum")
+    return pool(what, maximum, part.kernel_size, part.stride, part.padding, dilation, part.ceil_mode, line)
 
 
-def _of_recurrence(part: Any, what: str, weights: Op | None) -> Weights:
+def recurrence_of(part: Any, what: str, weights: Op | None) -> Weights:
     """Return what brings the spikes of a step back in the next one: dense, a convolution, or one to one."""
     if isinstance(part.recurrent, nn.Linear | nn.Conv1d | nn.Conv2d):
         return _of_weights(part.recurrent, f"{what}, recurrent")
@@ -166,14 +147,15 @@ def _of_recurrence(part: Any, what: str, weights: Op | None) -> Weights:
     return Weights(geometry=Geometry(kind="conv", out=n, depthwise=True), values=each, levels="float")
 
 
-def _of_neurons(part: Any, what: str, weights: Op | None) -> Lif:
+def neurons_of(part: Any, what: str, weights: Op | None, kind: str) -> Lif:
+    """Return the neurons of a module of some kind that follow such weights."""
     rules: dict[str, Any] = {}
-    if type(part).__name__ != "Leaky" and (part.reset_mechanism == "zero" or not part.reset_delay):
+    if kind != "Leaky" and (part.reset_mechanism == "zero" or not part.reset_delay):
         raise ParameterError(
             f"{what}: reset to zero, which takes the current of the step too, and reset_delay = False are not "
             "supported here; use 'subtract' or 'none', one step later"
         )
-    if type(part).__name__.endswith("Synaptic"):
+    if kind.endswith("Synaptic"):
         alpha = numbers(plain(decays(torch.as_tensor(part.alpha))), what, "alpha", least=0, most=1)
         if alpha.size != 1:
             raise ParameterError(f"{what}: alpha has {alpha.size} numbers; one for all neurons is supported")

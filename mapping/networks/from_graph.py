@@ -32,8 +32,7 @@ def network_of(graph: Graph, t_steps: int, decoder: str | None = None, quantize:
     ParameterError
         If something lies between neurons that layers do not have, or numbers cannot be computed with.
     """
-    graph = _unwired(fuse(distribute(graph)))
-    graph = _levelled(_without_norms_in_loops(graph if quantize is None else made_levels(graph, quantize)))
+    graph = lowered(graph, quantize)
     layers = graph.layers()
     names = {layer.activation.name: f"layer {k}" for k, layer in enumerate(layers, 1)} | {
         name: "input" for name in graph.nodes if graph.nodes[name] is graph.input
@@ -59,6 +58,12 @@ def network_of(graph: Graph, t_steps: int, decoder: str | None = None, quantize:
             if wrong is not None:  # finite as it came, but not with its batch norm and scales folded
                 raise ParameterError(f"{layer.name}: its {tensor} here {wrong}")
     return network.eval()
+
+
+def lowered(graph: Graph, quantize: Kind | None = None) -> Graph:
+    """Return the graph in layers as the network has them, in their order."""
+    graph = _unwired(fuse(distribute(graph)))
+    return _levelled(_without_norms_in_loops(graph if quantize is None else made_levels(graph, quantize)))
 
 
 def _unwired(graph: Graph) -> Graph:

@@ -102,12 +102,18 @@ class Network(CheckedModule):
                 self._loop(component.layers, spikes, membranes)
             else:
                 (k,) = component.layers
-                layer, given = self.layers[k], [self._given(k, j, spikes) for j in range(len(self._wiring.reads[k]))]
-                current = self._dropped(k, layer(*given))
-                beta = layer.beta.clamp(0, 1)
-                spikes[k], membranes[k] = lif(current, layer.threshold, beta, layer.neuron, self.t_steps)
+                spikes[k], membranes[k] = self.alone(k, spikes)
         numbers = range(len(self.layers))
         return [spikes[k] for k in numbers], [membranes[k] for k in numbers]
+
+    def alone(self, k: int, spikes: Mapping[int, Tensor]) -> tuple[Tensor, Tensor]:
+        """Return the spikes and membranes of layer k alone, for spikes of the layers that it reads, its own among them.
+
+        The input has the number ``mapping.networks.wiring.INPUT``.
+        """
+        layer, given = self.layers[k], [self._given(k, j, spikes) for j in range(len(self._wiring.reads[k]))]
+        current = self._dropped(k, layer(*given))
+        return lif(current, layer.threshold, layer.beta.clamp(0, 1), layer.neuron, self.t_steps)
 
     def _given(self, k: int, j: int, spikes: Mapping[int, Tensor]) -> Tensor:
         """Return what the weights number j of layer k read, (t_steps or 1, n, ...), from the spikes of layers."""

@@ -88,6 +88,7 @@ WAYS = {  # functions, what they take, and which of it is varied
     "load_study": (mp.load_study, {"source": None}, ...),
     "load_chip": (mp.load_chip, {"source": None}, ...),
     "load_ann": (mp.load_ann, {"source": None}, ...),
+    "load_network": (mp.load_network, {"source": torch.nn.Linear(2, 2), "sample": torch.zeros(1, 2)}, ("sample",)),
     "load_recipe": (mp.load_recipe, {"source": None}, ...),
     "load_dataset": (mp.load_dataset, {"name": "mnist", "split": "test", "axes": None}, ...),
     "export_nir": (mp.export_nir, {"network": NETWORK, "path": "no/n.nir", "dt": 1.0}, ...),
