@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from mapping.cli import nir_options
 from xbarsim.errors import FileError, ParameterError
 from xbarsim.outputs import console, writable
 
@@ -17,15 +18,11 @@ def import_network(
     dt: Annotated[
         str, typer.Option(help="Time of one step in s: 1e-4 for exports of snnTorch, 1 for those of Sinabs; r dt is 1.")
     ],
-    reset: Annotated[str, typer.Option(help="What a spike takes from the membrane: subtract, zero or none.")],
-    fire: Annotated[str, typer.Option(help="Neurons fire at their threshold, '>=', or only above it, '>'.")],
+    reset: nir_options.Reset,
+    fire: nir_options.Fire,
     t_steps: Annotated[int, typer.Option(min=1, help="Time steps of one inference.")] = 25,
-    input_shape: Annotated[
-        str | None, typer.Option(help="Channels, height, width: 1,28,28.", show_default="what the file says")
-    ] = None,
-    reset_delay: Annotated[
-        str | None, typer.Option(help="When the membrane loses it: true, a step later; false, at once; snntorch.")
-    ] = None,
+    input_shape: nir_options.InputShape = None,
+    reset_delay: nir_options.ResetDelay = None,
     dataset: Annotated[
         str | None, typer.Option(help="What the network was trained for, noted in the file: name, folder or file.")
     ] = None,
@@ -49,8 +46,8 @@ def import_network(
     writable(json_file)
     how: dict[str, Any] = {"dt": dt, "reset_mechanism": reset, "fire": fire, "t_steps": t_steps}
     if reset_delay is not None:
-        how["reset_delay"] = _delay(reset_delay)
-    network = mp.load_network(source, input_shape=_shape(input_shape), **how)
+        how["reset_delay"] = nir_options.delay_of(reset_delay)
+    network = mp.load_network(source, input_shape=nir_options.shape_of(input_shape), **how)
     network.metadata |= {"imported_from": source.name} | how
     if dataset is not None:
         network.metadata["dataset"] = dataset
@@ -64,19 +61,3 @@ def import_network(
     console().print(
         Text(f"{out}: {layers}; inputs {channels} x {height} x {width}, {t_steps} time steps of dt = {dt}; {when}")
     )
-
-
-def _shape(text: str | None) -> tuple[int, ...] | None:
-    if text is None:
-        return None
-    parts = [part.strip() for part in text.split(",")]
-    if len(parts) not in (1, 3) or not all(part.isdecimal() and int(part) for part in parts):
-        raise ParameterError(f"--input-shape {text}: give channels, height, width, as 1,28,28, or a number of features")
-    return tuple(map(int, parts))
-
-
-def _delay(text: str) -> bool | str:
-    known: dict[str, bool | str] = {"true": True, "false": False, "snntorch": "snntorch"}
-    if text not in known:
-        raise ParameterError(f"--reset-delay {text}: give {', '.join(known)}")
-    return known[text]

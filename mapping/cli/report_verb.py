@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from mapping.cli import nir_options
 from xbarsim.outputs import console, writable, write_text
 from xbarsim.units import quantity
 
 
 def report(
-    network: Annotated[str, typer.Argument(help="Name or .safetensors file of a trained network.")] = "mnist-bsnn",
+    network: Annotated[
+        str,
+        typer.Argument(help="Name or .safetensors file of a trained network; or a .nir file, with dt, reset and fire."),
+    ] = "mnist-bsnn",
     chip: Annotated[
         list[str] | None,
         typer.Option(help="Name or .toml file of a chip; repeat to compare.", show_default="paper-ann, paper-bsnn"),
@@ -53,6 +57,14 @@ def report(
     quantize: Annotated[
         str | None, typer.Option(help="Put real weights on levels first: binary, ternary or a number of bits.")
     ] = None,
+    dt: Annotated[str | None, typer.Option(help="Of a .nir file: time of one step in s.")] = None,
+    reset: nir_options.Reset | None = None,
+    fire: nir_options.Fire | None = None,
+    t_steps: Annotated[
+        int | None, typer.Option(min=1, help="Of a .nir file: time steps of one inference.", show_default="25")
+    ] = None,
+    input_shape: nir_options.InputShape = None,
+    reset_delay: nir_options.ResetDelay = None,
     seed: Annotated[int, typer.Option(min=0, help="Root seed of all that is drawn.")] = 0,
     explained: Annotated[
         bool, typer.Option("--explain", help="Also say how layers become arrays: what each step does, and why.")
@@ -74,9 +86,13 @@ def report(
 
     writable(json_file)
     chips = [mp.load_chip(name) for name in chip or ("paper-ann", "paper-bsnn")]
-    refuse_nir(network)
-    real = mp.load_network(network)
-    net = real if quantize is None else mp.load_network(network, quantize=quantize)
+    if None in (dt, reset, fire):
+        refuse_nir(network, "--dt, --reset and --fire")
+    rules: dict[str, Any] = {"dt": dt, "reset_mechanism": reset, "fire": fire, "t_steps": t_steps}
+    rules["input_shape"] = nir_options.shape_of(input_shape)
+    rules |= {} if reset_delay is None else {"reset_delay": nir_options.delay_of(reset_delay)}
+    real = mp.load_network(network, **rules)
+    net = real if quantize is None else mp.load_network(network, quantize=quantize, **rules)
     dataset = dataset or trained_for(net, network, "--dataset")
     x, y = mp.load_dataset(dataset, axes=axes)
     sample = mp.Sample.of(y, images or min(1000, len(y)), seed=seed, dataset=dataset)
@@ -116,12 +132,15 @@ def report(
                 )
             )
     console().print(render(reports))
+    before = {}
     if quantize is not None:
         right = real.predict(x, seed=seed) == y
-        before = with_interval(float(right.mean()), accuracy_interval(right[None]))
-        console().print(f"{net.name}: before they were put on levels, {before} in software", markup=False)
+        accuracy, interval = float(right.mean()), accuracy_interval(right[None])
+        before = {"before_quantization": {"accuracy": accuracy, "accuracy_interval": interval}}
+        told_before = with_interval(accuracy, interval)
+        console().print(f"{net.name}: before they were put on levels, {told_before} in software", markup=False)
     if json_file is not None:
-        values = {
+        values = before | {
             "network": network,
             "dataset": dataset,
             "reports": [r.to_dict() for r in reports],

@@ -49,15 +49,15 @@ def check_mapping(seed: int, die: int, dtype: torch.dtype, solve: object) -> Non
         raise ParameterError(f"solve is a {type(solve).__name__}; give a function that reduces arrays, as reduce")
 
 
-def refuse_nir(source: str | Path) -> None:
-    """Refuse a NIR file where a network has to say all about itself, and point to the command that takes it over."""
+def refuse_nir(source: str | Path, remedy: str) -> None:
+    """Refuse a NIR file where nothing says what it does not store."""
     path = Path(source)
     if path.suffix == ".nir" and not path.is_file():
         raise FileError(f"{path}: no such file")
     if path.suffix == ".nir":
         raise ParameterError(
-            f"{path}: NIR stores neither time step, reset nor comparison; first: xbarsim import {path} OUT.safetensors "
-            "--dt ... --reset ... --fire ..."
+            f"{path}: NIR stores neither time step, reset nor comparison; give {remedy}, or a file that xbarsim import "
+            "has made of it"
         )
 
 

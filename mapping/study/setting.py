@@ -12,6 +12,7 @@ import torch
 
 from mapping.chip.chip import Chip, list_chips, load_chip
 from mapping.importers.load import load_network
+from mapping.importers.nir_rules import NirRules
 from mapping.inputs.resources import located
 from mapping.mapped.dies import History
 from mapping.mapped.given import refuse_nir
@@ -85,12 +86,14 @@ def chip_of(study: Study, name: str) -> Chip:
 
 def network_of(study: Study, name: str) -> Network | Ann:
     """Load a network that a study names, by name or by a path relative to the study."""
-    return load_any(located(name, study.folder, (*list_networks(), *list_anns())))
+    return load_any(located(name, study.folder, (*list_networks(), *list_anns())), study.nir)
 
 
-def load_any(source: str) -> Network | Ann:
+def load_any(source: str, nir: NirRules | None = None) -> Network | Ann:
     """Load a spiking or a conventional network by its name or file."""
-    refuse_nir(source)
+    if nir is not None and Path(source).suffix == ".nir":
+        return nir.load(Path(source))
+    refuse_nir(source, "Study.nir with dt, reset_mechanism and fire")
     if source in list_anns():
         return load_ann(source)
     if Path(source).suffix == ".safetensors":

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from mapping.importers.nir_rules import NirRules
 from mapping.inputs.resources import file_of, shipped
 from mapping.study.results import DESCRIPTIONS, RESULTS
 from xbarsim.parameters import Parameters, beside_toml
@@ -89,6 +90,8 @@ class Study(Parameters):
         Names or files.
     dataset : str, optional
         Name, folder or file; what the network was trained for, unless given.
+    nir : NirRules, optional
+        What NIR files among the networks do not store.
     folder : str
         What relative paths in the study are relative to: the folder of its TOML file; otherwise where it runs.
     images : int or str
@@ -106,12 +109,14 @@ class Study(Parameters):
         Results that tables and plots show first.
     """
 
+    later: ClassVar = ("nir",)
     name: str = "custom"
     title: str = ""
     description: str = ""
     network: str = "mnist-bsnn"
     chip: str = "paper-bsnn"
     dataset: str | None = None
+    nir: NirRules | None = None
     folder: str = Field(default="", exclude=True)  # where results are shown, it would only tell machines apart
     images: int | str = 1000
     trials: int = Field(default=1, ge=1)

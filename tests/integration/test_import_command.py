@@ -1,5 +1,6 @@
 """Networks that do not say all about themselves: imported by the command, and never scored on a data set by guess."""
 
+import json
 import warnings
 from pathlib import Path
 
@@ -64,11 +65,48 @@ def test_import_takes_shape_and_data_set(tmp_path, command, monkeypatch):
         assert "mine.npz" in file.metadata()["training"]
 
 
+@pytest.mark.compiled
+def test_reports_and_studies_take_nir_files(tmp_path, command, monkeypatch):
+    """As they take the file that import makes of them; real weights go onto levels, with what that costs."""
+    monkeypatch.chdir(tmp_path)
+    write_graph("net.nir", integrating(1.0))
+    rules = ["--dt", "1", *HOW, "--input-shape", "3"]
+    assert command("import", "net.nir", "net.safetensors", *rules)[0] == 0
+    images, labels = np.random.default_rng(0).random((20, 3, 1, 1)), np.arange(20) % 2
+    np.savez("mine.npz", images=images, labels=labels)
+    chosen = ["--chip", "paper-bsnn", "--dataset", "mine.npz", "--images", "all", "--quantize", "4", "--json", "r.json"]
+    found = []
+    for source in (["net.nir", *rules], ["net.safetensors"]):
+        code, text, _ = command("report", *source, *chosen)
+        assert code == 0 and "before they were put on levels" in text
+        found.append(json.loads(Path("r.json").read_text()))
+    one, other = (
+        {key: found[k]["reports"][0][key] for key in ("accuracy", "energy_per_inference", "latency")} for k in (0, 1)
+    )
+    assert one == other
+    before = mp.load_network("net.safetensors").predict(images) == labels
+    assert found[0]["before_quantization"]["accuracy"] == before.mean()
+    low, high = found[0]["before_quantization"]["accuracy_interval"]
+    assert low <= before.mean() <= high
+    code, _, error = command("report", "net.safetensors", "--dt", "1", *chosen)
+    assert code == 2 and "has its own dt" in error
+    how = {"dt": 1, "reset_mechanism": "subtract", "fire": ">=", "input_shape": 3, "t_steps": 4}
+    study = {"chip": "paper-bsnn", "dataset": "mine.npz", "images": "all", "changes": {"chip.device.levels": "analog"}}
+    data = [
+        mp.run_study(mp.Study(network="net.nir", nir=how, **study), workers=1),
+        mp.run_study(mp.Study(network="net.safetensors", **study), workers=1),
+    ]
+    assert data[0].energy_per_inference.item() == data[1].energy_per_inference.item() > 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["report", "none.nir"], "none.nir: no such file"),
-        (["report", "net.nir"], "first: xbarsim import net.nir OUT.safetensors --dt ... --reset ... --fire ..."),
+        (
+            ["report", "net.nir"],
+            "net.nir: NIR stores neither time step, reset nor comparison; give --dt, --reset and --fire, or",
+        ),
         (["import", "none.nir", "x.safetensors", "--dt", "1", *HOW], "none.nir: no such file"),
         (["import", "net.nir", "x.bin", "--dt", "1", *HOW], "x.bin: the file to write must end in .safetensors"),
         (["import", "net.bin", "x.safetensors", "--dt", "1", *HOW], "net.bin: give a .nir file"),
@@ -113,7 +151,9 @@ def test_networks_are_never_scored_on_a_guessed_data_set(tmp_path, monkeypatch, 
     with pytest.raises(xb.ParameterError, match="ann.safetensors: does not say which data set"):
         mp.run_study(mp.Study(network="ann.safetensors", chip="paper-ann", images=2))
     (tmp_path / "net.nir").write_bytes(b"")
-    with pytest.raises(xb.ParameterError, match="first: xbarsim import net.nir"):
+    with pytest.raises(
+        xb.ParameterError, match="net.nir: NIR stores neither .* give Study.nir with dt, reset_mechanism and fire, or"
+    ):
         mp.run_study(mp.Study(network="net.nir", images=2))
     with pytest.raises(xb.FileError, match=r"none\.nir: no such file"):
         mp.run_study(mp.Study(network="none.nir", images=2))
