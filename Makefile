@@ -1,8 +1,9 @@
 # On a fresh machine: `make report` or `make test`; each first sets up .venv by itself.
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
-# a peer in tests; without what it asks for, of which its neurons need tqdm, and torchvision would bring its own torch
-SPIKINGJELLY := spikingjelly==0.0.0.0.14
+# a peer in tests, and a data set; without what they ask for: of SpikingJelly's, neurons need tqdm, and torchvision would
+# bring its own torch
+BARE := spikingjelly==0.0.0.0.14 aeon==1.6.0
 BIN := .venv/bin
 SMALL := not compiled and not slow
 
@@ -16,7 +17,7 @@ setup: .venv/ready
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet "$(TORCH)"
 	$(BIN)/python -m pip install --quiet -e ".[dev]"
-	$(BIN)/python -m pip install --quiet --no-deps $(SPIKINGJELLY)
+	$(BIN)/python -m pip install --quiet --no-deps $(BARE)
 	touch $@
 
 report: setup
@@ -42,7 +43,7 @@ test-lowest:
 	echo "pyparsing<3.3" >> .venv-lowest/lowest.txt
 	.venv-lowest/bin/python -m pip install --quiet "$(TORCH)" -c .venv-lowest/lowest.txt
 	.venv-lowest/bin/python -m pip install --quiet -e ".[dev]" -c .venv-lowest/lowest.txt
-	.venv-lowest/bin/python -m pip install --quiet --no-deps $(SPIKINGJELLY)
+	.venv-lowest/bin/python -m pip install --quiet --no-deps $(BARE)
 	.venv-lowest/bin/python -m pytest -n 2 --ignore tests/integration/test_golden.py \
 		-W default::DeprecationWarning -W default::PendingDeprecationWarning -W default::FutureWarning \
 		-W default::pytest.PytestUnraisableExceptionWarning

@@ -92,7 +92,7 @@ def train(
     """
     import mapping as mp
     from mapping.inputs.arrays import told
-    from mapping.inputs.datasets import HASHES
+    from mapping.inputs.datasets import NAMED
     from mapping.networks.spec import NetworkSpec
     from mapping.training.settings import TrainingSettings
 
@@ -133,7 +133,7 @@ def train(
         )
     accuracy = float((net.predict(x_test, axes=told(x_test)) == y_test).mean())
     judged = str(test_dataset or dataset)
-    judged = judged if judged.lower() in HASHES and folder is None else str(Path(folder or judged).resolve())
+    judged = judged if judged.lower() in NAMED and folder is None else str(Path(folder or judged).resolve())
     net.metadata |= {"dataset": judged, "test_accuracy": accuracy}
     mp.save_network(net, out)
     if json_file is not None:

@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST in their published IDX form: shipped, fetched on demand, or from a folder."""
+"""Data sets by name or file: images in their published IDX form, shipped, fetched or from a folder; speech."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 
+from mapping.inputs import series
 from mapping.inputs.arrays import Counts, arranged, as_spikes
 from mapping.inputs.resources import data_folder, path_of
 from xbarsim.errors import UNREADABLE, FileError, ParameterError, brief, extra, shown
@@ -20,6 +21,7 @@ Split = Literal["train", "test"]
 
 _PUBLISHED = read_toml(data_folder() / "published.toml")
 HASHES = {name: one["sha256"] for name, one in _PUBLISHED.items()}  # of uncompressed IDX files
+NAMED = (*HASHES, series.NAME)
 MIRRORS = {name: one["mirror"] for name, one in _PUBLISHED.items()}
 _LARGEST = 1 << 31  # bytes that an IDX file may declare
 _PREFIX = {"train": "train", "test": "t10k"}
@@ -33,12 +35,13 @@ def load_dataset(
     Parameters
     ----------
     name : str or path
-        ``"mnist"`` or ``"fashion-mnist"``; or a folder with IDX files (``*-images-idx3-ubyte[.gz]``); or a ``.npz``
-        file with arrays ``images``, or ``spikes`` (0 or 1), and ``labels``.
+        ``"mnist"``, ``"fashion-mnist"``, or ``"japanese-vowels"``, speech as spikes, see
+        :func:`mapping.inputs.series.load_series`; or a folder with IDX files (``*-images-idx3-ubyte[.gz]``); or a
+        ``.npz`` file with arrays ``images``, or ``spikes`` (0 or 1), and ``labels``.
     split : {"train", "test"}
         Which set; a ``.npz`` file holds one set only and ignores it.
     folder : path, optional
-        A local folder with the IDX files of a named set, used in place of a download.
+        A local folder with the files of a named set, used in place of a download or of those that a package brings.
     axes : str, optional
         Of images or spikes in a ``.npz`` file, as for :func:`events`; the file may say it itself, as a text ``axes``.
         Without it, spikes are (t, n, ...) or (n, t, ...), whichever fits the number of labels.
@@ -64,6 +67,8 @@ def load_dataset(
     if axes is not None and (not isinstance(axes, str) or axes != "nhw"):
         raise ParameterError(f"axes = {shown(axes)}: only a .npz file can have others than (n, h, w)")
     key = str(name).lower()
+    if key == series.NAME:
+        return series.load_series(split, None if folder is None else path_of(folder, "folder"))
     if key in HASHES:
         source = path_of(folder, "folder") if folder is not None else data_folder() / key
         x, y = (_locate(key, file, source, folder is None) for file in _files(split))
@@ -72,7 +77,7 @@ def load_dataset(
         x, y = (_existing(path, file) for file in _files(split))
         return _read_pair(x, y, {})
     raise ParameterError(
-        f"dataset {str(name)!r} is unknown; give one of {', '.join(HASHES)}, a folder with IDX files or a .npz file"
+        f"dataset {str(name)!r} is unknown; give one of {', '.join(NAMED)}, a folder with IDX files or a .npz file"
     )
 
 

@@ -12,7 +12,7 @@ from mapping.chip.chip import MODULES
 from mapping.cost.accounting import convention
 from mapping.cost.provenance import chip_text, data_hash, network_hash, now
 from mapping.inputs.arrays import told
-from mapping.inputs.datasets import HASHES, load_dataset
+from mapping.inputs.datasets import NAMED, load_dataset
 from mapping.inputs.resources import located
 from mapping.inputs.sample import Sample
 from mapping.lower.plan import lower, to_cells
@@ -124,7 +124,7 @@ def _checked(network: Network | Ann, images: np.ndarray, labels: np.ndarray) -> 
 
 
 def _images(study: Study, dataset: str) -> tuple[np.ndarray, np.ndarray, Sample]:
-    there = located(dataset, study.folder, HASHES) if dataset == study.dataset else dataset
+    there = located(dataset, study.folder, NAMED) if dataset == study.dataset else dataset
     images, labels = load_dataset(there)
     try:
         sample = Sample.of(labels, study.images, seed=study.seed, dataset=dataset)

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import field_validator
 
-from mapping.inputs.datasets import HASHES
+from mapping.inputs.datasets import NAMED
 from mapping.inputs.resources import file_of, located, shipped
 from mapping.networks.spec import NetworkSpec
 from mapping.training.settings import TrainingSettings
@@ -33,7 +33,7 @@ class Recipe(Parameters):
     @field_validator("dataset")
     @classmethod
     def _beside_toml(cls, name: str) -> str:
-        return located(name, beside_toml(""), HASHES)
+        return located(name, beside_toml(""), NAMED)
 
     def changed(self, **values: Any) -> Recipe:
         """Return a copy with fields of network or training changed, wherever they belong; None changes nothing."""
@@ -48,7 +48,7 @@ class Recipe(Parameters):
 
 
 def list_recipes() -> list[str]:
-    """Return the names of the shipped recipes, the rows of Table 3 of Eshraghian et al. 2022."""
+    """Return the names of the shipped recipes: the rows of Table 3 of Eshraghian et al. 2022, a recurrent network."""
     return shipped("recipes")
 
 

@@ -257,7 +257,7 @@ def test_neurons_without_a_circuit_are_refused_with_the_nearest_that_has(message
 @settings(max_examples=4, deadline=None)
 @given(spec=general_networks(STEPS), seed=st.integers(0, 2**32 - 1))
 def test_kernels_on_ideal_chips_give_the_spikes_of_software(name, spec, seed):
-    as_in_software(name, spec, seed)
+    as_in_software(name, spec, seed, 2)
 
 
 @pytest.mark.compiled
@@ -265,7 +265,7 @@ def test_kernels_on_ideal_chips_give_the_spikes_of_software(name, spec, seed):
 @settings(max_examples=2, deadline=None)
 @given(spec=general_networks(STEPS), seed=st.integers(0, 2**32 - 1), images=st.booleans())
 def test_both_engines_bill_kernels_alike(name, spec, seed, images):
-    one_answer_and_one_bill(name, spec, seed, images)
+    one_answer_and_one_bill(name, spec, seed, images, 2)
 
 
 SQUARE = {

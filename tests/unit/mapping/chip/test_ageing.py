@@ -74,7 +74,7 @@ def test_average_voltages_disturb_a_little_less_than_single_ones(chip, wires, sh
     weights = rng.choice([-1, 1], (16, 64)).astype(np.int8)
     tile = Tile(weights, place(64, 16, one)[0][0], one, 0, 0, (0, 0, 0))
     assert share[0] < 1 - (tile.transfer * tile.cells).sum() / (tile.cells**2).sum() < share[1]
-    spikes, bits, start = (rng.random((120, 64)) < active).astype(float), tile.die._now.bits, tile.die.conductance
+    spikes, bits, start = (rng.random((120, 64)) < active).astype(float), tile.die._now.states, tile.die.conductance
     v_cells = xb.solve(tile.circuit.crossbar, spikes * 0.3, method="nodes").v_cell
     for v_cell in [*v_cells, *v_cells]:
         tile.die.advance(v_cell, n_reads=4e5)
@@ -140,7 +140,7 @@ def test_without_images_every_wordline_is_read_at_full_voltage(tiny, chip):
     mapped.age(n_reads=1e8)
     tile = mapped.layers[0].tiles[0]
     assert np.all(tile.die.reads[chip.rows - tile.patch.n_rows :] == 1e8)
-    assert np.all(tile.die.conductance[tile.die._now.bits] < 0.95e-5)
+    assert np.all(tile.die.conductance[tile.die._now.states] < 0.95e-5)
     assert "1e+08 reads of each array" in str(mapped.evaluate(np.zeros((1, 2, 6, 6)), np.zeros(1, int)))
 
 
