@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mapping.cli import nir_options
 from xbarsim.outputs import console, writable, write_text
 from xbarsim.units import quantity
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from mapping.chip.chip import Chip
+    from mapping.cost.report import Report
+    from mapping.networks.network import Network
 
 
 def report(
@@ -72,14 +79,12 @@ def report(
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the reports to this file.")] = None,
 ) -> None:
     """Run a trained network on chips: accuracy, TOPS/W, energy, ADC power share."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-
     import mapping as mp
     from mapping.cost.accounting import convention
     from mapping.cost.tables import render, with_interval
     from mapping.inputs.arrays import told
     from mapping.lower.plan import explain, lower, to_cells
-    from mapping.mapped.dies import History, evaluate_dies
+    from mapping.mapped.dies import History
     from mapping.mapped.given import refuse_nir, trained_for
     from mapping.networks.encode import check_images, check_labels
     from xbarsim.intervals import accuracy_interval
@@ -107,30 +112,8 @@ def report(
     history = History(reads, quantity(time, "s", "--time"), quantity(temperature, "K", "--temperature"))
     for one in chips:
         history.check(one, refresh)
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    reports = []
-    with Progress(*columns, console=console(stderr=True), transient=True) as bar:
-        for one in chips:
-            task = bar.add_task(f"{one.name}: solving arrays (the first run also compiles)", total=dies * len(x))
-
-            def show(die: int, done: int, name: str = one.name, task: TaskID = task) -> None:
-                bar.update(task, description=f"{name}: images, die {die + 1} of {dies}", advance=done)
-
-            reports.append(
-                evaluate_dies(
-                    net,
-                    one,
-                    x,
-                    y,
-                    n_dies=dies,
-                    seed=seed,
-                    history=history,
-                    refresh=refresh,
-                    accounting=accounting,
-                    sample=sample,
-                    progress=show,
-                )
-            )
+    options = {"n_dies": dies, "seed": seed, "history": history, "refresh": refresh, "accounting": accounting}
+    reports = _with_progress(net, chips, x, y, sample=sample, **options)
     console().print(render(reports))
     before = {}
     if quantize is not None:
@@ -147,3 +130,22 @@ def report(
             "differences": [r.difference(reports[0]).to_dict() for r in reports[1:]],
         }
         write_text(json_file, json.dumps(values, indent=2))
+
+
+def _with_progress(net: Network, chips: list[Chip], x: np.ndarray, y: np.ndarray, **options: Any) -> list[Report]:
+    """Run a network on chips, one after the other, and show how far that is."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+    from mapping.mapped.dies import evaluate_dies
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    dies, reports = options["n_dies"], []
+    with Progress(*columns, console=console(stderr=True), transient=True) as bar:
+        for one in chips:
+            task = bar.add_task(f"{one.name}: solving arrays (the first run also compiles)", total=dies * len(x))
+
+            def show(die: int, done: int, name: str = one.name, task: TaskID = task) -> None:
+                bar.update(task, description=f"{name}: images, die {die + 1} of {dies}", advance=done)
+
+            reports.append(evaluate_dies(net, one, x, y, progress=show, **options))
+    return reports
