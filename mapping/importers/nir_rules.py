@@ -1,14 +1,11 @@
-"""What a NIR file does not store, and a user has to say beside it."""
+"""What a NIR file does not store, and a user has to say beside it; knows nothing of torch."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
-from mapping.importers.load import load_network
-from mapping.networks.network import Network
 from xbarsim.parameters import Parameters
 
 
@@ -38,8 +35,7 @@ class NirRules(Parameters):
     input_shape: int | tuple[int, ...] | None = None
     decoder: str | None = None
 
-    def load(self, source: str | Path, quantize: str | int | None = None) -> Network:
-        """Load a NIR file."""
-        return load_network(
-            source, quantize=quantize, **{name: getattr(self, name) for name in type(self).model_fields}
-        )
+    @property
+    def options(self) -> dict[str, Any]:
+        """All fields, as :func:`mapping.load_network` takes them."""
+        return {name: getattr(self, name) for name in type(self).model_fields}

@@ -92,7 +92,7 @@ def network_of(study: Study, name: str) -> Network | Ann:
 def load_any(source: str, nir: NirRules | None = None) -> Network | Ann:
     """Load a spiking or a conventional network by its name or file."""
     if nir is not None and Path(source).suffix == ".nir":
-        return nir.load(Path(source))
+        return load_network(Path(source), **nir.options)
     refuse_nir(source, "Study.nir with dt, reset_mechanism and fire")
     if source in list_anns():
         return load_ann(source)
