@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import Field, PlainSerializer, WrapValidator, model_validator
+from pydantic import Field, PlainSerializer, WrapValidator, field_validator, model_validator
 
 from xbarsim.die import Die
 from xbarsim.drift import PowerLawDisturb, ReadDisturb, Retention, ThermalLaw
-from xbarsim.errors import MissingError, ParameterError
+from xbarsim.errors import MissingError, ParameterError, shown
 from xbarsim.faults import Faults
 from xbarsim.levels import Levels, States
 from xbarsim.parameters import Parameters
@@ -22,6 +23,7 @@ from xbarsim.units import Conductance, ConductanceOrZero, Time, Voltage, parse_q
 from xbarsim.validity import Exposure, Valid
 from xbarsim.variation import C2C, D2D
 
+_MOST_LEVELS = 1 << 15
 _FAR = 100.0  # how far measured samples may be from the device's own conductance
 _EXAMPLES = {"v_read": "0.2 V", "t_read": "100 ns"}  # of the fields that are asked for only where they are used
 _LEFT_OUT: Any = None
@@ -78,7 +80,7 @@ class Device(Parameters):
     later: ClassVar = ("levels",)
     g_lrs: Conductance
     on_off_ratio: float = Field(gt=1, allow_inf_nan=False)
-    levels: Annotated[int, Field(ge=2, le=1 << 15)] | Literal["analog"] = 2
+    levels: int | Literal["analog"] = 2
     v_read: Annotated[Voltage, *_MaybeLeftOut] = Field(default=_LEFT_OUT)
     t_read: Annotated[Time, *_MaybeLeftOut] = Field(default=_LEFT_OUT)
     d2d: D2D = D2D()
@@ -107,6 +109,14 @@ class Device(Parameters):
                 raise ValueError("Device.v_read is missing; i_lrs needs the voltage at which it flows")
             values["g_lrs"] = _conductance(values.pop("i_lrs"), values["v_read"])
         return values
+
+    @field_validator("levels", mode="before")
+    @classmethod
+    def _counted(cls, given: Any) -> Any:
+        whole = not isinstance(given, bool) and isinstance(given, Real) and given == given // 1
+        if given != "analog" and not (whole and 2 <= given <= _MOST_LEVELS):
+            raise ValueError(f"{shown(given)} is none; give a whole number from 2 to {_MOST_LEVELS}, or 'analog'")
+        return given
 
     @model_validator(mode="after")
     def _leave_out(self) -> Self:

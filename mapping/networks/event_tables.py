@@ -160,8 +160,9 @@ def _classes(length: int, n_positions: int, spec: Geometry) -> tuple[np.ndarray,
     """Return the class of each row of pixels, and the kernel rows in which those of each class are read."""
     kinds: list[list[int]] = []
     number = np.empty(length, np.int64)
+    side, margin, step = spec.side, spec.margin, spec.step
     for y in range(length):
-        read = [k for k in range(spec.side) if _is_position(y + spec.margin - k, spec.step, n_positions)]
+        read = [k for k in range(side) if _is_position(y + margin - k, step, n_positions)]
         if read not in kinds:
             kinds.append(read)
         number[y] = kinds.index(read)
