@@ -226,7 +226,7 @@ def neuron_tables(
         level=level,
         least=fires_from(level, spec),
         beta=beta,
-        rise=1.001 * (beta[:, None] ** np.arange(t_steps)).sum(1, dtype=dtype),  # with room for rounding
+        rise=_rise(beta, t_steps),
         noise=noise,
         reset=RESETS.index(spec.reset_mechanism),
         timing=TIMINGS.index(spec.reset_delay),
@@ -240,6 +240,15 @@ def neuron_tables(
         adaptation=spec.adaptation,
         decay=spec.adaptation_decay,
     )
+
+
+def _rise(beta: np.ndarray, t_steps: int) -> np.ndarray:
+    """Return what a constant input of 1 brings membranes to, with room for rounding."""
+    rise = np.zeros_like(beta)
+    for _ in range(t_steps):
+        rise = 1 + beta * rise
+    rise *= 1.001
+    return rise
 
 
 def input_order(spec: Geometry, after: Shape) -> np.ndarray:

@@ -141,9 +141,11 @@ def power(
     return Power(groups(channels, n_channels, tables, sizes, dtype), row_class, col_class, own, far)
 
 
-def no_power(spec: Geometry, in_shape: Shape, dtype: np.dtype) -> Power:
+def no_power(in_shape: Shape, dtype: np.dtype) -> Power:
     """Return the same for a layer that draws none."""
-    return power(spec, in_shape, [], np.empty((0, 0, 0)), np.zeros(in_shape[0] * spec.side**2), dtype)
+    channels, height, width = in_shape
+    none = groups([], channels, [], [], dtype)
+    return Power(none, np.zeros(height, np.int64), np.zeros(width, np.int64), np.zeros((1, 1, channels, 3)), 0)
 
 
 def _pairs(distances: range, far: int) -> list[tuple[int, int]]:

@@ -47,7 +47,7 @@ def _ideal_input(graph: Graph, branch: Branch, source: int, gain: np.ndarray, dt
             [(0, channels)], channels, [tables.fused_lines(weights.values * scale, spec.pool, spec.step)], [0], dtype
         ),
         variance=np.empty(0, dtype),
-        power=tables.no_power(spec, in_shape, dtype),
+        power=tables.no_power(in_shape, dtype),
         by_line=False,
     )
     table = cast(Gather, branch.before[0].op).table if branch.before else None
