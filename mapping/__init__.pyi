@@ -9,6 +9,7 @@ from .chip.periphery.calibration import Calibration as Calibration
 from .chip.periphery.current_limit import CurrentLimit as CurrentLimit
 from .chip.periphery.driver import Driver as Driver
 from .chip.periphery.link import Link as Link
+from .chip.periphery.logic import Logic as Logic
 from .chip.periphery.neuron_circuit import ChargeNeuron as ChargeNeuron
 from .chip.periphery.neuron_circuit import DigitalNeuron as DigitalNeuron
 from .chip.periphery.neuron_circuit import PassiveNeuron as PassiveNeuron

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
@@ -13,6 +14,7 @@ from mapping.chip.periphery.calibration import Calibration
 from mapping.chip.periphery.current_limit import CurrentLimit
 from mapping.chip.periphery.driver import Driver
 from mapping.chip.periphery.link import Link
+from mapping.chip.periphery.logic import Logic
 from mapping.chip.periphery.neuron_circuit import ChargeNeuron, DigitalNeuron, PassiveNeuron
 from mapping.chip.periphery.part import Part
 from mapping.chip.periphery.sar_adc import SarAdc
@@ -58,6 +60,8 @@ class Chip(Parameters):
     neuron : ChargeNeuron or PassiveNeuron (with SenseAmp), or DigitalNeuron (with SarAdc)
     link : Link, optional
         What carries spikes from layer to layer; without it they cost neither energy nor time.
+    logic : Logic
+        What ORs and delays spikes on their way.
     calibration : Calibration, optional
         Codes for gains, offsets and thresholds.
     constant_input : {"every-step", "once"}
@@ -77,7 +81,7 @@ class Chip(Parameters):
         Of one cell [m^2].
     """
 
-    later: ClassVar = ("bits_per_cell",)
+    later: ClassVar = ("bits_per_cell", "logic")
     name: str = "custom"
     description: str = ""
     rows: int = Field(gt=0)
@@ -94,6 +98,7 @@ class Chip(Parameters):
     driver: Driver
     neuron: Annotated[ChargeNeuron | PassiveNeuron | DigitalNeuron, Field(discriminator="kind")]
     link: Link | None = None
+    logic: Logic = Logic()
     calibration: Calibration | None = None
     constant_input: Literal["every-step", "once"] = "every-step"
     held: Literal["sampled", "driven"] = "sampled"
@@ -236,6 +241,7 @@ class Chip(Parameters):
         return swing / self.cell_top if self.weights == "differential" else swing / 2
 
 
+@cache
 def modules_of(chip: type[Chip]) -> dict[str, str]:
     """Return the rows of reports that chips of a kind have, and what tables call them."""
     found = {"array": "arrays"}

@@ -225,6 +225,8 @@ class MappedLayer:
             comparators=copies * comparators,
             neurons=neurons.n_votes * neurons.n_integrators * prod(self.layer.neurons),
             codes=copies * calibration.n_codes(*room) if calibration else 0,
+            ors=sum(part.rows.n_ors for part in self.wordlines),
+            registers=sum(part.rows.n_waiting for part in self.wordlines),
             capacitance=neurons.capacitance,
             sends=not neurons.last,
         )

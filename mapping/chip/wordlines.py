@@ -95,6 +95,8 @@ class Wordlines:
         """
         chip, v_read, (quadratic, supplied, driven) = self.chip, self.chip.device.v_read, sums
         reads = repeats * n * self.rows.n_positions
+        ledger.ors += repeats * n * self.rows.n_ors
+        ledger.written += repeats * n * self.rows.n_waiting * (self.chip.driver.code_bits if analog else 1)
         ledger.driven += repeats * driven
         # a tile column adds arrays on the same wordlines, each with drivers of its own
         lines = repeats * driven * len(self.row_tiles[0].tiles)

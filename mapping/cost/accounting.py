@@ -77,7 +77,7 @@ class Accounting(Parameters):
         return (
             f"{self.name} accounting: every read of every used array at every time step, {cells}; arrays and drivers "
             f"of active wordlines {on}; conversions of {self.columns} bitlines, or decisions; neurons with the "
-            "constant that batch norm folds into; spikes sent on; scheduled calibration. "
+            "constant that batch norm folds into; spikes sent on, their ORs and delays; scheduled calibration. "
             f"1 MAC = {self.operations_per_mac} {operations}, dense operations of all time steps. "
             f"Excluded: {left_out + ', ' if left_out else ''}programming, buffers, control, leakage."
         )

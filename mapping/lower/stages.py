@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import cast
 
 import numpy as np
@@ -66,6 +67,16 @@ class Rows:
         """Reads of its arrays per time step: positions of the kernel for a convolution, one for a dense layer."""
         rows, cols = self.spec.read_positions(self.in_shape)
         return rows * cols
+
+    @property
+    def n_ors(self) -> int:
+        """Gates of two inputs that make one of all that drives each input."""
+        return 0 if self.gather is None else int(np.maximum((self.gather >= 0).sum(1) - 1, 0).sum())
+
+    @property
+    def n_waiting(self) -> int:
+        """Outputs of the source that wait for a later time step."""
+        return self.delay * prod(self.after)
 
     def taken(self, x: np.ndarray, t_steps: int) -> np.ndarray:
         """Return outputs of the source, (t_steps or 1, n, ...), as they arrive here, (t_steps or 1, n, *in_shape)."""

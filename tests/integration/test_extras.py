@@ -43,8 +43,9 @@ print(json.dumps(done))
 """
 REMEDY = """needs the extra networks (No module named 'torch'); run pip install "xbarsim[networks]\""""
 FREE = {
-    *("Accounting", "Calibration", "Chip", "CurrentLimit", "Driver", "Link", "NetworkSpec", "SarAdc", "SenseAmp"),
-    *("Axis", "Study", "events", "list_chips", "list_studies", "load_chip", "load_dataset", "load_study"),
+    *("Accounting", "Calibration", "Chip", "CurrentLimit", "Driver", "Link", "Logic", "NetworkSpec"),
+    *("Axis", "SarAdc", "SenseAmp", "Study", "events", "list_chips", "list_studies", "load_chip", "load_dataset"),
+    "load_study",
 }
 
 

@@ -32,6 +32,11 @@ class Driver(Part):
     power_per_bit: Power
     area: Area | None = None
 
+    @property
+    def code_bits(self) -> int:
+        """Bits that an analog input is charged for."""
+        return self.dac_bits or 8
+
     def quantize(self, x: np.ndarray) -> np.ndarray:
         """Return inputs in [0, 1] at the nearest of the 2^dac_bits levels."""
         if self.dac_bits is None:
@@ -41,7 +46,7 @@ class Driver(Part):
 
     def energy_of(self, ledger: Ledger, reads: Reads) -> float:
         """Return the energy of driving wordlines above 0 V, and of charging them [J]."""
-        bits = ledger.wordlines + (self.dac_bits or 8) * ledger.dac_wordlines
+        bits = ledger.wordlines + self.code_bits * ledger.dac_wordlines
         charging = (ledger.wordlines + ledger.dac_wordlines) * reads.line_energy
         return bits * self.power_per_bit * reads.t_on + charging
 

@@ -35,6 +35,8 @@ class Ledger:
     spikes, collided, sent : float
         Spikes, or outputs that are not 0; those that had to wait for another one of their position and time step; those
         that a link carries.
+    ors, written : float
+        Gates and bits of registers between layers, once for each time step.
     simulated, clipped : int
         Conversions that were simulated (a constant input once), and those beyond full scale.
     passed, limited : int
@@ -56,6 +58,8 @@ class Ledger:
     spikes: float = 0.0
     collided: float = 0.0
     sent: float = 0.0
+    ors: float = 0.0
+    written: float = 0.0
     simulated: int = 0
     clipped: int = 0
     passed: int = 0
@@ -95,6 +99,8 @@ class Inventory:
     outputs : int
         At each of these.
     cells, wordlines, converters, comparators, neurons, codes : int
+    ors, registers : int
+        Gates of two inputs and bits between what drives its wordlines and these.
     capacitance : float
         Of one membrane [F].
     sends : bool
@@ -110,5 +116,7 @@ class Inventory:
     comparators: int
     neurons: int
     codes: int
+    ors: int
+    registers: int
     capacitance: float
     sends: bool

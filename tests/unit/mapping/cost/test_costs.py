@@ -26,6 +26,7 @@ CHARGE = mp.ChargeNeuron(
 )
 PASSIVE = mp.PassiveNeuron(capacitance="50 fF", energy_per_sample="9 fJ", energy_per_spike="2 fJ", area="3 um^2")
 DIGITAL = mp.DigitalNeuron(energy_per_add="1 fJ", energy_per_update="4 fJ", area="5 um^2", area_per_adder="2 um^2")
+LOGIC = mp.Logic(energy_per_or="1 fJ", energy_per_bit="7 fJ", area_per_or="2 um^2", area_per_bit="3 um^2")
 LINK = mp.Link(energy_per_spike="6 fJ", t_spike="1 ns", lanes=3, area="8 um^2")
 COUNTS = {
     "wordlines": 1e3,
@@ -35,10 +36,10 @@ COUNTS = {
     "updates": 500.0,
     "resets": 40.0,
 }
-COUNTS |= {"mirrored": 2e-3, "sampled": 300.0, "sent": 30.0}
+COUNTS |= {"mirrored": 2e-3, "sampled": 300.0, "sent": 30.0, "ors": 20.0, "written": 9.0}
 MADE = Inventory(
     positions=9, places=4, outputs=3, cells=640, wordlines=20, converters=5, comparators=6, neurons=12, codes=11,
-    capacitance=1e-14, sends=True,
+    ors=17, registers=13, capacitance=1e-14, sends=True,
 )  # fmt: skip
 
 
@@ -51,6 +52,7 @@ MADE = Inventory(
         (CHARGE, 0.1 * 0.8 * 20e-9 * 2e-3 + 40 * 2e-15, 12 * (3e-12 + 1e-14 / 1e-3)),
         (PASSIVE, 300 * 9e-15 + 40 * 2e-15, 12 * 3e-12),
         (DIGITAL, 600 * 1e-15 + 500 * 4e-15, 12 * 5e-12 + 5 * 2e-12),
+        (LOGIC, 20 * 1e-15 + 9 * 7e-15, 17 * 2e-12 + 13 * 3e-12),
         (LINK, 30 * 6e-15, 3 * 8e-12),
         (mp.Calibration(gain_bits=4, area="2 um^2"), 0.0, 11 * 2e-12),
         (mp.CurrentLimit(i_max="1 uA"), 0.0, 0.0),
@@ -67,6 +69,28 @@ def test_a_part_prices_its_own_counts(part, energy, area):
 
 def test_a_last_layer_has_no_link():
     assert LINK.area_of(Inventory(**(vars(MADE) | {"sends": False}))) == 0
+
+
+@pytest.mark.parametrize("chip", ["paper-bsnn", "paper-ann"])
+@pytest.mark.parametrize("engine", ["events", "dense"])
+def test_ors_and_delays_are_charged_in_every_time_step(chip, engine):
+    """Of the equations: a window of 2 x 2 takes three gates, a delay of d a register for each step of each spike."""
+    layers = [
+        {"kind": "conv", "out": 4, "kernel": 3, "name": "first"},
+        {"kind": "conv", "out": 5, "kernel": 3, "input_pool": 2, "input_pool_by": "maximum", "name": "second",
+         "branches": [{"kind": "conv", "out": 5, "kernel": 3, "inputs": ["second"], "delay": 1}]},
+        {"kind": "dense", "out": 3, "branches": [{"kind": "dense", "out": 3, "inputs": ["input"], "delay": 2}]},
+    ]  # fmt: skip
+    spec = mp.NetworkSpec(input_shape=(2, 8, 8), beta=0.9, threshold=3, t_steps=6, layers=layers)
+    mapped = mp.map_network(mp.Network(spec), mp.load_chip(chip).replace(logic=LOGIC))
+    spikes = (np.random.default_rng(0).random((7, 6, 2, 8, 8)) < 0.3).astype(np.uint8)
+    ors, bits = (0, 4 * 4 * 4 * 3, 0), (0, 5 * 4 * 4, 2 * 2 * 8 * 8)
+    for images, held in ((spikes, 1), (spikes[:, 0] * 0.5, 8)):  # one frame is analog, of the eight bits of its DAC
+        report = mapped.evaluate(images, np.zeros(7, int), engine=engine)
+        for k, row in enumerate(report.layers):
+            width = held if k == 2 else 1
+            assert row.energies["logic"] == pytest.approx(6 * (1e-15 * ors[k] + width * 7e-15 * bits[k]), rel=1e-12)
+            assert row.areas["logic"] == pytest.approx(2e-12 * ors[k] + 3e-12 * bits[k], rel=1e-12)
 
 
 def test_conventions_choose_counts_and_times():
