@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, cast
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import Tensor
 from mapping.chip.chip import Chip
 from mapping.ir.ops import Activation, Lif
 from mapping.networks.ann import Ann
-from mapping.networks.decode import scores
+from mapping.networks.decode import scores, side_by_side, thresholds
 from mapping.networks.encode import Checked, check_images, encode, is_analog
 from mapping.networks.network import Network
 from xbarsim.errors import ParameterError
@@ -29,12 +30,14 @@ class SpikeCodec:
     chip : Chip
     seed : int
         Root seed of rate encoding.
-    last : Lif
-        Neurons of the last layer, batch norm folded in.
+    neurons : sequence of Lif
+        Of all layers, batch norm folded in.
 
     Attributes
     ----------
     t_steps : int
+    outputs : tuple of int
+        Numbers of the layers that are read.
     planes : array, (t_steps,)
         What the frames of an input stand for: each step for itself.
     macs_per_step : int
@@ -44,8 +47,9 @@ class SpikeCodec:
 
     serial = False
 
-    def __init__(self, network: Network, chip: Chip, seed: int, last: Lif) -> None:
-        self.network, self._chip, self._seed, self._last = network, chip, seed, last
+    def __init__(self, network: Network, chip: Chip, seed: int, neurons: Sequence[Lif]) -> None:
+        self.network, self._chip, self._seed, self.outputs = network, chip, seed, network.spec.output_layers
+        self._thresholds = [torch.from_numpy(neurons[k].threshold) for k in self.outputs]
         self.t_steps, self.macs_per_step = network.t_steps, network.spec.macs_per_step
         self.planes = np.broadcast_to(1.0, self.t_steps)
 
@@ -63,10 +67,10 @@ class SpikeCodec:
         """Return the spikes."""
         return outputs, False
 
-    def classes(self, outputs: np.ndarray, state: Tensor) -> np.ndarray:
-        """Return the classes that the network's decoder reads from spikes or membranes."""
-        threshold = torch.from_numpy(self._last.threshold)
-        read = scores(torch.from_numpy(outputs), state, self.network.spec.decoder, threshold)
+    def classes(self, outputs: Sequence[np.ndarray], states: Sequence[Tensor]) -> np.ndarray:
+        """Return the classes that the network's decoder reads from spikes or membranes of the output layers."""
+        spikes, of = side_by_side([torch.from_numpy(x) for x in outputs]), thresholds(self._thresholds, states)
+        read = scores(spikes, side_by_side(states), self.network.spec.decoder, of)
         classes: np.ndarray = read.argmax(1).numpy()
         return classes
 
@@ -91,25 +95,26 @@ class LevelCodec:
     network : Ann
     chip : Chip
     coding : {"dac", "bit-serial"}
-    cells : int
-        Of one sign of a weight.
+    neurons : sequence of QuantizedRelu
+        Of all layers.
 
     Attributes
     ----------
     planes : array, (t_steps,)
         What the frames of an input stand for.
-    t_steps, macs_per_step, serial
+    outputs, t_steps, macs_per_step, serial
         As of :class:`SpikeCodec`, frames being bits of the same inputs, or one alone.
     """
 
-    def __init__(self, network: Ann, chip: Chip, coding: Coding, cells: int) -> None:
+    def __init__(self, network: Ann, chip: Chip, coding: Coding, neurons: Sequence[Activation]) -> None:
         if not chip.neuron.digital:
             raise ParameterError(f"{chip.name}: {chip.neuron.kind} neurons give spikes; an Ann needs a sar-adc")
         if chip.calibration is not None and chip.calibration.threshold_bits:
             raise ParameterError(f"{chip.name}: Calibration.threshold_bits: an Ann has no thresholds; leave it out")
         if coding not in ("dac", "bit-serial"):
             raise ParameterError(f"inputs = {coding!r}: give 'dac' or 'bit-serial'")
-        self.network, self._chip, self._coding, self._cells = network, chip, coding, cells
+        self.network, self._chip, self._coding = network, chip, coding
+        self.outputs, self._cells = (len(neurons) - 1,), neurons[-1].slices  # of one sign of a weight
         spec, self.serial = network.spec, coding == "bit-serial"
         self._bits = spec.activation_bits
         self.planes = 2.0 ** np.arange(self._bits) if self.serial else np.array([float(spec.top_activation)])
@@ -130,9 +135,10 @@ class LevelCodec:
             return self._chip.driver.quantize(outputs / self.network.spec.top_activation), True
         return np.stack([(outputs[0] >> bit & 1).astype(float) for bit in range(self._bits)]), False
 
-    def classes(self, outputs: np.ndarray, state: Tensor) -> np.ndarray:
+    def classes(self, outputs: Sequence[np.ndarray], states: Sequence[Tensor]) -> np.ndarray:
         """Return the classes of the largest logits."""
-        classes: np.ndarray = outputs[0].reshape(outputs.shape[1], -1).argmax(1)
+        ((logits,),) = outputs
+        classes: np.ndarray = logits.reshape(len(logits), -1).argmax(1)
         return classes
 
     def ideal(self, images: np.ndarray) -> np.ndarray:
@@ -159,10 +165,12 @@ class LevelCodec:
 Codec = SpikeCodec | LevelCodec
 
 
-def codec_of(network: Network | Ann, chip: Chip, seed: int, inputs: Coding | None, last: Activation) -> Codec:
-    """Return what drives a network, conventional ones by a DAC unless told; ``last`` are its last neurons, folded."""
+def codec_of(
+    network: Network | Ann, chip: Chip, seed: int, inputs: Coding | None, neurons: Sequence[Activation]
+) -> Codec:
+    """Return what drives a network, conventional ones by a DAC unless told; ``neurons`` are those of its layers."""
     if isinstance(network, Ann):
-        return LevelCodec(network, chip, "dac" if inputs is None else inputs, last.slices)
+        return LevelCodec(network, chip, "dac" if inputs is None else inputs, neurons)
     if inputs is not None:
         raise ParameterError(f"inputs = {inputs!r}: of an Ann; a spiking network says itself what drives it")
-    return SpikeCodec(network, chip, seed, cast(Lif, last))
+    return SpikeCodec(network, chip, seed, cast(Sequence[Lif], neurons))

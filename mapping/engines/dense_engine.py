@@ -76,7 +76,9 @@ class DenseEngine:
     def classify(self, task: Task) -> Done:
         """Return classes and counts; the latter without what wordlines do."""
         done = self.run(task)
-        return Done(task.codec.classes(done[-1].outputs, done[-1].state), [one.ledger for one in done])
+        read = [done[k] for k in task.codec.outputs]
+        classes = task.codec.classes([one.outputs for one in read], [one.state for one in read])
+        return Done(classes, [one.ledger for one in done])
 
     @staticmethod
     def _is_read(task: Task, k: int) -> bool:

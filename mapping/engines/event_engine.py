@@ -68,8 +68,8 @@ class EventEngine:
 
     def classify(self, task: Task) -> Done:
         """Return classes and counts."""
-        last, events = len(task.layers) - 1, _listed(task)
-        done, inputs = self._run(task, events, lambda k: k == last), []
+        events, read = _listed(task), task.codec.outputs
+        done, inputs = self._run(task, events, lambda k: k in read), []
         for layer in task.layers if task.counting else ():
             for part, given in zip(layer.wordlines, tables_of(layer).inputs):
                 source = part.rows.source
@@ -79,8 +79,8 @@ class EventEngine:
         analog = len(events.value) > 0
         n = len(events.stop)
         ledgers = [ledger_of(layer, fired, n, frames, analog) for layer, fired in zip(task.layers, done)]
-        spikes, membrane = done[last].states
-        return Done(task.codec.classes(spikes, torch.from_numpy(membrane)), ledgers, inputs)
+        spikes, membranes = zip(*(done[k].states for k in read))
+        return Done(task.codec.classes(spikes, [torch.from_numpy(x) for x in membranes]), ledgers, inputs)
 
     @staticmethod
     def _run(task: Task, events: Events, dense: Callable[[int], bool]) -> list[Fired]:

@@ -43,11 +43,11 @@ def load_network(
     source : str, path, nir.NIRGraph or nn.Module
         ``"mnist-bsnn"`` (see :func:`list_networks`); a ``.safetensors`` file of this project; a ``.nir`` file or graph
         of Linear, Affine, Conv1d, Conv2d, AvgPool2d, SumPool2d, Scale, Flatten, Delay, IF, LIF, CubaLIF, Threshold, and
-        LI, I, CubaLI or weights at the output, with sums, several inputs, loops and subgraphs; or a torch module with a
-        ``sample``; or, without one, an ``nn.Sequential`` of Conv1d, Conv2d, Linear, batch norm, pooling, Flatten,
-        Dropout and snnTorch's Leaky, Synaptic, RLeaky and RSynaptic, taken as they are in inference. Layers whose
-        weights are plus and minus one number for each output become binary ones, those on a few evenly spaced levels
-        ternary or n-bit ones.
+        LI, I, CubaLI or weights at the output, with sums, several inputs, loops and subgraphs, and several outputs, one
+        after the other; or a torch module with a ``sample``; or, without one, an ``nn.Sequential`` of Conv1d, Conv2d,
+        Linear, batch norm, pooling, Flatten, Dropout and snnTorch's Leaky, Synaptic, RLeaky and RSynaptic, taken as
+        they are in inference. Layers whose weights are plus and minus one number for each output become binary ones,
+        those on a few evenly spaced levels ternary or n-bit ones.
     sample : Tensor or array, optional
         A few inputs on which a module is run, in inference, to find out what it computes in each time step: what
         ``forward`` does, loops over time, wrapped weights and sums included, between neurons of snnTorch (those above),
@@ -109,8 +109,8 @@ def load_network(
     name = "NIRGraph" if is_graph else str(path_of(source, "network"))
     if is_graph or name.endswith(".nir"):
         step, how = _rules_of(name, rules)
-        graph = graph_of_nir(source if is_graph else Path(name), input_shape, step, how)
-        network = network_of(graph, steps, decoder, kind)
+        graph, outputs = graph_of_nir(source if is_graph else Path(name), input_shape, step, how)
+        network = network_of(graph, steps, decoder, kind, outputs)
         network.name = Path(name).name
         return network
     if name.endswith(_CHECKPOINTS):
@@ -136,7 +136,8 @@ def _kind(given: Any) -> Kind | None:
 def quantized(network: Network, kind: Kind) -> Network:
     """Return a network with its weights put on levels, see :func:`mapping.lower.levels.made_levels`."""
     spec = network.spec
-    made = network_of(network.graph(), spec.t_steps, spec.decoder, kind)
+    outputs = [f"{name}, neurons" for name in spec.outputs]
+    made = network_of(network.graph(), spec.t_steps, spec.decoder, kind, outputs)
     made.spec = made.spec.replace(encoding=spec.encoding)
     made.metadata = network.metadata | {"quantized": kind}
     made.name = f"{network.name}, {kind if isinstance(kind, str) else f'{kind}-bit'} weights"

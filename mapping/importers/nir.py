@@ -25,14 +25,17 @@ _TAPS = {"Conv1d": 3, "Conv2d": 4}  # axes of weights
 _WIRES = ("Flatten", "Output", "Identity", "Delay")
 
 
-def graph_of_nir(source: Any, shape: int | tuple[int, ...] | None, dt: float, how: dict[str, Any]) -> Graph:
-    """Return the graph of a NIR file, or ``nir.NIRGraph``, for inputs of the shape given or of its own.
+def graph_of_nir(
+    source: Any, shape: int | tuple[int, ...] | None, dt: float, how: dict[str, Any]
+) -> tuple[Graph, list[str]]:
+    """Return the graph of a NIR file, or ``nir.NIRGraph``, for inputs of the shape given or its own, and its outputs.
 
     Edges that close a loop are taken one time step later. Of several inputs the channels follow each other.
     """
     given = read_nir(source)
     _check_gain(given, dt)
-    return _Imported(given, shape, dt, how).graph()
+    made = _Imported(given, shape, dt, how)
+    return made.graph(), made.outputs
 
 
 class _Imported:
@@ -130,14 +133,21 @@ class _Imported:
         return op
 
     def _readouts(self) -> None:
-        """Add neurons that never fire where weights are the output: their membranes are what weights give."""
+        """Find the outputs, with neurons that never fire behind weights: their membranes are what weights give."""
+        self.outputs: list[str] = []
         for name, node in self.given.nodes.items():
-            for source, _, _ in self._sources(name) if node.kind == "Output" else ():
-                if isinstance(self.nodes[source], Weights):
-                    rules = self.how | {"reset_mechanism": "none", "fire": "never"}
-                    at = f"{source}, read-out"
-                    self.nodes[at] = neurons(source, np.ones(()), np.zeros(()), **rules)
-                    self.edges.append(Edge(source, at))
+            if node.kind != "Output":
+                continue
+            (source, delay, _), *others = self._sources(name)
+            if others or delay:
+                what = "adds up what several nodes give" if others else "comes late"
+                raise ParameterError(f"{node.what}: {what}; let an output follow one node, without a delay")
+            if isinstance(self.nodes[source], Weights):
+                rules, at = self.how | {"reset_mechanism": "none", "fire": "never"}, f"{source}, read-out"
+                self.nodes[at] = neurons(source, np.ones(()), np.zeros(()), **rules)
+                self.edges.append(Edge(source, at))
+                source = at
+            self.outputs.append(source)
 
     def graph(self) -> Graph:
         """Return all that was added: sums where nodes take in several, scales of any size, resting potentials."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def export_nir(network: Network, path: str | Path, *, dt: float | str = 1.0) -> 
         import nir
     how = _rules(network)
     graph = distribute(network.graph())
-    made = _Nodes(nir, graph, step)
+    made = _Nodes(nir, graph, step, network.spec.output_layers)
     buffer = io.BytesIO()
     nir.write(buffer, made.graph())
     write(path_of(path, "path"), buffer.getvalue())
@@ -83,7 +84,7 @@ def _rules(network: Network) -> dict[str, Any]:
 class _Nodes:
     """Nodes and edges of a NIR graph."""
 
-    def __init__(self, nir: Any, graph: Graph, dt: float) -> None:
+    def __init__(self, nir: Any, graph: Graph, dt: float, outputs: Sequence[int]) -> None:
         self._nir, self._graph, self._dt, self._lines = nir, graph, dt, _is_of_lines(graph)
         self.nodes: dict[str, Any] = {
             "input": nir.Input(input_type={"input": np.array(self._sizes(graph.input.shape))})
@@ -95,9 +96,10 @@ class _Nodes:
         self.called |= {layer.activation.name: f"neurons {k}" for k, layer in enumerate(layers, 1)}
         for k, layer in enumerate(layers, 1):
             self._layer(k, layer)
-        shape = graph.shapes[layers[-1].activation.name]
-        self.nodes["output"] = nir.Output(output_type={"output": np.array(self._sizes(shape))})
-        self.edges.append((f"neurons {len(layers)}", "output"))
+        for j, k in enumerate(outputs, 1):
+            name, shape = "output" if len(outputs) == 1 else f"output {j}", graph.shapes[layers[k].activation.name]
+            self.nodes[name] = nir.Output(output_type={"output": np.array(self._sizes(shape))})
+            self.edges.append((f"neurons {k + 1}", name))
 
     def graph(self) -> Any:
         """Return the graph, with a delay where an edge takes more steps than it has by itself."""

@@ -99,7 +99,7 @@ def map_network(
     if chip.full_scale_needs_images and images is None:
         raise ParameterError(f"{chip.name}: SarAdc.full_scale = 'calibrated' needs images; give some")
     stages = lower(given.graph(), to_cells(chip.cell_levels))
-    codec = codec_of(given, chip, seed, inputs, stages[-1].activation)
+    codec = codec_of(given, chip, seed, inputs, [stage.activation for stage in stages])
     check_replication(chip, len(stages))
     read = {rows.source for stage in stages for rows in stage.rows}
     layers = [

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+
+def side_by_side(states: Sequence[Tensor]) -> Tensor:
+    """Return what several output layers give, (t_steps, n, channels, ...) each, as if it were one layer."""
+    return states[0] if len(states) == 1 else torch.cat([state.flatten(2) for state in states], 2)
+
+
+def thresholds(of: Sequence[Tensor], membranes: Sequence[Tensor]) -> Tensor:
+    """Return the thresholds of several output layers as those of one, see :func:`scores`."""
+    wide = (threshold.expand(membrane.shape[2:]).flatten() for threshold, membrane in zip(of, membranes))
+    return of[0] if len(of) == 1 else torch.cat(list(wide))
 
 
 def first_spike(spikes: Tensor) -> Tensor:
@@ -21,7 +34,7 @@ def scores(spikes: Tensor, membrane: Tensor, decoder: str, threshold: Tensor) ->
     Parameters
     ----------
     spikes, membrane : Tensor, (t_steps, n, channels, ...)
-        Of the last layer. Classes are its neurons in the order (channel, row, column).
+        Of the output layers. Classes are their neurons in the order (channel, row, column).
     decoder : {"count", "first-spike", "membrane", "last-membrane", "max-membrane"}
         Spikes; steps before the first one, the fewer the better, and the count where these are equal; average membrane
         over threshold; that of the last step; the largest.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -21,11 +22,18 @@ from mapping.networks.spec import BranchSpec, LayerSpec, NetworkSpec
 from xbarsim.errors import ParameterError
 
 
-def network_of(graph: Graph, t_steps: int, decoder: str | None = None, quantize: Kind | None = None) -> Network:
+def network_of(
+    graph: Graph,
+    t_steps: int,
+    decoder: str | None = None,
+    quantize: Kind | None = None,
+    outputs: Sequence[str] = (),
+) -> Network:
     """Return the network; weights that are plus and minus one number for each output become binary ones.
 
     Others on a few evenly spaced levels become ternary or n-bit ones, with a scale. With ``quantize`` real weights are
-    put on levels, see :func:`mapping.lower.levels.made_levels`.
+    put on levels, see :func:`mapping.lower.levels.made_levels`. ``outputs`` are the neurons whose spikes are read, the
+    last ones unless given.
 
     Raises
     ------
@@ -38,14 +46,17 @@ def network_of(graph: Graph, t_steps: int, decoder: str | None = None, quantize:
         name: "input" for name in graph.nodes if graph.nodes[name] is graph.input
     }
     specs = [_layer_spec(layer, names) for layer in layers]
+    read = () if list(outputs) in ([], [layers[-1].activation.name]) else tuple(names[name] for name in outputs)
+    silent = any(spec.neuron.get("fire") == "never" for spec in specs)
     common = {name: specs[0].neuron[name] for name in ("beta", "threshold")}
     network = Network(
         NetworkSpec(
             input_shape=graph.input.shape,
             layers=specs,
+            outputs=read,
             weights="float",
             t_steps=t_steps,
-            decoder=decoder or ("membrane" if specs[-1].neuron.get("fire") == "never" else "count"),
+            decoder=decoder or ("membrane" if silent else "count"),
             **common,
         )
     )

@@ -20,7 +20,7 @@ from mapping.lower.fuse import fuse
 from mapping.lower.plain_kernels import plain_kernels
 from mapping.lower.pool_spikes import pool_spikes
 from mapping.lower.unfold import unfold
-from mapping.networks.decode import scores
+from mapping.networks.decode import scores, side_by_side, thresholds
 from mapping.networks.dynamics import LifState, lif, lif_step
 from mapping.networks.encode import check_images, encode, is_analog
 from mapping.networks.event_layers import EventLayer, list_inputs
@@ -172,9 +172,16 @@ class Network(CheckedModule):
             spikes[k], membranes[k] = torch.stack(fired[k]), torch.stack(held[k])
 
     def _dropped(self, k: int, current: Tensor) -> Tensor:
-        """Drop some of the current into the last layer while training."""
-        last = k == len(self.layers) - 1
-        return F.dropout(current, self.spec.dropout, self.training) if last and self.spec.dropout else current
+        """Drop some of the current into an output layer while training."""
+        read = self.spec.dropout and k in self.spec.output_layers
+        return F.dropout(current, self.spec.dropout, self.training) if read else current
+
+    def outputs(self, spikes: Sequence[Tensor], membranes: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Return spikes, membranes and thresholds of the output layers as those of one; given are those of all."""
+        read = self.spec.output_layers
+        kept = [membranes[k] for k in read]
+        of = thresholds([self.layers[k].threshold for k in read], kept)
+        return side_by_side([spikes[k] for k in read]), side_by_side(kept), of
 
     @torch.inference_mode()
     def spikes(self, images: np.ndarray, seed: int = 0, axes: str | None = None) -> list[np.ndarray]:
@@ -239,7 +246,7 @@ class Network(CheckedModule):
                 return np.concatenate([given, *rest])
         for batch, start in parts:
             spikes, membranes = self(self._input(batch, seed, start))
-            classes.append(self._decoded(spikes[-1], membranes[-1]))
+            classes.append(self._decoded(*self.outputs(spikes, membranes)))
         return np.concatenate(classes)
 
     def _by_events(
@@ -248,16 +255,14 @@ class Network(CheckedModule):
         """Return classes, and the highest rate of spikes between layers."""
         x = encode(images, self.spec, seed=seed, numbers=range(first, first + len(images)))
         events = list_inputs(x, is_analog(images, self.spec), layers[0].neurons.level.dtype)
-        done = run_layers(layers, self._wiring.components, events, dense=lambda k: k == len(layers) - 1)
+        done = run_layers(layers, self._wiring.components, events, dense=lambda k: k in self.spec.output_layers)
         counts = [len(images) * self.t_steps * len(layer.neurons.level) for layer in layers]
         rates = [fired.sums[:, SPIKES].sum() / count for fired, count in zip(done, counts)]
-        spikes, membrane = (torch.from_numpy(state) for state in done[-1].states)
-        return self._decoded(spikes, membrane), max(rates[:-1], default=0.0)
+        states = zip(*([torch.from_numpy(state) for state in fired.states] for fired in done))
+        return self._decoded(*self.outputs(*states)), max(rates[:-1], default=0.0)
 
-    def _decoded(self, spikes: Tensor, membrane: Tensor) -> np.ndarray:
-        classes: np.ndarray = (
-            scores(spikes, membrane, self.spec.decoder, self.layers[-1].threshold).argmax(1).cpu().numpy()
-        )
+    def _decoded(self, spikes: Tensor, membrane: Tensor, threshold: Tensor) -> np.ndarray:
+        classes: np.ndarray = scores(spikes, membrane, self.spec.decoder, threshold).argmax(1).cpu().numpy()
         return classes
 
     def _input(self, images: np.ndarray, seed: int, first: int) -> Tensor:

@@ -130,11 +130,14 @@ class NetworkSpec(NeuronSpec):
     input_shape : tuple of int
         Channels, height, width of an image.
     layers : tuple of LayerSpec
-        From input to output; the last one has one neuron per class, counted by channel, row and column.
+        From input to output.
+    outputs : tuple of str
+        Names of the layers whose neurons are the classes, each counted by channel, row and column, one layer after the
+        other; the last one unless given.
     weights : {"binary", "ternary", "float"} or int
         Signs of the trained real weights; signs or 0; real; or a number of bits, evenly spaced levels.
     dropout : float
-        Dropout probability on the last layer's input current while training.
+        Dropout probability on the input current of these layers while training.
     t_steps : int
         Time steps of one inference.
     encoding : {"direct", "rate", "latency"}
@@ -146,7 +149,9 @@ class NetworkSpec(NeuronSpec):
     """
 
     input_shape: Shape
+    later: ClassVar[tuple[str, ...]] = (*NeuronSpec.later, "outputs")
     layers: tuple[LayerSpec, ...] = Field(min_length=1)
+    outputs: tuple[str, ...] = ()
     weights: Weights = "binary"
     dropout: float = Field(default=0.0, ge=0, lt=1)
     t_steps: int = Field(gt=0)
@@ -169,17 +174,28 @@ class NetworkSpec(NeuronSpec):
             scaled = [layer.scaled, *(branch.scaled for branch in layer.branches)]
             if any(one and kind == "float" for one, kind in zip(scaled, self.kinds_of(layer))):
                 raise ValueError(f"NetworkSpec.layers: {name} has scaled = true, but real weights have no levels")
-        for k, neuron in enumerate(self.neurons()[:-1]):
-            if neuron.fire == "never":
-                raise ValueError(f"NetworkSpec.layers: {wiring.names[k]} never fires, which only the last layer may")
-        if self.neurons()[-1].fire == "never" and "membrane" not in self.decoder:
-            raise ValueError(f"NetworkSpec.decoder = {self.decoder!r}: the last neurons never fire; read a 'membrane'")
+        for k, name in enumerate(self.outputs):
+            if name not in wiring.names or name in self.outputs[:k]:
+                known = ", ".join(wiring.names[:20])
+                raise ValueError(f"NetworkSpec.outputs has {name!r}: give layers, each once; there are {known}")
+        for k, neuron in enumerate(self.neurons()):
+            if neuron.fire == "never" and k not in self.output_layers:
+                raise ValueError(f"NetworkSpec.layers: {wiring.names[k]} never fires, which only an output may")
+            if neuron.fire == "never" and "membrane" not in self.decoder:
+                raise ValueError(
+                    f"NetworkSpec.decoder = {self.decoder!r}: {wiring.names[k]} never fires; read a 'membrane'"
+                )
         return self
 
     @cached_property
     def wiring(self) -> Wiring:
         """Which layer reads which."""
         return Wiring(self.input_shape, self.layers)
+
+    @cached_property
+    def output_layers(self) -> tuple[int, ...]:
+        """Numbers of the layers whose neurons are the classes."""
+        return tuple(map(self.wiring.names.index, self.outputs)) or (len(self.layers) - 1,)
 
     def shapes(self) -> list[tuple[Shape, Shape]]:
         """Return (shape of its inputs as its first weights see them, output shape) of every layer."""
@@ -204,8 +220,8 @@ class NetworkSpec(NeuronSpec):
 
     @property
     def n_classes(self) -> int:
-        """Neurons of the last layer, at all of its positions."""
-        return prod(self.wiring.shapes[-1])
+        """Neurons of the output layers, at all of their positions."""
+        return sum(prod(self.wiring.shapes[k]) for k in self.output_layers)
 
     @property
     def macs_per_step(self) -> int:

@@ -35,9 +35,10 @@ def told(name: str, spec: NetworkSpec, layers: Sequence[SpikingLayer]) -> str:
             )
         )
     read = {"count": "spike counts", "first-spike": "first spikes"}.get(spec.decoder, f"the {spec.decoder}")
+    of = f" of {' and '.join(spec.outputs)}" if spec.outputs else ""
     head = (
         f"{name or 'Network'}: {_size(spec.input_shape)} inputs, {spec.encoding}; {spec.t_steps} time steps; "
-        f"{spec.n_classes} classes by {read}; {total:,} weights"
+        f"{spec.n_classes} classes by {read}{of}; {total:,} weights"
     )
     return "\n".join([head, *columns(rows)])
 

@@ -223,8 +223,8 @@ def training_step(
     weight = network.layers[0].weight
     target = torch.from_numpy(labels.astype(np.int64)).to(weight.device)
     spikes, membranes = network(torch.from_numpy(x).to(weight))
-    decoder = network.spec.decoder
-    total = loss(spikes[-1], membranes[-1], target, decoder, network.layers[-1].threshold)
+    decoder, outputs = network.spec.decoder, network.outputs(spikes, membranes)
+    total = loss(*outputs[:2], target, decoder, outputs[2])
     if settings.activity_l1 or settings.activity_l2:
         total = total + penalty(spikes, settings.activity_l1, settings.activity_l2)
     if not torch.isfinite(total):
@@ -241,8 +241,7 @@ def training_step(
         for layer in network.layers:
             if layer.neuron.learn_beta:
                 layer.beta.clamp_(0, 1)
-        last = network.layers[-1]
-        right = scores(spikes[-1], membranes[-1], decoder, last.threshold).argmax(1) == target
+        right = scores(*outputs[:2], decoder, outputs[2]).argmax(1) == target
     return float(total.detach()), int(right.sum())
 
 

@@ -35,7 +35,7 @@ def structures(draw, t_steps, weights=("binary", "ternary", "float", 3), most=4)
                     break
             else:
                 layers, kinds = [{"kind": "dense", "out": channels}], ["dense"]
-    return found
+    return found.replace(outputs=draw(st.lists(st.sampled_from(found.wiring.names), max_size=2, unique=True)))
 
 
 @st.composite
@@ -72,6 +72,12 @@ def _layer(draw, number, kinds, channels, flat):
     if draw(st.booleans()) and not branches:
         layer["batch_norm"] = True
     return layer
+
+
+def most_spikes(spec, spikes):
+    """Classes (n,) by the spikes of all layers, (t_steps, n, ...): counts of the output layers, one after the other."""
+    read = [spikes[spec.wiring.names.index(name)] for name in spec.outputs or spec.wiring.names[-1:]]
+    return np.concatenate([s.sum(0).reshape(s.shape[1], -1) for s in read], 1).argmax(1)
 
 
 def network_of_seed(spec, seed):

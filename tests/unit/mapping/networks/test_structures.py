@@ -11,7 +11,7 @@ import xbarsim as xb
 from mapping.lower.plan import TO_LAYERS
 from mapping.networks.from_graph import network_of
 from mapping.networks.network import Network
-from tests.builders.structures import network_of_seed, structures
+from tests.builders.structures import most_spikes, network_of_seed, structures
 from tests.oracles.naive_graphs import run_graph
 from tests.oracles.naive_networks import naive_lif
 
@@ -36,8 +36,8 @@ def test_software_is_the_definition_of_its_graph(spec, seed):
         theirs = spikes_by_definition(network, x[sample].astype(float))
         for a, b in zip(ours, theirs, strict=True):
             np.testing.assert_array_equal(a[:, sample], b)
-    events, dense = (network.predict(x, engine=engine, axes="ntchw") for engine in ("events", "dense"))
-    np.testing.assert_array_equal(events, dense)
+    for engine in ("events", "dense"):
+        np.testing.assert_array_equal(network.predict(x, engine=engine, axes="ntchw"), most_spikes(spec, ours))
 
 
 @pytest.mark.compiled
