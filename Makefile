@@ -1,9 +1,9 @@
 # On a fresh machine: `make report` or `make test`; each first sets up .venv by itself.
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
-# a peer in tests, and a data set; without what they ask for: of SpikingJelly's, neurons need tqdm, and torchvision would
-# bring its own torch
-BARE := spikingjelly==0.0.0.0.14 aeon==1.6.0
+# peers in tests, and a data set; without what they ask for: neurons of SpikingJelly and Norse need tqdm and nirtorch, and
+# torchvision would bring its own torch
+BARE := spikingjelly==0.0.0.0.14 norse==1.1.0 nirtorch==2.6 aeon==1.6.0
 BIN := .venv/bin
 SMALL := not compiled and not slow
 

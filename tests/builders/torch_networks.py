@@ -2,9 +2,12 @@
 
 import warnings
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
+
+import mapping as mp
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -12,7 +15,8 @@ with warnings.catch_warnings():
     layer = pytest.importorskip("spikingjelly.activation_based.layer")
     from spikingjelly.activation_based import functional, neuron
 
-NEURONS = ("Leaky", "Synaptic", "RLeaky", "IFNode", "LIFNode", "ParametricLIFNode", "LIFCell", "LIFBoxCell", "LIF")
+NEURONS = ("Leaky", "Synaptic", "RLeaky", "IFNode", "LIFNode", "ParametricLIFNode", "LIFCell", "LIFBoxCell", "IAFCell")
+NEURONS += ("LIF",)
 
 
 def frames(*shape, rate=0.5, steps=8):
@@ -50,6 +54,18 @@ def recorded(module, run):
     for handle in handles:
         handle.remove()
     return [torch.stack(spikes).numpy() for spikes in found.values()]
+
+
+def assert_equal(module, x, run=lambda module, x: module(x), **options):
+    """Load a module that takes spikes with time first; return its network, whose spikes are those recorded."""
+    expected = recorded(module, lambda module: run(module, x))
+    network = mp.load_network(module, sample=x, **options)
+    images = x.transpose(0, 1).reshape(x.shape[1], len(x), *network.spec.input_shape).numpy().astype(np.uint8)
+    fire = [layer.neuron.fire != "never" for layer in network.layers]
+    ours = [s for s, fires in zip(network.double().spikes(images), fire, strict=True) if fires]
+    for a, b in zip(sorted(ours, key=np.sum), sorted(expected, key=np.sum), strict=True):
+        assert 0.01 < b.mean() < 0.95 and np.mean(a.reshape(b.shape) != b) < 1e-3
+    return network
 
 
 class Explicit(nn.Module):

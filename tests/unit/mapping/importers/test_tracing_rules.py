@@ -8,22 +8,20 @@ from torch import nn
 
 import mapping as mp
 import xbarsim as xb
-from tests.builders import norse_cells as norse
-from tests.builders.torch_networks import Explicit, frames, hidden_chain, layer, lively, neuron, recorded, snn, steps_of
+from tests.builders.torch_networks import (
+    Explicit,
+    assert_equal,
+    frames,
+    hidden_chain,
+    layer,
+    lively,
+    neuron,
+    recorded,
+    snn,
+    steps_of,
+)
 
 STEPS = 8
-
-
-def assert_equal(module, x, run=lambda module, x: module(x), **options):
-    """Load a module that takes spikes with time first; return its network, whose spikes are those recorded."""
-    expected = recorded(module, lambda module: run(module, x))
-    network = mp.load_network(module, sample=x, **options)
-    images = x.transpose(0, 1).reshape(x.shape[1], len(x), *network.spec.input_shape).numpy().astype(np.uint8)
-    fire = [layer.neuron.fire != "never" for layer in network.layers]
-    ours = [s for s, fires in zip(network.double().spikes(images), fire, strict=True) if fires]
-    for a, b in zip(sorted(ours, key=np.sum), sorted(expected, key=np.sum), strict=True):
-        assert 0.01 < b.mean() < 0.95 and np.mean(a.reshape(b.shape) != b) < 1e-3
-    return network
 
 
 class Loop(nn.Module):
@@ -305,65 +303,3 @@ def test_weights_at_the_end_are_read_out():
     with torch.no_grad():
         _, membranes = network(x.double().reshape(STEPS, 3, 6, 1, 1))
         np.testing.assert_allclose(membranes[-1].mean(0)[..., 0, 0], module(x), rtol=1e-5, atol=1e-6)
-
-
-class Cells(nn.Module):
-    """Norse, states handed on by hand."""
-
-    def __init__(self):
-        super().__init__()
-        self.fc1, self.lif1 = nn.Linear(6, 12), norse.LIFBoxCell()
-        self.fc2, self.lif2 = nn.Linear(12, 8), norse.LIFCell(norse.Params(v_leak=-0.1, v_reset=-0.1))
-        self.fc3, self.li = nn.Linear(8, 4), norse.LICell()
-
-    def forward(self, x):
-        a, b, c, out = None, None, None, []
-        for now in x:
-            z, a = self.lif1(self.fc1(now), a)
-            z, b = self.lif2(self.fc2(z), b)
-            v, c = self.li(self.fc3(z), c)
-            out.append(v)
-        return torch.stack(out).max(0).values
-
-
-def test_neurons_of_norse():
-    torch.manual_seed(0)
-    module, x = lively(Cells(), 15), frames(6, steps=20)
-    network = assert_equal(module, x)
-    assert [layer.neuron.alpha for layer in network.layers] == [None, 0.8, 0.8]
-    module.lif1.p = norse.Params(v_leak=0.5)
-    with pytest.raises(xb.ParameterError, match="'lif1' \\(LIFBoxCell\\): v_leak = 0.5; it has to be 0"):
-        mp.load_network(module, sample=x)
-
-
-class AllSteps(nn.Module):
-    """Norse's neurons that take all steps, after weights that are applied to all of them."""
-
-    def __init__(self):
-        super().__init__()
-        self.conv, self.lif, self.fc, self.last = nn.Conv2d(1, 3, 3), norse.LIF(), nn.Linear(27, 4), norse.LIF()
-
-    def forward(self, x):
-        current = self.conv(x.flatten(0, 1)).unflatten(0, x.shape[:2])
-        spikes, _ = self.lif(current)
-        return self.last(self.fc(spikes.flatten(2)))[0]
-
-
-def test_all_steps_in_one_call():
-    torch.manual_seed(0)
-    assert_equal(lively(AllSteps(), 8), frames(1, 5, 5, steps=15))
-
-
-def test_norse_itself():
-    kind = pytest.importorskip("norse.torch")
-    torch.manual_seed(0)
-    parts = [
-        kind.Lift(nn.Conv2d(1, 4, 3)),
-        kind.LIF(),
-        nn.Flatten(2),
-        kind.Lift(nn.Linear(36, 5)),
-        kind.LIF(),
-        kind.Lift(nn.Linear(5, 3)),
-        kind.LI(),
-    ]
-    assert_equal(lively(kind.SequentialState(*parts), 25), frames(1, 5, 5, steps=30))
