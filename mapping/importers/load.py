@@ -53,10 +53,10 @@ def load_network(
         ``forward`` does, loops over time, wrapped weights and sums included, between neurons of snnTorch (those above),
         SpikingJelly (IFNode, LIFNode, ParametricLIFNode) and Norse (LIFCell, LIFBoxCell, IAFCell, LIF, IAF, and LICell,
         LIBoxCell and LI at the output). The network is proven on it: with the spikes of the module as inputs, each
-        layer gives those of the module, but for membranes within rounding of a threshold. Images (n, features) or (n,
-        channels, height, width), read in every step; or sequences, (t_steps, n, ...) or (n, t_steps, ...). A module
-        that takes one step in a call is called ``t_steps`` times, or with one frame of (t_steps, n, ...) after the
-        other. It is left as it was.
+        layer gives those of the module, but for membranes within rounding of a threshold. Inputs (n, features), (n,
+        channels, length) or (n, channels, height, width), read in every step; or sequences, (t_steps, n, ...) or (n,
+        t_steps, ...). A module that takes one step in a call is called ``t_steps`` times, or with one frame of
+        (t_steps, n, ...) after the other. It is left as it was.
     input_shape : int or tuple of int, optional
         Channels, height, width of an input, or its features, where the source does not tell; channels and length where
         convolutions run along one axis, of inputs (channels, 1, length).

@@ -38,7 +38,7 @@ class _Reading(NamedTuple):
 _READINGS = {
     2: (_Reading("n"),),
     3: (_Reading("tn"), _Reading("tn", stepwise=True), _Reading("nt"), _Reading("n")),
-    4: (_Reading("n"),),
+    4: (_Reading("n"), _Reading("tn"), _Reading("tn", stepwise=True), _Reading("nt")),
     5: (_Reading("tn"), _Reading("tn", stepwise=True), _Reading("nt")),
 }
 

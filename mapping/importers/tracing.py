@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from mapping.importers import torch_ops
-from mapping.importers.applied import INPUT, SCALE, SUM, Applied, Source, unused
+from mapping.importers.applied import INPUT, SCALE, SUM, Source, unused
 from mapping.importers.fields import numbers
+from mapping.importers.followed import Followed, Lost, Padding, Seen, State
 from mapping.importers.neuron_modules import check_neurons, stateless, steps_all, taken
-from mapping.importers.origins import NOTHING, OrderError, Origins, Produced, Rows
+from mapping.importers.origins import NOTHING, Produced
 from mapping.ir.ops import Add, Norm, Pool
-from mapping.networks.finite import plain
 from xbarsim.errors import ParameterError
 
 # that give the numbers they are given, in other places
@@ -29,27 +27,7 @@ _VIEWS = {
     "roll", "index_select", "repeat_interleave", "expand_as", "view_as", "reshape_as",
 }  # fmt: skip
 _SAME = {"to", "float", "double", "type_as", "cpu", "data", "detach_", "requires_grad_", "type"}
-_READ_OUT = {"sum", "mean", "div", "true_divide", "mul", "softmax", "log_softmax", "max", "argmax", "topk", "div_"}
-_APPLIED = {"linear", "conv2d", "batch_norm"}  # to zeros too, from before the first step
-
-
-class Seen(NamedTuple):
-    """A tensor whose numbers are known by their codes."""
-
-    codes: Tensor
-
-
-class State(NamedTuple):
-    """A membrane or current of neurons."""
-
-    neurons: str
-
-
-class Lost(NamedTuple):
-    """A tensor that something unknown was computed for, from some nodes."""
-
-    why: str
-    nodes: frozenset[str]
+_APPLIED = {"linear", "conv1d", "conv2d", "batch_norm"}  # to zeros too, from before the first step
 
 
 @dataclass(eq=False)
@@ -61,20 +39,13 @@ class Neurons:
     numbers: list[Tensor] = field(default_factory=list)
 
 
-class Trace(TorchFunctionMode):
+class Trace(Followed):
     """What a module computes while it runs under it."""
 
     def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.origins, self.applied = Origins(), Applied()
+        super().__init__(type(module).__name__)
         self.neurons: dict[str, Neurons] = {}
-        self.outputs: dict[str, dict[int, Tensor]] = {}  # of nodes without a state, by time step
-        self.misread: dict[str, str] = {}  # what was computed from such nodes that is no read-out
         self.returned = set[str]()
-        self._values: dict[int, tuple[Tensor, Seen | State | Lost]] = {}
-        self._digests: dict[int, tuple[Tensor, int, bytes]] = {}
-        self._path = [type(module).__name__]
-        self._leaf = [False]
         self._inside = 0  # so many neurons
         for name, part in module.named_modules():
             if isinstance(part, torch.jit.ScriptModule):  # nothing in it can be seen
@@ -123,30 +94,6 @@ class Trace(TorchFunctionMode):
         self._path.pop()
         self._leaf.pop()
 
-    def _get(self, x: Tensor) -> Seen | State | Lost | None:
-        held = self._values.get(id(x))
-        return None if held is None else held[1]
-
-    def _put(self, x: Tensor, value: Seen | State | Lost) -> None:
-        self._values[id(x)] = (x, value)
-
-    def _put_zeros(self, x: Tensor) -> None:
-        if not x.any():
-            self._put(x, Seen(torch.full(x.shape, NOTHING)))
-
-    def _seen(self, x: Tensor) -> Tensor:
-        """Return the codes of a tensor that is read."""
-        if self._get(x) is None:
-            self._put_zeros(x)
-        value = self._get(x)
-        if isinstance(value, Seen):
-            return value.codes
-        if isinstance(value, State):
-            raise ParameterError(f"{self._path[-1]}: reads states of {value.neurons}; only its spikes can be read")
-        if value is None:
-            raise ParameterError(f"{self._path[-1]}: reads numbers that come neither from the sample nor from neurons")
-        raise ParameterError(f"{value.why} between inputs, weights and neurons; see load_network for what is")
-
     def _follow(self, name: str, func: Any, out: Any, args: Any, kwargs: Any) -> None:
         outputs = [args[0]] if name == "__setitem__" else list(_tensors(out))
         values = [value for x in _tensors((args, kwargs)) if (value := self._get(x))]
@@ -193,73 +140,43 @@ class Trace(TorchFunctionMode):
         for x, value in zip(outputs, _tensors(done)):
             self._put(x, Seen(value))
 
-    def _lost(self, name: str, values: list[Any]) -> Lost:
-        why = next((value.why for value in values if isinstance(value, Lost)), None)
-        nodes = frozenset[str]().union(*(self._nodes(value) for value in values))
-        return Lost(why or f"{self._path[-1]}: its function {name!r} is not supported", nodes)
-
-    def _nodes(self, value: Seen | State | Lost) -> set[str]:
-        if isinstance(value, Seen):
-            return self.origins.nodes(value.codes)
-        return set(value.nodes) if isinstance(value, Lost) else set()
-
-    def _misread(self, name: str, values: list[Any]) -> None:
-        """Remember what was computed that reads nothing out."""
-        if name not in _READ_OUT:
-            for value in values:
-                for node in self._nodes(value):
-                    self.misread.setdefault(node, self._lost(name, values).why)
-
-    def _rows(self, codes: Tensor, axes: int, steps: np.ndarray | None = None) -> Rows:
-        try:
-            return self.origins.rows(codes, axes, steps)
-        except OrderError as error:
-            raise OrderError(f"{self._path[-1]}: {error}") from None
-
-    def _apply(self, name: str, out: Tensor, given: Sequence[Tensor], axes: int, key: Hashable, op: Any) -> None:
-        """Note that a node was applied to rows of some codes, and gave a tensor."""
-        rows = [self._rows(codes, axes) for codes in given]
-        steps, samples = (np.max(x, 0) for x in ([one.steps for one in rows], [one.samples for one in rows]))
-        if len(rows) > 1:
-            rows = [self._rows(codes, axes, steps) for codes in given]
-        what = self._path[-1] if self._leaf[-1] else f"{self._path[-1]}, {name}"
-        sizes = self.origins.sizes
-        sources = [self.applied.source(what, one, x.shape[axes:], sizes) for one, x in zip(rows, given)]
-        node = self.applied.name(what, key, tuple(sources), op)
-        produced = Produced(node, steps, samples, out.numel() // len(steps))
-        self._put(out, Seen(self.origins.codes(produced, out.shape)))
-        for step in np.unique(steps).tolist():
-            at = torch.from_numpy(steps == step)
-            self.outputs.setdefault(node, {})[step] = out.reshape(len(steps), -1)[at].clone()
-
-    def _digest(self, x: Tensor | None) -> bytes:
-        """Return what tells numbers apart from others."""
-        if x is None:
-            return b""
-        held = self._digests.get(id(x))
-        if held is None or held[1] != x._version:
-            bytes_of = hashlib.blake2b(np.ascontiguousarray(plain(x)).tobytes(), digest_size=16).digest()
-            held = self._digests[id(x)] = (x, x._version, bytes_of)
-        return held[2]
-
-    def _rows_end(self, codes: Tensor) -> int:
-        """Return how many axes come before those of one sample at one time step."""
-        try:
-            self.origins.rows(codes, 1)
-        except OrderError:
-            return 2
-        return 1
-
     def _do_conv2d(
         self, out: Tensor, input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1,
         padding: Any = 0, dilation: Any = 1, groups: int = 1,
     ) -> Any:  # fmt: skip
-        if input.ndim != 4 or self._get(weight):
+        if input.ndim != weight.ndim or self._get(weight):
             return NotImplemented
-        what, axes = self._path[-1], {"stride": stride, "padding": padding, "dilation": dilation}
-        key = ("conv2d", self._digest(weight), self._digest(bias), groups, str(axes))
-        op = lambda: torch_ops.convolution(what, weight, bias, groups, **axes)  # noqa: E731
-        return self._apply("conv2d", out, [self._seen(input)], 1, key, op)
+        what, kind, (codes, mode, padding) = self._path[-1], f"conv{weight.ndim - 2}d", self._padded(input, padding)
+        axes = {"stride": stride, "padding": padding, "dilation": dilation}
+        key = (kind, self._digest(weight), self._digest(bias), groups, mode, str(axes))
+        op = lambda: torch_ops.convolution(what, weight, bias, groups, mode, **axes)  # noqa: E731
+        return self._apply(kind, out, [_in_rows(codes, weight.ndim)], 1, key, op)
+
+    _do_conv1d = _do_conv2d
+
+    def _padded(self, input: Tensor, padding: Any) -> tuple[Tensor, str, Any]:
+        """Return the codes of what is convolved, and what of a padding mode and width is ahead of it and in it."""
+        value = self._get(input)
+        ahead = value.padding if isinstance(value, Seen) else None
+        if ahead is None:
+            return self._seen(input), "zeros", padding
+        assert isinstance(value, Seen)
+        own = [0] if padding == "valid" else np.ravel(padding).tolist()
+        if isinstance(own[0], str) or (any(own) and ahead.mode != "zeros"):
+            raise ParameterError(f"{self._path[-1]}: pads what was padded by another rule; pad once")
+        rows, cols = ahead.rows + own[0], ahead.cols + own[-1]
+        return value.codes, ahead.mode, cols if input.ndim == 3 else (rows, cols)
+
+    def _do_pad(
+        self, out: Tensor, input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None
+    ) -> Any:
+        sides = [int(n) for n in pad]
+        (left, right), (top, bottom) = sides[:2], sides[2:4] or (0, 0)
+        held, far = self._get(input), 2 if input.ndim == 3 else 4
+        kept = (left, top) == (right, bottom) and min(sides) >= 0 and not any(sides[far:])
+        if not kept or value or not isinstance(held, Seen) or held.padding or input.ndim not in (3, 4):
+            return NotImplemented
+        return self._put(out, Seen(held.codes, Padding(top, left, "zeros" if mode == "constant" else mode)))
 
     def _do_linear(self, out: Tensor, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Any:
         if self._get(weight):
@@ -279,13 +196,14 @@ class Trace(TorchFunctionMode):
         what, numbers = self._path[-1], (running_mean, running_var, weight, bias)
         key = ("batch_norm", *map(self._digest, numbers), eps)
         op = lambda: torch_ops.norm(what, *numbers, eps)  # noqa: E731
-        self._apply("batch_norm", out, [self._seen(input)], 1, key, op)
+        self._apply("batch_norm", out, [_in_rows(self._seen(input), input.ndim)], 1, key, op)
 
     def _do_max_pool2d(
         self, out: Tensor, input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
         ceil_mode: bool = False, return_indices: bool = False,
     ) -> None:  # fmt: skip
-        self._pool(out, input, torch_ops.pool(self._path[-1], True, kernel_size, stride, padding, dilation, ceil_mode))
+        given = kernel_size, stride, padding, dilation, ceil_mode
+        self._pool(out, input, torch_ops.pool(self._path[-1], True, *given, line=out.ndim == 3))
 
     def _do_avg_pool2d(
         self, out: Tensor, input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0,
@@ -293,7 +211,10 @@ class Trace(TorchFunctionMode):
     ) -> Any:  # fmt: skip
         if divisor_override is not None:
             return NotImplemented
-        return self._pool(out, input, torch_ops.pool(self._path[-1], False, kernel_size, stride, padding, 1, ceil_mode))
+        given = kernel_size, stride, padding, 1, ceil_mode
+        return self._pool(out, input, torch_ops.pool(self._path[-1], False, *given, line=out.ndim == 3))
+
+    _do_max_pool1d, _do_avg_pool1d = _do_max_pool2d, _do_avg_pool2d
 
     def _do_adaptive_avg_pool2d(self, out: Tensor, input: Tensor, output_size: Any) -> Any:
         sides = {n / m for n, m in zip(input.shape[-2:], out.shape[-2:])}
@@ -306,7 +227,8 @@ class Trace(TorchFunctionMode):
         if pool.side == 1:
             return self._put(out, Seen(self._seen(input)))
         key = ("pool", pool.side, pool.by)
-        return self._apply("pool", out, [self._seen(input)], input.ndim - 3, key, lambda: pool)
+        codes = _in_rows(self._seen(input), input.ndim)
+        return self._apply("pool", out, [codes], codes.ndim - 3, key, lambda: pool)
 
     def _do_dropout(
         self, out: Tensor, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
@@ -334,8 +256,7 @@ class Trace(TorchFunctionMode):
         if gain == 1:
             return self._put(out, Seen(codes))
         axes = self._rows_end(codes)
-        channels = out.shape[-3] if out.ndim - axes > 2 else out.shape[-1]
-        none, what = np.zeros(channels), self._path[-1]
+        none, what = np.zeros(out.shape[axes]), self._path[-1]
         numbers(np.asarray(gain), what, "factor")
         scale = Norm(mean=none, var=none + 1, gamma=none + gain, shift=none, eps=0.0)
         return self._apply("scale", out, [codes], axes, (SCALE, gain), lambda: scale)
@@ -375,6 +296,11 @@ class Trace(TorchFunctionMode):
             if len(nodes) == 1 and (name := next(iter(nodes))) in self.neurons and self.neurons[name].part is part:
                 return name
         return unused(what, self.neurons) if given or stateless(part) else what
+
+
+def _in_rows(codes: Tensor, axes: int) -> Tensor:
+    """Return what runs along one axis, (n, channels, length), as one row of pixels."""
+    return codes.unsqueeze(-2) if axes == 3 else codes
 
 
 def _tensors(x: Any) -> Iterator[Tensor]:

@@ -208,10 +208,6 @@ REFUSED = {
         "'1' \\(QIFNode\\): is not supported; of spikingjelly use IFNode, LIFNode, ParametricLIFNode",
     ),
     "does not run": (nn.Sequential(nn.Linear(5, 3), NO_STATE), "Sequential: does not run on a sample of"),
-    "padding by a function": (
-        nn.Sequential(nn.Unflatten(1, (1, 2, 3)), nn.Conv2d(1, 2, 2, padding=1, padding_mode="circular"), NO_STATE),
-        "its function 'pad' is not supported between inputs",
-    ),
 }
 
 
