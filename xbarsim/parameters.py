@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import re
 import tomllib
 from collections.abc import Iterator
@@ -161,7 +162,7 @@ def _one_line(model: type[BaseModel], error: ValidationError) -> str:
     found = error.errors()
     # what is missing may stand there under another name
     first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])
-    place = list(first["loc"])
+    place = list(first["loc"]) if first["type"] == "extra_forbidden" else _fields_of(first["loc"])
     of = model.model_fields.get(str(place[0])) if place else None
     kind, parts = _union(of) if of is not None else ("", ())
     kinds = [str(tag) for part in parts for tag in get_args(part.model_fields[kind].annotation)]
@@ -186,8 +187,15 @@ def _one_line(model: type[BaseModel], error: ValidationError) -> str:
         if field and part and isinstance(first["ctx"]["error"], ParameterError):  # a part's own error: one path
             return f"{where}.{reason[part.end() :]}"
         return f"{where}: {reason}" if field else reason
-    remedy = first["msg"][0].lower() + first["msg"][1:]
-    return f"{where} = {shown(first['input'])}: {remedy}"
+    same = [one["msg"] for one in found if _fields_of(one["loc"]) == place] if len(place) < len(first["loc"]) else []
+    remedies = dict.fromkeys(msg[0].lower() + msg[1:] for msg in same or [first["msg"]])
+    return f"{where} = {shown(first['input'])}: {', or '.join(remedies)}"
+
+
+def _fields_of(loc: tuple[int | str, ...]) -> list[int | str]:
+    """Return the fields and numbers of a place, without the types of a union that were tried there."""
+    tried = re.compile(r".*\[|constrained-|function-")
+    return [part for part in loc if isinstance(part, int) or not (tried.match(part) or hasattr(builtins, part))]
 
 
 def _union(of: FieldInfo | Any) -> tuple[str, tuple[Any, ...]]:
