@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
+from torch import Tensor
 
 from mapping.chip.ageing import Ageing
 from mapping.chip.layer import MappedLayer
@@ -65,6 +66,21 @@ class Done:
     classes: np.ndarray
     ledgers: list[Ledger]
     inputs: list[np.ndarray] = field(default_factory=list)
+
+
+class Outcome(NamedTuple):
+    """What a layer did: its outputs, what they were made from, and what was counted.
+
+    outputs : array, (t_steps, n, channels, height, width)
+        Spikes, 0 or 1; of a conventional layer whole numbers or logits, (1, ...).
+    state : Tensor, the same shape
+        Membranes before they are reset, in units of a weight; of a conventional layer the outputs again.
+    ledger : Ledger
+    """
+
+    outputs: np.ndarray
+    state: Tensor
+    ledger: Ledger
 
 
 class Engine(Protocol):

@@ -13,9 +13,10 @@ from mapping.chip.ageing import Ageing
 from mapping.chip.layer import MappedLayer
 from mapping.chip.periphery.ledger import Ledger
 from mapping.chip.wordlines import Wordlines
-from mapping.engines.base import Engine, Shared, Task
+from mapping.engines.base import Engine, Outcome, Shared, Task
 from mapping.engines.codecs import Codec
-from mapping.engines.dense_engine import DenseEngine, Drive, Outcome
+from mapping.engines.currents import Drive
+from mapping.engines.dense_engine import DenseEngine
 from mapping.engines.event_engine import EventEngine, wordline_counts
 from mapping.lower.stages import INPUT, order_of
 from mapping.networks.network import engine_called

@@ -22,7 +22,8 @@ from mapping.cost.report import LayerReport, Report
 from mapping.cost.timing import layer_timing
 from mapping.engines.base import Shared
 from mapping.engines.codecs import Coding, codec_of
-from mapping.engines.dense_engine import Drive, run_component
+from mapping.engines.currents import Drive
+from mapping.engines.dense_engine import run_component
 from mapping.engines.evaluation import Evaluation
 from mapping.engines.executor import EngineName, Progress
 from mapping.inputs.sample import Sample

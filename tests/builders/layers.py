@@ -4,14 +4,9 @@ import numpy as np
 import torch
 
 from mapping.chip.periphery.ledger import Ledger
-from mapping.engines.dense_engine import (
-    Drive,
-    combined,
-    contribution,
-    currents_while_ageing,
-    noise_draws,
-    run_component,
-)
+from mapping.engines.ageing_steps import currents_while_ageing
+from mapping.engines.currents import Drive, combined, contribution, noise_draws
+from mapping.engines.dense_engine import run_component
 from mapping.ir.components import Component
 
 
