@@ -60,10 +60,10 @@ class Chip(Parameters):
     neuron : ChargeNeuron or PassiveNeuron (with SenseAmp), or DigitalNeuron (with SarAdc)
     link : Link, optional
         What carries spikes from layer to layer; without it they cost neither energy nor time.
-    logic : Logic
-        What ORs and delays spikes on their way.
     calibration : Calibration, optional
         Codes for gains, offsets and thresholds.
+    logic : Logic
+        What ORs and delays spikes on their way.
     constant_input : {"every-step", "once"}
         Whether a constant first-layer input is read again at every time step, or read once and held in registers
         (digital neurons only). Spikes, and the inputs of conventional networks, have nothing that is read again.
@@ -98,8 +98,8 @@ class Chip(Parameters):
     driver: Driver
     neuron: Annotated[ChargeNeuron | PassiveNeuron | DigitalNeuron, Field(discriminator="kind")]
     link: Link | None = None
-    logic: Logic = Logic()
     calibration: Calibration | None = None
+    logic: Logic = Logic()
     constant_input: Literal["every-step", "once"] = "every-step"
     held: Literal["sampled", "driven"] = "sampled"
     replication: tuple[Annotated[int, Field(gt=0)], ...] = ()

@@ -75,7 +75,8 @@ def run_study(study: Study | Source, *, store: str | Path | None = None, **optio
     if "layer" in data.dims and len(layers) == 1:
         data = data.assign_coords(layer=list(layers.pop()))
     if "module" in data.dims:
-        data = data.assign_coords(module=list(MODULES.values()))
+        known = list(MODULES.values())[: data.sizes["module"]]  # an earlier version's trials lack the last ones
+        data = data.assign_coords(module=known)
     samples = {str(sample) for *_, sample in task.data.values()}
     return data.assign_attrs(
         study=study.name,
