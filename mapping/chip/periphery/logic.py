@@ -31,7 +31,7 @@ class Logic(Part):
     """
 
     module: ClassVar[str] = "logic"
-    title: ClassVar[str] = "ORs, registers"
+    title: ClassVar[str] = "ORs and registers"
 
     energy_per_or: Energy = 0.564e-15
     energy_per_bit: Energy = 9.01e-15
