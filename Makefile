@@ -35,8 +35,8 @@ test-nojit: setup
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -m "$(SMALL)" tests/unit \
 		$(addprefix --ignore tests/unit/,xbarsim/study mapping/cli mapping/figures mapping/study mapping/training)
 
-# with the lowest versions that pyproject.toml allows, but for torch, and without goldens, which are of one set of
-# versions; their own warnings of what is deprecated are old
+# the tests of each room with the lowest versions that pyproject.toml allows, but for torch; their own warnings of what is
+# deprecated are old
 test-lowest:
 	$(PYTHON) -m venv --clear .venv-lowest
 	grep -o '"[a-z][a-z0-9-]*>=[0-9.]*' pyproject.toml | sed 's/"//; s/>=/==/; /^torch=/d' | sort -u > .venv-lowest/lowest.txt
@@ -44,7 +44,7 @@ test-lowest:
 	.venv-lowest/bin/python -m pip install --quiet "$(TORCH)" -c .venv-lowest/lowest.txt
 	.venv-lowest/bin/python -m pip install --quiet -e ".[dev]" -c .venv-lowest/lowest.txt
 	.venv-lowest/bin/python -m pip install --quiet --no-deps $(BARE)
-	.venv-lowest/bin/python -m pytest -n 2 --ignore tests/integration/test_golden.py \
+	.venv-lowest/bin/python -m pytest -n 2 tests/unit \
 		-W default::DeprecationWarning -W default::PendingDeprecationWarning -W default::FutureWarning \
 		-W default::pytest.PytestUnraisableExceptionWarning
 
