@@ -279,9 +279,9 @@ def test_neurons_that_cannot_be_are_refused():
             NeuronSpec(beta=0.5, threshold=1, **values)
     layer = mp.LayerSpec(kind="dense", out=2, neuron={"fire": "never"})
     spec = {"input_shape": (3, 1, 1), "beta": 0.5, "threshold": 1, "t_steps": 2}
-    with pytest.raises(xb.ParameterError, match="the last neurons never fire; read a 'membrane'"):
+    with pytest.raises(xb.ParameterError, match="layer 1 never fires; read a 'membrane'"):
         mp.NetworkSpec(layers=[layer], **spec)
-    with pytest.raises(xb.ParameterError, match="layer 1 never fires, which only the last layer may"):
+    with pytest.raises(xb.ParameterError, match="layer 1 never fires, which only an output may"):
         mp.NetworkSpec(layers=[layer, layer], decoder="membrane", **spec)
     many = mp.NetworkSpec(layers=[mp.LayerSpec(kind="dense", out=2)], most_spikes=2, **spec)
     with pytest.raises(xb.ParameterError, match="most_spikes = 2: the surrogate gradient is of one spike"):
