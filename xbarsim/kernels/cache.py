@@ -1,7 +1,8 @@
 """Compiled kernels on disk: in a folder of their own, each with its digest, so that none that is damaged ever runs.
 
 Numba recompiles a kernel when its own file changes, but not when a kernel that it calls does. The folder therefore
-carries a hash of all kernels, so that an upgraded or edited kernel never runs against stale callees. One Python
+carries a hash of all kernels, so that an upgraded or edited kernel never runs against stale callees, and of Numba's
+version, so that environments with another one keep out of each other's files while both run. One Python
 function may be compiled for one thread and for all; each has a folder of its own, as Numba tells them not apart.
 """
 
@@ -16,6 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numba
 from numba.core.caching import IndexDataCacheFile
 
 _DIGEST = 32  # bytes
@@ -82,7 +84,7 @@ def kept(kernel: Any) -> Any:
 @cache
 def cache_folder(kernels: Path) -> Path | None:
     """Return the folder for the compiled kernels of a folder of sources; None if none can be written to."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(numba.__version__.encode())
     for folder in sorted({kernels, Path(__file__).parent}):
         for file in sorted(folder.glob("*.py")):
             digest.update(file.read_bytes())

@@ -6,8 +6,11 @@ import resource
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from xbarsim.kernels import cache
 
 pytestmark = pytest.mark.compiled
 
@@ -96,3 +99,11 @@ def test_kernels_for_one_thread_and_for_all_lie_apart(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     one, wide = done.stdout.split()
     assert one != wide and all(path.startswith(str(tmp_path)) for path in (one, wide))
+
+
+def test_versions_of_numba_keep_out_of_each_others_files(tmp_path, monkeypatch):
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    sources = Path(cache.__file__).parent
+    own, again = (cache.cache_folder.__wrapped__(sources) for _ in range(2))
+    monkeypatch.setattr("numba.__version__", "0.1.2")
+    assert own == again != cache.cache_folder.__wrapped__(sources)

@@ -40,8 +40,9 @@ def test_networks_come_back(spec, seed, reset, kind, tmp_path_factory):
         np.abs(u.detach().numpy() / layer.threshold.numpy() - 1).min() for u, layer in zip(membranes, network.layers)
     ]
     if min(gaps) > 1e-5:  # numbers of networks that are loaded have single precision
-        for a, b in zip(ours, theirs, strict=True):
-            np.testing.assert_array_equal(a, b)
+        found = [s.tobytes() for s in theirs]  # layers that nothing comes of may have another place
+        assert sorted(s.tobytes() for s in ours) == sorted(found)
+        np.testing.assert_array_equal(network.predict(x, axes="ntchw"), again.predict(x, axes="ntchw"))
     assert how == {
         "dt": 1e-3, "t_steps": STEPS, "decoder": "count", "reset_mechanism": reset, "reset_delay": True,
         "fire": network.spec.fire,
