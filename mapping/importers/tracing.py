@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partialmethod
 from typing import Any
 
 import numpy as np
@@ -200,21 +201,22 @@ class Trace(Followed):
 
     def _do_max_pool2d(
         self, out: Tensor, input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
-        ceil_mode: bool = False, return_indices: bool = False,
+        ceil_mode: bool = False, return_indices: bool = False, *, line: bool = False,
     ) -> None:  # fmt: skip
         given = kernel_size, stride, padding, dilation, ceil_mode
-        self._pool(out, input, torch_ops.pool(self._path[-1], True, *given, line=out.ndim == 3))
+        self._pool(out, input, torch_ops.pool(self._path[-1], True, *given, line), line)
 
     def _do_avg_pool2d(
         self, out: Tensor, input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0,
-        ceil_mode: bool = False, count_include_pad: bool = True, divisor_override: int | None = None,
+        ceil_mode: bool = False, count_include_pad: bool = True, divisor_override: int | None = None, *,
+        line: bool = False,
     ) -> Any:  # fmt: skip
         if divisor_override is not None:
             return NotImplemented
         given = kernel_size, stride, padding, 1, ceil_mode
-        return self._pool(out, input, torch_ops.pool(self._path[-1], False, *given, line=out.ndim == 3))
+        return self._pool(out, input, torch_ops.pool(self._path[-1], False, *given, line), line)
 
-    _do_max_pool1d, _do_avg_pool1d = _do_max_pool2d, _do_avg_pool2d
+    _do_max_pool1d, _do_avg_pool1d = partialmethod(_do_max_pool2d, line=True), partialmethod(_do_avg_pool2d, line=True)
 
     def _do_adaptive_avg_pool2d(self, out: Tensor, input: Tensor, output_size: Any) -> Any:
         sides = {n / m for n, m in zip(input.shape[-2:], out.shape[-2:])}
@@ -223,11 +225,11 @@ class Trace(Followed):
             return NotImplemented
         return self._pool(out, input, Pool(side=int(side), by="average"))
 
-    def _pool(self, out: Tensor, input: Tensor, pool: Pool) -> None:
+    def _pool(self, out: Tensor, input: Tensor, pool: Pool, line: bool = False) -> None:
         if pool.side == 1:
             return self._put(out, Seen(self._seen(input)))
         key = ("pool", pool.side, pool.by)
-        codes = _in_rows(self._seen(input), input.ndim)
+        codes = self._seen(input).unsqueeze(-2) if line else self._seen(input)
         return self._apply("pool", out, [codes], codes.ndim - 3, key, lambda: pool)
 
     def _do_dropout(
